@@ -6,13 +6,12 @@
 //! (CR-19).
 
 use secrecy::{ExposeSecret as _, SecretSlice};
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// The shortest value that is taken. Shorter ones are placeholders or cut-off files, and could be guessed.
-pub const MINIMUM_BYTES: usize = 8;
+pub(crate) const MINIMUM_BYTES: usize = 8;
 /// The longest value that is taken: what common servers take as one header.
-pub const MAXIMUM_BYTES: usize = 8 * 1024;
+pub(crate) const MAXIMUM_BYTES: usize = 8 * 1024;
 
 /// Why a value is no credential. Says where, never what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -63,11 +62,6 @@ impl Secret {
     /// The bytes, for the one place that puts them into a header.
     pub(crate) fn reveal(&self) -> &[u8] {
         self.0.expose_secret()
-    }
-
-    /// Whether two values are the same, in constant time for equal lengths.
-    pub(crate) fn same(&self, other: &Self) -> bool {
-        self.reveal().ct_eq(other.reveal()).into()
     }
 }
 
