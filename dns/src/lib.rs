@@ -6,4 +6,17 @@
 //! (law 8).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod allowance;
+mod config;
+mod forward;
+mod record;
+mod resolver;
+mod respond;
+mod server;
 mod wire;
+mod zones;
+
+pub use config::{DnsConfig, ForwardZone};
+pub use record::{QueryOutcome, QueryRecord, Surroundings, Transport};
+pub use resolver::{ResolveError, Resolver, ResolverConfig, ResolverError};
+pub use server::{BindError, Bound, DnsServer, ServeError};

@@ -2,9 +2,6 @@
 
 use std::fmt::Write;
 
-/// The most bytes that a name without its root label has as text: 255 on the wire less the first length and the root.
-const MAX_TEXT: usize = 253;
-
 /// The labels of a name in wire form that was checked before; stops at the root.
 fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = wire;
@@ -16,22 +13,22 @@ fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Joins the labels of `wire` with dots in `buffer`; `None` if a label has a byte that no host name has (also `.`, NUL
-/// and everything that is not ASCII), so that the text has exactly the labels of the wire (DN-14). Empty for the root.
-pub(crate) fn hostname<'b>(wire: &[u8], buffer: &'b mut [u8; 255]) -> Option<&'b [u8]> {
+/// Joins the labels of `wire` with dots in `buffer`; `None` if a label has a dot in it, so that the text has exactly the
+/// labels of the wire (DN-14). Empty for the root. Which other bytes a name may have is for `Name::parse` to say.
+pub(crate) fn joined<'b>(wire: &[u8], buffer: &'b mut [u8; 255]) -> Option<&'b [u8]> {
     let mut end = 0;
     for label in labels(wire) {
         if end > 0 {
             *buffer.get_mut(end)? = b'.';
             end += 1;
         }
-        if !label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+        if label.contains(&b'.') {
             return None;
         }
         buffer.get_mut(end..end + label.len())?.copy_from_slice(label);
         end += label.len();
     }
-    buffer.get(..end).filter(|text| text.len() <= MAX_TEXT)
+    buffer.get(..end)
 }
 
 /// Appends the presentation form (RFC 1035 section 5.1) of a name to `text`: case as asked, no trailing dot save for the

@@ -52,15 +52,12 @@ pub(crate) enum Fault {
     Answer(Header, Rcode),
 }
 
-impl<'p> Query<'p> {
-    pub(crate) fn parse(packet: &'p [u8]) -> Result<Query<'p>, Fault> {
-        let Some((&[id0, id1, flags0, flags1, questions @ .., a0, a1, n0, n1, r0, r1], rest)) =
-            packet.split_first_chunk::<12>()
-        else {
-            return Err(Fault::Mute);
-        };
-        if flags0 & QR != 0 {
-            return Err(Fault::Mute);
+impl Header {
+    /// The header of a message that may be answered, and what follows its flags.
+    pub(crate) fn parse(packet: &[u8]) -> Option<(Header, &[u8])> {
+        let (&[id0, id1, flags0, flags1], rest) = packet.split_first_chunk::<4>()?;
+        if flags0 & QR != 0 || rest.len() < 8 {
+            return None;
         }
         let header = Header {
             id: u16::from_be_bytes([id0, id1]),
@@ -68,11 +65,20 @@ impl<'p> Query<'p> {
             recursion_desired: flags0 & RD != 0,
             checking_disabled: flags1 & CD != 0,
         };
+        Some((header, rest))
+    }
+}
+
+impl<'p> Query<'p> {
+    /// Reads a whole message.
+    pub(crate) fn parse(packet: &'p [u8]) -> Result<Query<'p>, Fault> {
+        let (header, rest) = Header::parse(packet).ok_or(Fault::Mute)?;
         if header.opcode != 0 {
             return Err(Fault::Answer(header, Rcode::NotImplemented));
         }
         let malformed = Fault::Answer(header, Rcode::FormatError);
-        if packet.len() > MAX_QUERY || questions != [0, 1] {
+        let Some((&[q0, q1, counts @ ..], rest)) = rest.split_first_chunk::<8>() else { return Err(Fault::Mute) };
+        if packet.len() > MAX_QUERY || [q0, q1] != [0, 1] {
             return Err(malformed);
         }
         let (question, rest) = Question::parse(rest).ok_or(malformed)?;
@@ -80,9 +86,9 @@ impl<'p> Query<'p> {
             // Refused whatever follows; IXFR rightly carries an SOA.
             return Ok(Query { header, question, edns: None });
         }
-        let edns = match ([a0, a1, n0, n1], [r0, r1]) {
-            ([0, 0, 0, 0], [0, 0]) if rest.is_empty() => None,
-            ([0, 0, 0, 0], [0, 1]) => Some(Edns::parse(rest).ok_or(malformed)?),
+        let edns = match counts {
+            [0, 0, 0, 0, 0, 0] if rest.is_empty() => None,
+            [0, 0, 0, 0, 0, 1] => Some(Edns::parse(rest).ok_or(malformed)?),
             _ => return Err(malformed),
         };
         Ok(Query { header, question, edns })
