@@ -41,7 +41,7 @@ impl Bucket {
     fn take(&self, rate: Rate, now: u64) -> bool {
         self.full_at
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |full_at| {
-                let next = full_at.max(now).saturating_add(rate.interval);
+                let next = full_at.max(now).checked_add(rate.interval)?;
                 (next - now <= rate.depth).then_some(next)
             })
             .is_ok()
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_stands_still_or_ends_gives_nothing_more() {
+    fn a_clock_that_stands_still_goes_back_or_ends_gives_nothing_more() {
         let (bucket, rate) = (Bucket::default(), Rate::new(1, 1));
         assert!(bucket.take(rate, u64::MAX - SECOND));
         assert!(!bucket.take(rate, u64::MAX - SECOND));

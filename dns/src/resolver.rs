@@ -15,7 +15,8 @@ use std::{
 use hickory_resolver::{
     TokioResolver,
     config::{
-        ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig as HickoryConfig, ResolverOpts,
+        ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig as HickoryConfig,
+        ResolverOpts,
     },
     net::{DnsError, NetError, runtime::TokioRuntimeProvider},
     proto::rr::Name as HickoryName,
@@ -192,3 +193,6 @@ fn build(servers: Vec<NameServerConfig>, of: &'static str, timeout: Duration) ->
         .build()
         .map_err(|error| ResolverError::Setup(error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;

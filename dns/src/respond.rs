@@ -185,7 +185,11 @@ impl Responder {
     }
 
     /// Finds servers and room for a granted question, or says why there is none.
-    fn prepare(&self, name: &Name, share: &Allowance) -> Result<(Arc<[SocketAddr]>, [OwnedSemaphorePermit; 2]), Reason> {
+    fn prepare(
+        &self,
+        name: &Name,
+        share: &Allowance,
+    ) -> Result<(Arc<[SocketAddr]>, [OwnedSemaphorePermit; 2]), Reason> {
         let servers = self.zones.find(name).filter(|servers| !servers.is_empty()).ok_or(Reason::Unresolvable)?;
         let permit = |of: &Arc<Semaphore>| of.clone().try_acquire_owned().map_err(|_| Reason::LimitReached);
         Ok((servers.clone(), [permit(&share.forwards)?, permit(&self.forwards)?]))
@@ -195,16 +199,22 @@ impl Responder {
     pub(crate) fn unanswered(&self, query: &Query<'_>) -> Vec<u8> {
         let mut out = Vec::new();
         let error = Some(ExtendedError::NoReachableAuthority);
-        Answer { query, code: Rcode::ServerFailure, content: Content::Nothing, error }
-            .write(&self.addresses, query.udp_limit(), &mut out);
+        Answer { query, code: Rcode::ServerFailure, content: Content::Nothing, error }.write(
+            &self.addresses,
+            query.udp_limit(),
+            &mut out,
+        );
         out
     }
 
     /// The answer that sends a client to TCP.
     pub(crate) fn truncated(&self, query: &Query<'_>) -> Vec<u8> {
         let mut out = Vec::new();
-        Answer { query, code: Rcode::NoError, content: Content::Nothing, error: None }
-            .write(&self.addresses, 0, &mut out);
+        Answer { query, code: Rcode::NoError, content: Content::Nothing, error: None }.write(
+            &self.addresses,
+            0,
+            &mut out,
+        );
         out
     }
 }
@@ -376,6 +386,3 @@ impl Forward {
 fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
 }
-
-#[cfg(test)]
-mod tests;

@@ -122,8 +122,7 @@ impl Service {
     /// Has a granted question answered by its zone, and records how that ended. `None`: nothing may be sent.
     async fn forward(&self, forward: Forward) -> Option<Vec<u8>> {
         let query = Query::parse(&forward.packet).ok()?;
-        let relayed =
-            forward::relay(&query, forward.transport, &forward.servers, self.config.forward_timeout).await;
+        let relayed = forward::relay(&query, forward.transport, &forward.servers, self.config.forward_timeout).await;
         let (outcome, answer) = match relayed {
             Ok(answer) if forward.transport == Transport::Udp && answer.len() > query.udp_limit() => {
                 (QueryOutcome::Forwarded, self.responder.truncated(&query))

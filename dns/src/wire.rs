@@ -9,9 +9,9 @@ mod answer;
 mod name;
 mod query;
 
-pub(crate) use answer::{Addresses, Answer, Content, ExtendedError, Rcode, Section, faulty};
+pub(crate) use answer::{Addresses, Answer, Content, ExtendedError, Rcode, faulty};
 pub(crate) use name::{joined, present, same_name};
-pub(crate) use query::{Edns, Fault, Header, Query, Question};
+pub(crate) use query::{Fault, Header, Query, Question};
 
 /// Record types and classes that the server treats on their own (IANA DNS parameters).
 pub(crate) mod number {

@@ -13,11 +13,7 @@ use tokio::{
 };
 
 use super::Service;
-use crate::{
-    QueryOutcome, QueryRecord, Transport,
-    respond::Batch,
-    wire::MAX_QUERY,
-};
+use crate::{QueryOutcome, QueryRecord, Transport, respond::Batch, wire::MAX_QUERY};
 
 /// Questions of one connection that are decided together, and that may be with other servers at once.
 const PIPELINE: usize = 32;
@@ -61,6 +57,9 @@ fn admit(stream: TcpStream, peer: SocketAddr, service: &Arc<Service>) {
     });
 }
 
+/// What a forwarded question came to; `None` if nothing may be sent.
+type Returned = Option<Vec<u8>>;
+
 struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
@@ -70,7 +69,7 @@ struct Connection {
     outbox: Vec<u8>,
     /// Forwarded questions whose answers are still to come.
     awaited: usize,
-    returned: (mpsc::Sender<Option<Vec<u8>>>, mpsc::Receiver<Option<Vec<u8>>>),
+    returned: (mpsc::Sender<Returned>, mpsc::Receiver<Returned>),
 }
 
 impl Connection {

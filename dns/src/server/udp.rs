@@ -1,13 +1,7 @@
 //! The UDP loop of one socket: read what is there, decide it in one go, record it, send. No task for what is answered
 //! here; only a forwarded question gets one.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::net::UdpSocket;
 

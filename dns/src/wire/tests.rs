@@ -2,7 +2,7 @@ use hickory_proto::op::{Edns as HickoryEdns, Message, MessageType, OpCode, Query
 use hickory_proto::rr::{Name, RData, RecordType};
 use proptest::prelude::*;
 
-use super::*;
+use super::{query::Edns, *};
 
 fn query(name: &Name, kind: u16, payload: Option<u16>) -> Vec<u8> {
     let mut message = Message::new(0x1234, MessageType::Query, OpCode::Query);
@@ -19,6 +19,10 @@ fn query(name: &Name, kind: u16, payload: Option<u16>) -> Vec<u8> {
 
 fn ascii(text: &str, payload: Option<u16>) -> Vec<u8> {
     query(&Name::from_ascii(text).unwrap(), number::A, payload)
+}
+
+fn on_wire(name: &Name) -> Vec<u8> {
+    name.iter().flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label].concat()).chain([0]).collect()
 }
 
 fn addresses() -> Addresses {
@@ -260,7 +264,7 @@ proptest! {
         prop_assume!(!matches!(kind, number::AXFR | number::IXFR));
         let packet = query(&name, kind, payload);
         let read = Query::parse(&packet).unwrap();
-        let labels: Vec<u8> = name.iter().flat_map(|label| [&[label.len() as u8], label].concat()).chain([0]).collect();
+        let labels = on_wire(&name);
         prop_assert_eq!(read.question.name, &labels[..]);
         prop_assert_eq!(read.question.kind, kind);
         prop_assert_eq!(read.edns.map(|edns| edns.dnssec_ok), payload.map(|_| true));
@@ -272,7 +276,7 @@ proptest! {
             let oracle = Message::from_vec(&packet).unwrap();
             prop_assert_eq!(oracle.queries.len(), 1);
             let question = &oracle.queries[0];
-            let labels: Vec<u8> = question.name().iter().flat_map(|label| [&[label.len() as u8], label].concat()).chain([0]).collect();
+            let labels = on_wire(question.name());
             prop_assert_eq!(read.question.name, &labels[..]);
             prop_assert_eq!(read.question.kind, u16::from(question.query_type()));
             prop_assert_eq!(read.question.class, u16::from(question.query_class()));
