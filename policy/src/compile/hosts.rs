@@ -76,7 +76,7 @@ fn explain(text: &str, place: Place, error: &HostRuleError) -> (&'static str, St
     match error {
         E::Any => said(
             codes::BAD_ANY,
-            "`any` host may stand in deny rules only".into(),
+            "`any` may stand in deny rules only".into(),
             "name the hosts".into(),
         ),
         E::Scheme => {

@@ -78,13 +78,13 @@ impl Checker<'_> {
             let place = self.reader().place(name.span);
             names.define(RULE, name.value, place, &mut self.draft.found)
         });
-        let effect = self.effect();
+        let (effect, known) = self.effect();
         let agents = self
             .reader()
             .required_texts(&raw.agents, "agents", at)
             .unwrap_or_default();
         let agents = agents::resolve(&agents, self.draft, self.file);
-        let place = if effect == Effect::Deny {
+        let place = if effect == Effect::Deny || !known {
             HostPlace::Deny
         } else {
             HostPlace::Grant
@@ -130,12 +130,12 @@ impl Checker<'_> {
         Reader::new(self.file, &mut self.draft.found)
     }
 
-    fn effect(&mut self) -> Effect {
-        let chosen = self.choice(&self.raw.effect, &["allow", "deny", "observe"]);
-        match chosen {
-            Some("deny") => Effect::Deny,
-            Some("observe") => Effect::Observe,
-            _ => Effect::Allow,
+    /// The effect, and whether it could be read.
+    fn effect(&mut self) -> (Effect, bool) {
+        match self.choice(&self.raw.effect, &["allow", "deny", "observe"]) {
+            Some("deny") => (Effect::Deny, true),
+            Some("observe") => (Effect::Observe, true),
+            chosen => (Effect::Allow, chosen.is_some() || self.raw.effect.is_none()),
         }
     }
 

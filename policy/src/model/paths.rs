@@ -84,7 +84,6 @@ impl Paths {
 /// A pattern, canonical as [`Path`] is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathPattern {
-    text: Box<str>,
     segments: Box<[Segment]>,
 }
 
@@ -117,7 +116,6 @@ impl PathPattern {
         let segments: Result<Box<[Segment]>, PatternError> =
             path.segments().map(Segment::parse).collect();
         Ok(PathPattern {
-            text: path.as_str().into(),
             segments: segments?,
         })
     }

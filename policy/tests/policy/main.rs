@@ -7,5 +7,13 @@
     clippy::indexing_slicing
 )]
 
+mod agents;
+mod credentials;
 mod diagnostics;
+mod files;
+mod hosts;
+mod laws;
+mod paths;
+mod stages;
 mod support;
+mod wire;

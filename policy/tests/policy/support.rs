@@ -106,7 +106,12 @@ pub(crate) fn connect(policy: &Policy, agent: &str, to: &str) -> Decision<Reach>
     ))
 }
 
-pub(crate) fn name(policy: &Policy, agent: &str, name: &str, kind: QueryKind) -> Decision<NameGrant> {
+pub(crate) fn name(
+    policy: &Policy,
+    agent: &str,
+    name: &str,
+    kind: QueryKind,
+) -> Decision<NameGrant> {
     let name = Name::parse(name.as_bytes()).unwrap();
     policy.decide(&Ask::new(
         policy.agent_named(agent).unwrap(),
