@@ -15,15 +15,23 @@
     )
 )]
 
+mod compile;
 pub mod decide;
+pub mod diagnostic;
 pub mod model;
+mod raw;
+pub mod source;
+
+pub use compile::{Compiled, compile};
 
 pub use decide::{
     Answer, Ask, BasicField, ConnectStage, Decision, Denial, NameGrant, NameStage, Permit,
     QueryKind, Reach, RequestStage, SlotRef, Stage, Swap, Token,
 };
+pub use diagnostic::{Diagnostic, Label, Severity, render};
 pub use model::{
-    Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, Method,
-    MethodError, Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot,
-    Source, Target,
+    Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule,
+    Method, MethodError, Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme,
+    Slot, Source, Target,
 };
+pub use source::SourceFile;

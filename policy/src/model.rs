@@ -3,17 +3,21 @@
 //! Law 2: each type here has one parser and private fields, so that a name in an odd spelling can't be held, matched
 //! or dialled. Nothing here reads files or decides.
 
-mod authority;
-mod hash;
+pub(crate) mod authority;
+pub(crate) mod hash;
+pub(crate) mod hosts;
 mod ids;
-mod method;
+pub(crate) mod method;
+pub(crate) mod methods;
 mod name;
-mod path;
-mod policy;
+pub(crate) mod path;
+pub(crate) mod paths;
+pub(crate) mod policy;
 mod reason;
 mod slot;
 
 pub use authority::{Authority, AuthorityError, Scheme};
+pub use hosts::HostRule;
 pub use ids::{AgentId, CredentialId, RuleId};
 pub use method::{Method, MethodError};
 pub use name::{Host, Name, NameError};

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::grant::{Decision, NameGrant, Permit, Reach};
-use crate::model::{AgentId, Authority, Method, Name, Policy, Reason, Slot, Target};
+use crate::model::{AgentId, Authority, Method, Name, Policy, Slot, Target};
 
 /// A question to [`Policy::decide`].
 #[derive(Clone, Copy, Debug)]
@@ -160,22 +160,4 @@ impl Stage for ConnectStage<'_> {
 
 impl Stage for RequestStage<'_> {
     type Grant = Permit;
-}
-
-impl sealed::Decide<NameGrant> for NameStage<'_> {
-    fn decide(&self, _policy: &Policy, _agent: AgentId) -> Decision<NameGrant> {
-        Decision::deny(Reason::NameNotAllowed)
-    }
-}
-
-impl sealed::Decide<Reach> for ConnectStage<'_> {
-    fn decide(&self, _policy: &Policy, _agent: AgentId) -> Decision<Reach> {
-        Decision::deny(Reason::ConnectNotAllowed)
-    }
-}
-
-impl sealed::Decide<Permit> for RequestStage<'_> {
-    fn decide(&self, _policy: &Policy, _agent: AgentId) -> Decision<Permit> {
-        Decision::deny(Reason::HostNotAllowed)
-    }
 }

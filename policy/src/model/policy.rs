@@ -2,12 +2,16 @@
 //!
 //! Law 5: [`Policy::empty`] denies all, and so does an id that belongs to another policy.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use super::hosts::HostRule;
 use super::ids::{AgentId, CredentialId, RuleId};
+use super::methods::MethodSet;
+use super::paths::Paths;
 use super::slot::Slot;
+use crate::decide::Index;
 
 /// A checked policy. Built by compile; asked with [`Policy::decide`].
 #[derive(Debug)]
@@ -17,32 +21,48 @@ pub struct Policy {
     pub(crate) credentials: Box<[Credential]>,
     pub(crate) sources: Box<[SourceRange]>,
     pub(crate) fingerprint: Box<str>,
-    pub(crate) nobody: Agent,
-    pub(crate) nothing: Rule,
-    pub(crate) worthless: Credential,
+    pub(crate) index: Index,
+    nobody: Agent,
+    nothing: Rule,
+    worthless: Credential,
+}
+
+/// What compile hands over: all of it checked, each list sorted by name.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) credentials: Vec<Credential>,
+    pub(crate) sources: Vec<SourceRange>,
+    pub(crate) forwards: Vec<Forward>,
+    pub(crate) fingerprint: u64,
 }
 
 impl Policy {
     /// Knows no agent and denies all.
     pub fn empty() -> Policy {
+        Policy::new(Parts::default())
+    }
+
+    pub(crate) fn new(parts: Parts) -> Policy {
+        let index = Index::new(&parts);
         Policy {
-            agents: Box::default(),
-            rules: Box::default(),
-            credentials: Box::default(),
-            sources: Box::default(),
-            fingerprint: "0000000000000000".into(),
+            agents: parts.agents.into(),
+            rules: parts.rules.into(),
+            credentials: parts.credentials.into(),
+            sources: parts.sources.into(),
+            fingerprint: format!("{:016x}", parts.fingerprint).into(),
+            index,
             nobody: Agent {
                 name: "".into(),
                 quarantined: true,
             },
-            nothing: Rule {
-                name: "".into(),
-                effect: Effect::Deny,
-            },
+            nothing: Rule::nothing(),
             worthless: Credential {
                 name: "".into(),
                 stub: "".into(),
                 slots: Box::default(),
+                hosts: Box::default(),
                 source: Source::Env(Box::default()),
             },
         }
@@ -50,7 +70,7 @@ impl Policy {
 
     /// The agent at a peer address; IPv4-mapped addresses are unmapped first.
     pub fn identify(&self, peer: IpAddr) -> Option<AgentId> {
-        let ip = wide(peer.to_canonical());
+        let ip = spot(peer.to_canonical());
         let after = self.sources.partition_point(|range| range.first <= ip);
         let range = self.sources.get(after.checked_sub(1)?)?;
         (ip <= range.last).then_some(range.agent)
@@ -113,12 +133,9 @@ impl Policy {
         CredentialId::at(at)
     }
 
-    /// Every distinct stub text, for a scanner of whole heads and bodies.
+    /// Every distinct stub text, sorted, for a scanner of whole heads and bodies.
     pub fn stubs(&self) -> impl Iterator<Item = &str> {
-        let mut stubs: Vec<&str> = self.credentials.iter().map(Credential::stub).collect();
-        stubs.sort_unstable();
-        stubs.dedup();
-        stubs.into_iter()
+        self.index.stubs.iter().map(|stub| &**stub)
     }
 
     /// 16 hexadecimal digits that change when what the policy says changes. Not for security.
@@ -162,6 +179,52 @@ pub enum Effect {
 pub struct Rule {
     pub(crate) name: Arc<str>,
     pub(crate) effect: Effect,
+    pub(crate) agents: AgentSet,
+    pub(crate) hosts: Box<[HostRule]>,
+    pub(crate) methods: MethodSet,
+    pub(crate) paths: Paths,
+    pub(crate) credentials: Box<[CredentialId]>,
+    pub(crate) options: Options,
+}
+
+/// What a rule demands or relaxes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// No request without a swap.
+    pub(crate) credential_required: bool,
+    /// Credentials that are no stubs may pass to bound hosts.
+    pub(crate) foreign_credentials: bool,
+    /// A stub in a body stops the request.
+    pub(crate) deny_stub_in_body: bool,
+    /// `Range` stays in requests that swap.
+    pub(crate) ranges: bool,
+}
+
+/// Agents of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AgentSet {
+    /// `"*"`: every agent that is defined.
+    Every,
+    /// These, sorted.
+    Some(Box<[AgentId]>),
+}
+
+impl AgentSet {
+    pub(crate) fn contains(&self, agent: AgentId) -> bool {
+        match self {
+            AgentSet::Every => true,
+            AgentSet::Some(ids) => ids.binary_search(&agent).is_ok(),
+        }
+    }
+}
+
+/// Who may ask which forwarded names.
+#[derive(Clone, Debug)]
+pub(crate) struct Forward {
+    pub(crate) agents: AgentSet,
+    pub(crate) names: Box<[HostRule]>,
+    /// Record types, sorted.
+    pub(crate) types: Box<[u16]>,
 }
 
 impl Rule {
@@ -174,6 +237,24 @@ impl Rule {
     pub fn effect(&self) -> Effect {
         self.effect
     }
+
+    /// The credentials that it grants.
+    pub fn credentials(&self) -> &[CredentialId] {
+        &self.credentials
+    }
+
+    fn nothing() -> Rule {
+        Rule {
+            name: "".into(),
+            effect: Effect::Deny,
+            agents: AgentSet::Some(Box::default()),
+            hosts: Box::default(),
+            methods: MethodSet::default(),
+            paths: Paths::All,
+            credentials: Box::default(),
+            options: Options::default(),
+        }
+    }
 }
 
 /// What stands behind a stub; the secret itself is never here.
@@ -182,6 +263,7 @@ pub struct Credential {
     pub(crate) name: Arc<str>,
     pub(crate) stub: Arc<str>,
     pub(crate) slots: Box<[Slot]>,
+    pub(crate) hosts: Box<[HostRule]>,
     pub(crate) source: Source,
 }
 
@@ -199,6 +281,11 @@ impl Credential {
     /// Where the stub may stand.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
+    }
+
+    /// The only places that it may ever go.
+    pub fn hosts(&self) -> &[HostRule] {
+        &self.hosts
     }
 
     /// Where the secret is read from.
@@ -219,15 +306,17 @@ pub enum Source {
 /// Addresses of one agent, first and last included; ranges never overlap.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SourceRange {
-    pub(crate) first: Ipv6Addr,
-    pub(crate) last: Ipv6Addr,
+    pub(crate) first: Spot,
+    pub(crate) last: Spot,
     pub(crate) agent: AgentId,
 }
 
-/// Both families on one line: IPv4 as IPv4-mapped, which no IPv6 peer is after `to_canonical`.
-pub(crate) fn wide(ip: IpAddr) -> Ipv6Addr {
+/// A place on one line of all addresses: IPv4 first, then IPv6.
+pub(crate) type Spot = (bool, u128);
+
+pub(crate) fn spot(ip: IpAddr) -> Spot {
     match ip {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
+        IpAddr::V4(ip) => (false, u128::from(ip.to_bits())),
+        IpAddr::V6(ip) => (true, ip.to_bits()),
     }
 }
