@@ -39,7 +39,29 @@ pub enum SecretError {
     },
 }
 
-/// A real credential. Wiped when dropped.
+/// A real credential. Wiped when dropped. It can't be printed, copied or compared outside this crate:
+///
+/// ```compile_fail,E0277
+/// fn shown<T: std::fmt::Debug>() {}
+/// shown::<stubgate_credentials::Secret>();
+/// ```
+/// ```compile_fail,E0277
+/// fn shown<T: std::fmt::Display>() {}
+/// shown::<stubgate_credentials::Secret>();
+/// ```
+/// ```compile_fail,E0277
+/// fn copied<T: Clone>() {}
+/// copied::<stubgate_credentials::Secret>();
+/// ```
+/// ```compile_fail,E0277
+/// fn compared<T: PartialEq>() {}
+/// compared::<stubgate_credentials::Secret>();
+/// ```
+/// while what is asked of every shared value holds:
+/// ```
+/// fn shared<T: Send + Sync>() {}
+/// shared::<stubgate_credentials::Secret>();
+/// ```
 pub struct Secret(SecretSlice<u8>);
 
 impl Secret {
