@@ -1,6 +1,6 @@
 //! `stubgate.yaml`: what the platform operator decides.
 //!
-//! Text becomes a [`Node`](node::Node) tree with places, and that a checked [`Config`] in which nothing is left to
+//! Text becomes a tree of nodes with places, and that a checked [`Config`] in which nothing is left to
 //! doubt: addresses are addresses, numbers are in range, grants lie in private ranges. Every error of a file is reported
 //! in one run, with line, column, code and fix. Compiling is pure; only [`Config::read`] and [`policy_files`] touch the
 //! disk. It says nothing about who may do what: that is policy's, and no setting here can widen it (law 1).

@@ -20,10 +20,10 @@ pub enum SecretError {
     /// Nothing, or nothing but a line break.
     #[error("is empty")]
     Empty,
-    /// Shorter than [`MINIMUM_BYTES`].
+    /// Shorter than 8 bytes.
     #[error("is shorter than 8 bytes, so it looks like a placeholder or a file cut short")]
     TooShort,
-    /// Longer than [`MAXIMUM_BYTES`].
+    /// Longer than 8192 bytes.
     #[error("is longer than 8192 bytes, which no header takes")]
     TooLong,
     /// A line break before the end: several lines, or a header injected.
