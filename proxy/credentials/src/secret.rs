@@ -20,10 +20,10 @@ pub enum SecretError {
     /// Nothing, or nothing but a line break.
     #[error("is empty")]
     Empty,
-    /// Shorter than [`MINIMUM_BYTES`].
+    /// Shorter than 8 bytes.
     #[error("is shorter than 8 bytes, so it looks like a placeholder or a file cut short")]
     TooShort,
-    /// Longer than [`MAXIMUM_BYTES`].
+    /// Longer than 8192 bytes.
     #[error("is longer than 8192 bytes, which no header takes")]
     TooLong,
     /// A line break before the end: several lines, or a header injected.
@@ -39,7 +39,29 @@ pub enum SecretError {
     },
 }
 
-/// A real credential. Wiped when dropped.
+/// A real credential. Wiped when dropped. It can't be printed, copied or compared outside this crate:
+///
+/// ```compile_fail,E0277
+/// fn shown<T: std::fmt::Debug>() {}
+/// shown::<stubgate_credentials::Secret>();
+/// ```
+/// ```compile_fail,E0277
+/// fn shown<T: std::fmt::Display>() {}
+/// shown::<stubgate_credentials::Secret>();
+/// ```
+/// ```compile_fail,E0277
+/// fn copied<T: Clone>() {}
+/// copied::<stubgate_credentials::Secret>();
+/// ```
+/// ```compile_fail,E0277
+/// fn compared<T: PartialEq>() {}
+/// compared::<stubgate_credentials::Secret>();
+/// ```
+/// while what is asked of every shared value holds:
+/// ```
+/// fn shared<T: Send + Sync>() {}
+/// shared::<stubgate_credentials::Secret>();
+/// ```
 pub struct Secret(SecretSlice<u8>);
 
 impl Secret {
