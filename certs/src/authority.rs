@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SignatureAlgorithm, SigningKey,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PublicKeyData, SignatureAlgorithm, SigningKey,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -63,9 +63,7 @@ pub enum CaError {
     #[error("the CA certificate is not a readable PEM certificate")]
     Certificate,
     /// The key file holds no PEM private key, or one of a kind that cannot sign here.
-    #[error(
-        "the CA key is not a readable PEM private key (PKCS #8, SEC1 or PKCS #1; ECDSA, Ed25519 or RSA)"
-    )]
+    #[error("the CA key is not a readable PEM private key (PKCS #8, SEC1 or PKCS #1; ECDSA, Ed25519 or RSA)")]
     Key,
     /// The certificate may not sign others.
     #[error(
@@ -147,10 +145,7 @@ impl CertificateAuthority {
 
     /// The issuing certificate as PEM, followed by what stood beside it in the operator's file.
     pub fn certificate_pem(&self) -> String {
-        self.certificates
-            .iter()
-            .map(|der| pem::certificate(der))
-            .collect()
+        self.certificates.iter().map(|der| pem::certificate(der)).collect()
     }
 
     /// SHA-256 over the issuing certificate's DER, as `openssl x509 -fingerprint -sha256` prints it.
@@ -172,14 +167,10 @@ impl CertificateAuthority {
     pub fn check_usable(&self, now: SystemTime) -> Result<(), CaError> {
         let now = whole_seconds(now);
         if now < self.not_before {
-            return Err(CaError::NotYetValid {
-                not_before: self.not_before,
-            });
+            return Err(CaError::NotYetValid { not_before: self.not_before });
         }
         if self.not_after - now < MINIMUM_REMAINING {
-            return Err(CaError::Ending {
-                not_after: self.not_after,
-            });
+            return Err(CaError::Ending { not_after: self.not_after });
         }
         Ok(())
     }
@@ -206,20 +197,12 @@ impl CertificateAuthority {
 
     /// What a server sends after the leaf: nothing for a root, the operator's chain for an intermediate.
     pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
-        if self.self_issued {
-            &[]
-        } else {
-            &self.certificates
-        }
+        if self.self_issued { &[] } else { &self.certificates }
     }
 
-    fn create_with_key(
-        common_name: &str,
-        now: SystemTime,
-    ) -> Result<(Self, Zeroizing<String>), CaError> {
+    fn create_with_key(common_name: &str, now: SystemTime) -> Result<(Self, Zeroizing<String>), CaError> {
         let length = common_name.chars().count();
-        if length == 0 || length > COMMON_NAME_MAXIMUM || common_name.chars().any(char::is_control)
-        {
+        if length == 0 || length > COMMON_NAME_MAXIMUM || common_name.chars().any(char::is_control) {
             return Err(CaError::CommonName);
         }
         let now = whole_seconds(now);
@@ -238,15 +221,11 @@ impl CertificateAuthority {
         Ok((Self::assemble(vec![certificate], key)?, key_pem))
     }
 
-    fn assemble(
-        certificates: Vec<CertificateDer<'static>>,
-        mut key: KeyPair,
-    ) -> Result<Self, CaError> {
+    fn assemble(certificates: Vec<CertificateDer<'static>>, mut key: KeyPair) -> Result<Self, CaError> {
         // The parsed key lives on inside the crypto library, which clears it when freed.
         key.zeroize();
         let issuing = certificates.first().ok_or(CaError::Certificate)?;
-        let (rest, parsed) =
-            X509Certificate::from_der(issuing).map_err(|_| CaError::Certificate)?;
+        let (rest, parsed) = X509Certificate::from_der(issuing).map_err(|_| CaError::Certificate)?;
         if !rest.is_empty() {
             return Err(CaError::Certificate);
         }
@@ -254,14 +233,8 @@ impl CertificateAuthority {
         if parsed.public_key().raw != key.subject_public_key_info() {
             return Err(CaError::KeyMismatch);
         }
-        let issuer = Issuer::from_ca_cert_der(
-            issuing,
-            CaKey {
-                key,
-                signatures: AtomicU64::new(0),
-            },
-        )
-        .map_err(|_| CaError::Certificate)?;
+        let issuer = Issuer::from_ca_cert_der(issuing, CaKey { key, signatures: AtomicU64::new(0) })
+            .map_err(|_| CaError::Certificate)?;
         let authority = Self {
             not_before: parsed.validity().not_before.to_datetime(),
             not_after: parsed.validity().not_after.to_datetime(),
@@ -276,19 +249,11 @@ impl CertificateAuthority {
     /// Signs a throw-away certificate and compares names byte by byte: a name that our encoder writes differently would
     /// make leaves that no client can chain, and that must show at start, not at the first request.
     fn check_issuer_name(&self, subject: &[u8]) -> Result<(), CaError> {
-        let params = leaf_params(
-            LeafName::Ip(IpAddr::from([127, 0, 0, 1])),
-            self.not_before,
-            self.not_after,
-        )?;
+        let params = leaf_params(LeafName::Ip(IpAddr::from([127, 0, 0, 1])), self.not_before, self.not_after)?;
         let probe = params.signed_by(&KeyPair::generate()?, &self.issuer)?;
         self.issuer.key().signatures.store(0, Ordering::Relaxed);
         let (_, parsed) = X509Certificate::from_der(probe.der()).map_err(|_| CaError::Subject)?;
-        if parsed.issuer().as_raw() == subject {
-            Ok(())
-        } else {
-            Err(CaError::Subject)
-        }
+        if parsed.issuer().as_raw() == subject { Ok(()) } else { Err(CaError::Subject) }
     }
 }
 
@@ -322,17 +287,11 @@ pub(crate) fn leaf_params(
 }
 
 fn check_profile(certificate: &X509Certificate<'_>) -> Result<(), CaError> {
-    let constraints = certificate
-        .basic_constraints()
-        .map_err(|_| CaError::Certificate)?;
+    let constraints = certificate.basic_constraints().map_err(|_| CaError::Certificate)?;
     let usage = certificate.key_usage().map_err(|_| CaError::Certificate)?;
     let is_ca = constraints.is_some_and(|extension| extension.value.ca);
     let may_sign = usage.is_none_or(|extension| extension.value.key_cert_sign());
-    if is_ca && may_sign {
-        Ok(())
-    } else {
-        Err(CaError::NotACa)
-    }
+    if is_ca && may_sign { Ok(()) } else { Err(CaError::NotACa) }
 }
 
 /// The CA's key: signs, counts, and has no other use.

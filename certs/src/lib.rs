@@ -9,15 +9,7 @@
 //! the CA key: it is read in one place, wiped where the libraries allow it, and printed nowhere. There is no switch
 //! that turns verification off.
 
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod authority;
 mod clock;

@@ -36,10 +36,7 @@ pub struct MinterConfig {
 
 impl Default for MinterConfig {
     fn default() -> Self {
-        Self {
-            leaf_days: 7,
-            cache_entries: 10_000,
-        }
+        Self { leaf_days: 7, cache_entries: 10_000 }
     }
 }
 
@@ -96,11 +93,7 @@ impl Minter {
     ///
     /// # Errors
     /// [`MintError::Signing`] where there is no randomness.
-    pub fn new(
-        authority: Arc<CertificateAuthority>,
-        config: &MinterConfig,
-        clock: Clock,
-    ) -> Result<Self, MintError> {
+    pub fn new(authority: Arc<CertificateAuthority>, config: &MinterConfig, clock: Clock) -> Result<Self, MintError> {
         Ok(Self {
             press: Arc::new(Press::new(authority, config)?),
             cache: Cache::new(config.cache_entries),
@@ -160,9 +153,7 @@ impl Minter {
         self.cache
             .entry(key)
             .and_try_compute_with(|current| {
-                let fresh = current
-                    .map(|entry| entry.into_value())
-                    .filter(|entry| now < entry.renew_at);
+                let fresh = current.map(|entry| entry.into_value()).filter(|entry| now < entry.renew_at);
                 let answer = &mut answer;
                 async move {
                     let (entry, op) = match fresh {
@@ -182,15 +173,9 @@ impl Minter {
 
     /// Signs off the reactor: an operator's RSA key takes a millisecond or more.
     async fn press_one(&self, key: Key, now: SystemTime) -> Result<Entry, MintError> {
-        let _slot = self
-            .slots
-            .acquire()
-            .await
-            .map_err(|_| MintError::Cancelled)?;
+        let _slot = self.slots.acquire().await.map_err(|_| MintError::Cancelled)?;
         let press = Arc::clone(&self.press);
-        tokio::task::spawn_blocking(move || press.press(&key, now))
-            .await
-            .map_err(|_| MintError::Cancelled)?
+        tokio::task::spawn_blocking(move || press.press(&key, now)).await.map_err(|_| MintError::Cancelled)?
     }
 }
 
@@ -251,27 +236,20 @@ impl Press {
         let mut chain = vec![leaf.der().clone()];
         chain.extend_from_slice(self.authority.chain());
         let mut config = self.base.clone();
-        config.cert_resolver = Arc::new(SingleCertAndKey::from(CertifiedKey::new(
-            chain,
-            Arc::clone(&self.leaf_key),
-        )));
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, Arc::clone(&self.leaf_key))));
         if let Key::Ip(_) = key {
             // rustls compares a ticket's SNI with the connection's, and an IP host has none: with the shared keys a
             // session for one address would resume at another. Its own keys make that impossible (TL-11).
             config.ticketer = provider::ticketer()?;
         }
         let half = Duration::try_from((not_after - at) / 2).unwrap_or_default();
-        Ok(Entry {
-            config: Arc::new(config),
-            renew_at: now + half,
-        })
+        Ok(Entry { config: Arc::new(config), renew_at: now + half })
     }
 }
 
 fn leaf_key() -> Result<(Arc<dyn SigningKey>, SubjectPublicKeyInfo), MintError> {
     let mut pair = KeyPair::generate().map_err(CaError::from)?;
-    let public =
-        SubjectPublicKeyInfo::from_der(&pair.subject_public_key_info()).map_err(CaError::from)?;
+    let public = SubjectPublicKeyInfo::from_der(&pair.subject_public_key_info()).map_err(CaError::from)?;
     let mut der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pair.serialized_der().to_vec()));
     let key = provider::tls_key(&der);
     der.zeroize();

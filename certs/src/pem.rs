@@ -51,9 +51,7 @@ mod tests {
     #[test]
     fn reads_back_what_it_writes_at_every_length_around_a_line() {
         for length in [1, 47, 48, 49, 95, 96, 97, 300] {
-            let der: Vec<u8> = (0..length)
-                .map(|i| u8::try_from(i % 251).unwrap())
-                .collect();
+            let der: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let read = CertificateDer::from_pem_slice(certificate(&der).as_bytes()).unwrap();
             assert_eq!(read.as_ref(), der);
             let key = PrivatePkcs8KeyDer::from_pem_slice(private_key(&der).as_bytes()).unwrap();

@@ -12,9 +12,7 @@ use rustls_pki_types::PrivateKeyDer;
 /// The crypto provider of all of stubgate: aws-lc-rs, TLS 1.2 and 1.3, X25519MLKEM768 preferred.
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: OnceLock<Arc<CryptoProvider>> = OnceLock::new();
-    PROVIDER
-        .get_or_init(|| Arc::new(aws_lc_rs::default_provider()))
-        .clone()
+    PROVIDER.get_or_init(|| Arc::new(aws_lc_rs::default_provider())).clone()
 }
 
 /// Loads a key for TLS by reference, so that the caller can wipe the encoded form afterwards.
@@ -30,10 +28,7 @@ pub(crate) fn ticketer() -> Result<Arc<dyn rustls::server::ProducesTickets>, rus
 /// Random bytes from the provider's generator.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], rustls::Error> {
     let mut bytes = [0; N];
-    provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
+    provider().secure_random.fill(&mut bytes).map_err(|_| rustls::Error::FailedToGetRandomBytes)?;
     Ok(bytes)
 }
 

@@ -57,10 +57,7 @@ impl TrustRoots {
     ///
     /// # Errors
     /// Where a named file does not give at least one good root, holds our own CA, or there is no root at all.
-    pub fn load(
-        extra_ca_files: &[PathBuf],
-        own: &CertificateAuthority,
-    ) -> Result<RootCertStore, RootsError> {
+    pub fn load(extra_ca_files: &[PathBuf], own: &CertificateAuthority) -> Result<RootCertStore, RootsError> {
         Self::assemble(system_certificates(), extra_ca_files, own)
     }
 
@@ -76,10 +73,9 @@ impl TrustRoots {
         for path in extra_ca_files {
             let before = store.len();
             for certificate in read_certificates(path)? {
-                store.add(certificate).map_err(|error| RootsError::File {
-                    path: path.clone(),
-                    why: error.to_string(),
-                })?;
+                store
+                    .add(certificate)
+                    .map_err(|error| RootsError::File { path: path.clone(), why: error.to_string() })?;
             }
             let added = store.len();
             remove_own(&mut store, own);
@@ -87,17 +83,10 @@ impl TrustRoots {
                 return Err(RootsError::OwnAuthority { path: path.clone() });
             }
             if added == before {
-                return Err(RootsError::File {
-                    path: path.clone(),
-                    why: "no PEM certificate in it".into(),
-                });
+                return Err(RootsError::File { path: path.clone(), why: "no PEM certificate in it".into() });
             }
         }
-        if store.is_empty() {
-            Err(RootsError::Empty)
-        } else {
-            Ok(store)
-        }
+        if store.is_empty() { Err(RootsError::Empty) } else { Ok(store) }
     }
 }
 
@@ -105,20 +94,13 @@ impl TrustRoots {
 fn remove_own(store: &mut RootCertStore, own: &CertificateAuthority) {
     let mut ours = RootCertStore::empty();
     ours.add_parsable_certificates([own.issuing().clone()]);
-    store.roots.retain(|root| {
-        ours.roots
-            .iter()
-            .all(|our| our.subject_public_key_info != root.subject_public_key_info)
-    });
+    store.roots.retain(|root| ours.roots.iter().all(|our| our.subject_public_key_info != root.subject_public_key_info));
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, RootsError> {
     CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect)
-        .map_err(|error| RootsError::File {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })
+        .map_err(|error| RootsError::File { path: path.to_owned(), why: error.to_string() })
 }
 
 fn system_certificates() -> Vec<CertificateDer<'static>> {
@@ -134,10 +116,7 @@ fn system_certificates() -> Vec<CertificateDer<'static>> {
 ///
 /// # Errors
 /// Where the crypto provider supports neither version, which would be our own mistake.
-pub fn client_config(
-    roots: RootCertStore,
-    alpn: &[&[u8]],
-) -> Result<Arc<ClientConfig>, rustls::Error> {
+pub fn client_config(roots: RootCertStore, alpn: &[&[u8]]) -> Result<Arc<ClientConfig>, rustls::Error> {
     let mut config = ClientConfig::builder_with_provider(provider::provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots)

@@ -1,11 +1,6 @@
 //! The crate from outside: real handshakes, real files, and openssl as the strict reader.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod certificates {
     mod fixture;

@@ -38,16 +38,12 @@ pub fn compile(files: &[SourceFile]) -> Result<Compiled, Vec<Diagnostic>> {
     let mut draft = Draft::default();
     if files.is_empty() {
         let none = Diagnostic::error(codes::NO_FILES, "no policy file");
-        return Err(vec![
-            none.help("name a file, or a folder with *.yaml files in it"),
-        ]);
+        return Err(vec![none.help("name a file, or a folder with *.yaml files in it")]);
     }
     let documents: Vec<(usize, raw::Document)> = files
         .iter()
         .enumerate()
-        .filter_map(|(at, file)| {
-            read_document(at, file, &mut draft.found).map(|document| (at, document))
-        })
+        .filter_map(|(at, file)| read_document(at, file, &mut draft.found).map(|document| (at, document)))
         .collect();
     draft.complete = documents.len() == files.len();
     for (file, document) in &documents {
@@ -76,46 +72,26 @@ struct Draft {
 
 impl Draft {
     fn finish(mut self, files: &[SourceFile]) -> Result<Compiled, Vec<Diagnostic>> {
-        let allows = self
-            .parts
-            .rules
-            .iter()
-            .any(|rule| rule.effect == Effect::Allow);
+        let allows = self.parts.rules.iter().any(|rule| rule.effect == Effect::Allow);
         let failed = self.found.iter().any(Diagnostic::is_error);
         if !allows && !failed {
-            let nothing = Diagnostic::warning(
-                codes::GRANTS_NOTHING,
-                "no rule allows anything: every request is denied",
-            );
+            let nothing =
+                Diagnostic::warning(codes::GRANTS_NOTHING, "no rule allows anything: every request is denied");
             self.found.push(nothing);
         }
         self.found.sort_by_key(|diagnostic| {
-            let place = diagnostic
-                .labels
-                .first()
-                .map(|label| (label.file, label.span.start));
-            (
-                place,
-                diagnostic.code,
-                diagnostic.severity == Severity::Warning,
-            )
+            let place = diagnostic.labels.first().map(|label| (label.file, label.span.start));
+            (place, diagnostic.code, diagnostic.severity == Severity::Warning)
         });
         if failed {
             return Err(self.found);
         }
         self.parts.fingerprint = fingerprint(files);
-        Ok(Compiled {
-            policy: Policy::new(self.parts),
-            warnings: self.found,
-        })
+        Ok(Compiled { policy: Policy::new(self.parts), warnings: self.found })
     }
 }
 
-fn read_document(
-    at: usize,
-    file: &SourceFile,
-    found: &mut Vec<Diagnostic>,
-) -> Option<raw::Document> {
+fn read_document(at: usize, file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<raw::Document> {
     let given: raw::Given<raw::Document> = read_tolerant(at, file, found)?;
     Reader::new(at, found).shape(given)
 }
@@ -140,9 +116,9 @@ fn check_head(reader: &mut Reader<'_>, document: &raw::Document) {
 /// FNV-1a over the texts, whatever their order.
 fn fingerprint(files: &[SourceFile]) -> u64 {
     let fnv = |bytes: &[u8]| {
-        bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        bytes
+            .iter()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
     };
     let mut each: Vec<u64> = files.iter().map(|file| fnv(file.text.as_bytes())).collect();
     each.sort_unstable();

@@ -16,9 +16,7 @@ mod tokens;
 
 use smallvec::SmallVec;
 
-pub use ask::{
-    Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage, SlotRef, Stage, Token,
-};
+pub use ask::{Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage, SlotRef, Stage, Token};
 pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap};
 
 pub(crate) use index::Index;
@@ -61,10 +59,7 @@ impl Policy {
         let mut slots = Vec::new();
         let plain = authority.scheme() == Scheme::Http;
         self.index.bound.find(authority.host(), |bindings| {
-            for binding in bindings
-                .iter()
-                .filter(|binding| plain || binding.ends.cover(authority))
-            {
+            for binding in bindings.iter().filter(|binding| plain || binding.ends.cover(authority)) {
                 slots.extend(&self.credential(binding.credential).slots);
             }
         });

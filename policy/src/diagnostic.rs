@@ -47,31 +47,18 @@ pub struct Label {
 impl Diagnostic {
     /// An error without a place yet.
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Diagnostic {
-            code,
-            severity: Severity::Error,
-            message: message.into(),
-            labels: Vec::new(),
-            help: None,
-        }
+        Diagnostic { code, severity: Severity::Error, message: message.into(), labels: Vec::new(), help: None }
     }
 
     /// A warning without a place yet.
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
-        Diagnostic {
-            severity: Severity::Warning,
-            ..Diagnostic::error(code, message)
-        }
+        Diagnostic { severity: Severity::Warning, ..Diagnostic::error(code, message) }
     }
 
     /// Adds a place; the first added is the main one.
     #[must_use]
     pub fn at(mut self, file: usize, span: Range<usize>, text: impl Into<String>) -> Self {
-        self.labels.push(Label {
-            file,
-            span,
-            text: text.into(),
-        });
+        self.labels.push(Label { file, span, text: text.into() });
         self
     }
 
@@ -111,9 +98,7 @@ fn distance(a: &str, b: &str) -> usize {
         for (column, with) in b.iter().enumerate() {
             let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX - 1);
             let replace = cell(&row, column) + usize::from(a != *with);
-            let mut best = replace
-                .min(cell(&row, column + 1) + 1)
-                .min(cell(&next, column) + 1);
+            let mut best = replace.min(cell(&row, column + 1) + 1).min(cell(&next, column) + 1);
             let swapped = column > 0 && previous == Some(*with) && b.get(column - 1) == Some(&a);
             if swapped {
                 best = best.min(cell(&before, column - 1) + 1);

@@ -5,15 +5,7 @@
 //!
 //! Law 1: DNS, TLS, CONNECT, HTTP and the command line all ask [`Policy::decide`]; no second matcher exists.
 //! This crate is pure. It opens no file or socket, reads no clock, draws no randomness and holds no secret.
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod compile;
 pub mod decide;
@@ -25,13 +17,12 @@ pub mod source;
 pub use compile::{Compiled, compile};
 
 pub use decide::{
-    Answer, Ask, BasicField, ConnectStage, Decision, Denial, NameGrant, NameStage, Permit,
-    QueryKind, Reach, RequestStage, SlotRef, Stage, Swap, Token,
+    Answer, Ask, BasicField, ConnectStage, Decision, Denial, NameGrant, NameStage, Permit, QueryKind, Reach,
+    RequestStage, SlotRef, Stage, Swap, Token,
 };
 pub use diagnostic::{Diagnostic, Label, Severity, render};
 pub use model::{
-    Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule,
-    Method, MethodError, Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme,
-    Slot, Source, Target,
+    Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
+    Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
 };
 pub use source::SourceFile;

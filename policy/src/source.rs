@@ -75,14 +75,8 @@ pub fn span_of<T>(value: &Spanned<T>) -> std::ops::Range<usize> {
 }
 
 /// An unknown key, with a guess at what was meant.
-pub(crate) fn unknown_key(
-    file: usize,
-    key: &str,
-    span: std::ops::Range<usize>,
-    known: &[&str],
-) -> Diagnostic {
-    let diagnostic =
-        Diagnostic::error(codes::UNKNOWN_KEY, format!("unknown key `{key}`")).at(file, span, "");
+pub(crate) fn unknown_key(file: usize, key: &str, span: std::ops::Range<usize>, known: &[&str]) -> Diagnostic {
+    let diagnostic = Diagnostic::error(codes::UNKNOWN_KEY, format!("unknown key `{key}`")).at(file, span, "");
     match nearest(key, known.iter().copied()) {
         Some(meant) => diagnostic.help(format!("did you mean `{meant}`?")),
         None => diagnostic.help(format!("known here: {}", known.join(", "))),

@@ -82,11 +82,7 @@ pub struct ConfigProblem {
 
 impl std::fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&stubgate_policy::diagnostic::render(
-            &self.diagnostics,
-            &self.files,
-            false,
-        ))
+        f.write_str(&stubgate_policy::diagnostic::render(&self.diagnostics, &self.files, false))
     }
 }
 

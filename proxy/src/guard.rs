@@ -134,19 +134,12 @@ impl Guard {
     ///
     /// # Errors
     /// For the first address that may not be dialled, and where there is none.
-    pub fn vet(
-        &self,
-        authority: &Authority,
-        resolved: &[IpAddr],
-    ) -> Result<Vec<VettedAddr>, GuardDenial> {
+    pub fn vet(&self, authority: &Authority, resolved: &[IpAddr]) -> Result<Vec<VettedAddr>, GuardDenial> {
         if let Some(fixed) = self.fixed(authority) {
             return Ok(vec![fixed]);
         }
         if resolved.is_empty() {
-            return Err(GuardDenial {
-                address: None,
-                why: Why::NoAddress,
-            });
+            return Err(GuardDenial { address: None, why: Why::NoAddress });
         }
         resolved
             .iter()
@@ -154,10 +147,7 @@ impl Guard {
                 let address = address.to_canonical();
                 self.check(authority.host(), address)
                     .map(|()| VettedAddr(SocketAddr::new(address, authority.port())))
-                    .map_err(|why| GuardDenial {
-                        address: Some(address),
-                        why,
-                    })
+                    .map_err(|why| GuardDenial { address: Some(address), why })
             })
             .collect()
     }
@@ -183,9 +173,7 @@ impl Guard {
     }
 
     fn is_granted(&self, host: &Host, address: IpAddr) -> bool {
-        self.private
-            .get(host)
-            .is_some_and(|networks| networks.iter().any(|network| network.contains(&address)))
+        self.private.get(host).is_some_and(|networks| networks.iter().any(|network| network.contains(&address)))
     }
 }
 
@@ -233,14 +221,8 @@ impl Class {
             Self::Wrapped(last_32_bits(address))
         } else if PRIVATE_V6.iter().any(|range| range.contains(&address)) {
             // ISATAP in a private network leads to an IPv4 neighbour that nobody named.
-            if is_isatap(address) {
-                Self::Special
-            } else {
-                Self::Private
-            }
-        } else if !GLOBAL_V6.contains(&address)
-            || SPECIAL_V6.iter().any(|range| range.contains(&address))
-        {
+            if is_isatap(address) { Self::Special } else { Self::Private }
+        } else if !GLOBAL_V6.contains(&address) || SPECIAL_V6.iter().any(|range| range.contains(&address)) {
             Self::Special
         } else if is_isatap(address) {
             Self::Wrapped(last_32_bits(address))
@@ -284,11 +266,7 @@ const PRIVATE_V4: [Ipv4Net; 8] = [
 ];
 
 /// Likewise (RFC 4193, 3849, 9637).
-const PRIVATE_V6: [Ipv6Net; 3] = [
-    v6([0xfc00, 0, 0, 0], 7),
-    v6([0x2001, 0xdb8, 0, 0], 32),
-    v6([0x3fff, 0, 0, 0], 20),
-];
+const PRIVATE_V6: [Ipv6Net; 3] = [v6([0xfc00, 0, 0, 0], 7), v6([0x2001, 0xdb8, 0, 0], 32), v6([0x3fff, 0, 0, 0], 20)];
 
 /// Never dialled, whoever asks for it: IANA's special-purpose registry, without what is above.
 const SPECIAL_V4: [Ipv4Net; 7] = [

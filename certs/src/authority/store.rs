@@ -29,18 +29,10 @@ impl CertificateAuthority {
     pub fn load_or_create(state_dir: &Path, now: SystemTime) -> Result<Self, CaError> {
         let folder = state_dir.join("ca");
         if !exists(&folder)? {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(state_dir)
-                .map_err(at(state_dir))?;
+            DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(at(state_dir))?;
             create_folder(state_dir, &folder, now)?;
         }
-        read_pair(
-            &folder.join("certificate.pem"),
-            &folder.join("key.pem"),
-            PRIVATE,
-        )
+        read_pair(&folder.join("certificate.pem"), &folder.join("key.pem"), PRIVATE)
     }
 
     /// Reads a CA that the operator provides, for example from a mounted secret. The key file may be readable by its
@@ -64,15 +56,8 @@ fn create_folder(state_dir: &Path, folder: &Path, now: SystemTime) -> Result<(),
     let (authority, key_pem) = CertificateAuthority::create_with_key(&common_name, now)?;
 
     let draft = Draft(state_dir.join(format!(".ca-{suffix:016x}")));
-    DirBuilder::new()
-        .mode(0o700)
-        .create(&draft.0)
-        .map_err(at(&draft.0))?;
-    write_new(
-        &draft.0.join("certificate.pem"),
-        authority.certificate_pem().as_bytes(),
-        0o644,
-    )?;
+    DirBuilder::new().mode(0o700).create(&draft.0).map_err(at(&draft.0))?;
+    write_new(&draft.0.join("certificate.pem"), authority.certificate_pem().as_bytes(), 0o644)?;
     write_new(&draft.0.join("key.pem"), key_pem.as_bytes(), 0o600)?;
     sync(&draft.0)?;
     match fs::rename(&draft.0, folder) {
@@ -94,28 +79,15 @@ impl Drop for Draft {
 }
 
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CaError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)
-        .map_err(at(path))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .map_err(at(path))
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(at(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
 }
 
 fn sync(folder: &Path) -> Result<(), CaError> {
-    File::open(folder)
-        .and_then(|file| file.sync_all())
-        .map_err(at(folder))
+    File::open(folder).and_then(|file| file.sync_all()).map_err(at(folder))
 }
 
-fn read_pair(
-    certificate: &Path,
-    key: &Path,
-    forbidden: u32,
-) -> Result<CertificateAuthority, CaError> {
+fn read_pair(certificate: &Path, key: &Path, forbidden: u32) -> Result<CertificateAuthority, CaError> {
     let certificate_pem = read(certificate, 0)?;
     let key_pem = read(key, forbidden)?;
     CertificateAuthority::load(&certificate_pem, &key_pem)
@@ -126,10 +98,7 @@ fn read(path: &Path, forbidden: u32) -> Result<Zeroizing<Vec<u8>>, CaError> {
     let file = File::open(path).map_err(at(path))?;
     let mode = file.metadata().map_err(at(path))?.permissions().mode() & 0o777;
     if mode & forbidden != 0 {
-        return Err(CaError::KeyExposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(CaError::KeyExposed { path: path.to_owned(), mode });
     }
     // Reserved up front: growing would leave copies of the key in freed memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAXIMUM_BYTES + 1));
@@ -143,8 +112,5 @@ fn read(path: &Path, forbidden: u32) -> Result<Zeroizing<Vec<u8>>, CaError> {
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> CaError + '_ {
-    move |source| CaError::Io {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| CaError::Io { path: path.to_owned(), source }
 }

@@ -11,20 +11,10 @@ fn a_ca_within_a_week_of_its_end_is_refused() {
     let end = authority.not_after();
     authority.check_usable(born).unwrap();
     authority.check_usable(end - MINIMUM_REMAINING).unwrap();
-    for now in [
-        end - MINIMUM_REMAINING + Duration::from_secs(1),
-        end,
-        end + DAY,
-    ] {
-        assert!(matches!(
-            authority.check_usable(now),
-            Err(CaError::Ending { .. })
-        ));
+    for now in [end - MINIMUM_REMAINING + Duration::from_secs(1), end, end + DAY] {
+        assert!(matches!(authority.check_usable(now), Err(CaError::Ending { .. })));
     }
-    assert!(matches!(
-        authority.check_usable(born - DAY * 2),
-        Err(CaError::NotYetValid { .. })
-    ));
+    assert!(matches!(authority.check_usable(born - DAY * 2), Err(CaError::NotYetValid { .. })));
 }
 
 #[test]
@@ -38,24 +28,16 @@ fn common_names_are_bounded() {
 
 #[test]
 fn the_encoded_key_is_wiped_once_loaded() {
-    let (authority, key_pem) =
-        CertificateAuthority::create_with_key("test", SystemTime::now()).unwrap();
+    let (authority, key_pem) = CertificateAuthority::create_with_key("test", SystemTime::now()).unwrap();
     assert!(authority.issuer.key().key.serialized_der().is_empty());
-    let loaded =
-        CertificateAuthority::load(authority.certificate_pem().as_bytes(), key_pem.as_bytes())
-            .unwrap();
+    let loaded = CertificateAuthority::load(authority.certificate_pem().as_bytes(), key_pem.as_bytes()).unwrap();
     assert!(loaded.issuer.key().key.serialized_der().is_empty());
     assert_eq!(loaded.fingerprint_sha256(), authority.fingerprint_sha256());
 }
 
 #[test]
 fn checking_at_load_is_not_counted_as_minting() {
-    assert_eq!(
-        CertificateAuthority::create("test", SystemTime::now())
-            .unwrap()
-            .signatures_total(),
-        0
-    );
+    assert_eq!(CertificateAuthority::create("test", SystemTime::now()).unwrap().signatures_total(), 0);
 }
 
 #[test]
@@ -64,17 +46,9 @@ fn an_operators_subject_of_several_parts_is_reproduced() {
     let mut params = CertificateParams::default();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.distinguished_name.push(DnType::CountryName, "DE");
-    params
-        .distinguished_name
-        .push(DnType::OrganizationName, "B\u{fc}cher & Co");
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Egress CA");
+    params.distinguished_name.push(DnType::OrganizationName, "B\u{fc}cher & Co");
+    params.distinguished_name.push(DnType::CommonName, "Egress CA");
     let certificate = params.self_signed(&key).unwrap();
     let pem = pem::private_key(key.serialized_der());
-    CertificateAuthority::load(
-        pem::certificate(certificate.der()).as_bytes(),
-        pem.as_bytes(),
-    )
-    .unwrap();
+    CertificateAuthority::load(pem::certificate(certificate.der()).as_bytes(), pem.as_bytes()).unwrap();
 }

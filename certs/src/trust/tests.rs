@@ -24,11 +24,7 @@ fn own_ca_is_never_among_the_systems_roots() {
 fn own_ca_in_a_named_file_is_an_error() {
     let (own, other) = (authority(), authority());
     let folder = tempfile::tempdir().unwrap();
-    let both = file(
-        &folder,
-        "both.pem",
-        &(other.certificate_pem() + &own.certificate_pem()),
-    );
+    let both = file(&folder, "both.pem", &(other.certificate_pem() + &own.certificate_pem()));
     let error = TrustRoots::assemble(Vec::new(), &[both], &own).unwrap_err();
     assert!(matches!(error, RootsError::OwnAuthority { .. }), "{error}");
 }
@@ -47,24 +43,14 @@ fn files_without_roots_and_no_roots_at_all_are_errors() {
     let own = authority();
     let folder = tempfile::tempdir().unwrap();
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-    for (name, text) in [
-        ("empty.pem", ""),
-        ("text.pem", "hello"),
-        ("broken.pem", broken),
-    ] {
+    for (name, text) in [("empty.pem", ""), ("text.pem", "hello"), ("broken.pem", broken)] {
         let path = file(&folder, name, text);
         let error = TrustRoots::assemble(Vec::new(), &[path], &own).unwrap_err();
         assert!(matches!(error, RootsError::File { .. }), "{name}: {error}");
     }
     let missing = folder.path().join("missing.pem");
-    assert!(matches!(
-        TrustRoots::assemble(Vec::new(), &[missing], &own),
-        Err(RootsError::File { .. })
-    ));
-    assert!(matches!(
-        TrustRoots::assemble(Vec::new(), &[], &own),
-        Err(RootsError::Empty)
-    ));
+    assert!(matches!(TrustRoots::assemble(Vec::new(), &[missing], &own), Err(RootsError::File { .. })));
+    assert!(matches!(TrustRoots::assemble(Vec::new(), &[], &own), Err(RootsError::Empty)));
 }
 
 #[test]
@@ -91,18 +77,10 @@ fn environment_does_not_choose_the_roots() {
     let poison = file(&folder, "poison.pem", &authority().certificate_pem());
     let count = |poisoned: bool| {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
-        command.args([
-            "--exact",
-            "trust::tests::says_how_many_roots_there_are",
-            "--nocapture",
-        ]);
-        command
-            .env_remove("SSL_CERT_FILE")
-            .env_remove("SSL_CERT_DIR");
+        command.args(["--exact", "trust::tests::says_how_many_roots_there_are", "--nocapture"]);
+        command.env_remove("SSL_CERT_FILE").env_remove("SSL_CERT_DIR");
         if poisoned {
-            command
-                .env("SSL_CERT_FILE", &poison)
-                .env("SSL_CERT_DIR", folder.path());
+            command.env("SSL_CERT_FILE", &poison).env("SSL_CERT_DIR", folder.path());
         }
         let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
         let start = output.find("roots=").expect("the child test ran");

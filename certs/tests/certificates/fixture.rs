@@ -23,10 +23,7 @@ pub(super) struct Hands {
 
 impl Hands {
     pub(super) fn new() -> Self {
-        Self {
-            start: SystemTime::now(),
-            seconds: Arc::default(),
-        }
+        Self { start: SystemTime::now(), seconds: Arc::default() }
     }
 
     pub(super) fn advance(&self, by: Duration) {
@@ -48,12 +45,7 @@ pub(super) fn authority() -> Arc<CertificateAuthority> {
 }
 
 pub(super) fn minter(authority: Arc<CertificateAuthority>) -> Minter {
-    Minter::new(
-        authority,
-        &MinterConfig::default(),
-        stubgate_certs::system_clock(),
-    )
-    .unwrap()
+    Minter::new(authority, &MinterConfig::default(), stubgate_certs::system_clock()).unwrap()
 }
 
 pub(super) fn dns(name: &str) -> LeafName<'_> {
@@ -111,17 +103,11 @@ pub(super) async fn shake(
         stream.read_exact(&mut byte).await?;
         stream.write_all(&byte).await?;
         stream.shutdown().await?;
-        stream
-            .get_ref()
-            .1
-            .handshake_kind()
-            .ok_or_else(|| std::io::Error::other("unfinished"))
+        stream.get_ref().1.handshake_kind().ok_or_else(|| std::io::Error::other("unfinished"))
     };
     let call = async move {
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let mut stream = tokio_rustls::TlsConnector::from(client)
-            .connect(name, near)
-            .await?;
+        let mut stream = tokio_rustls::TlsConnector::from(client).connect(name, near).await?;
         stream.write_all(b"x").await?;
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).await?;
@@ -131,31 +117,16 @@ pub(super) async fn shake(
             session.protocol_version().unwrap(),
             session.alpn_protocol().map(<[u8]>::to_vec),
             session.handshake_kind().unwrap(),
-            session
-                .peer_certificates()
-                .unwrap_or_default()
-                .iter()
-                .map(|der| der.clone().into_owned())
-                .collect(),
+            session.peer_certificates().unwrap_or_default().iter().map(|der| der.clone().into_owned()).collect(),
         ))
     };
     let (served, called) = tokio::join!(serve, call);
     let (version, alpn, client_kind, chain) = called?;
-    Ok(Outcome {
-        version,
-        alpn,
-        client_kind,
-        server_kind: served?,
-        chain,
-    })
+    Ok(Outcome { version, alpn, client_kind, server_kind: served?, chain })
 }
 
 /// Mints for `host` and returns the leaf as a client sees it, whose clock agrees with the minter's.
-pub(super) async fn leaf(
-    minter: &Minter,
-    host: LeafName<'_>,
-    now: SystemTime,
-) -> CertificateDer<'static> {
+pub(super) async fn leaf(minter: &Minter, host: LeafName<'_>, now: SystemTime) -> CertificateDer<'static> {
     let server = minter.server_config(&host).await.unwrap();
     let name = match host {
         LeafName::Dns(name) => name.to_owned(),
@@ -175,11 +146,10 @@ pub(super) fn client_at(authority: &CertificateAuthority, now: SystemTime) -> Ar
         }
     }
     let now = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).unwrap());
-    let config =
-        ClientConfig::builder_with_details(stubgate_certs::provider(), Arc::new(Fixed(now)))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots(authority))
-            .with_no_client_auth();
+    let config = ClientConfig::builder_with_details(stubgate_certs::provider(), Arc::new(Fixed(now)))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots(authority))
+        .with_no_client_auth();
     Arc::new(config)
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::client::{
-    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
-};
+use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion, RootCertStore};
 use stubgate_certs::{LeafName, Minter};
@@ -16,9 +14,7 @@ use super::fixture::{authority, client, client_tls12, dns, ip, minter, shake};
 async fn speaks_tls13_and_h2_where_the_client_can() {
     let minter = minter(authority());
     let server = minter.server_config(&dns("api.github.com")).await.unwrap();
-    let outcome = shake(server, client(minter.authority()), "api.github.com")
-        .await
-        .unwrap();
+    let outcome = shake(server, client(minter.authority()), "api.github.com").await.unwrap();
     assert_eq!(outcome.version, ProtocolVersion::TLSv1_3);
     assert_eq!(outcome.alpn.as_deref(), Some(&b"h2"[..]));
     assert_eq!(outcome.chain.len(), 1);
@@ -28,9 +24,7 @@ async fn speaks_tls13_and_h2_where_the_client_can() {
 async fn speaks_tls12_and_http1_where_the_client_can_only_do_that() {
     let minter = minter(authority());
     let server = minter.server_config(&dns("api.github.com")).await.unwrap();
-    let outcome = shake(server, client_tls12(minter.authority()), "api.github.com")
-        .await
-        .unwrap();
+    let outcome = shake(server, client_tls12(minter.authority()), "api.github.com").await.unwrap();
     assert_eq!(outcome.version, ProtocolVersion::TLSv1_2);
     assert_eq!(outcome.alpn.as_deref(), Some(&b"http/1.1"[..]));
 }
@@ -40,9 +34,7 @@ async fn serves_ip_hosts_with_ip_sans() {
     let minter = minter(authority());
     for address in ["192.0.2.7", "2001:db8::1"] {
         let server = minter.server_config(&ip(address)).await.unwrap();
-        shake(server, client(minter.authority()), address)
-            .await
-            .unwrap();
+        shake(server, client(minter.authority()), address).await.unwrap();
     }
 }
 
@@ -50,19 +42,9 @@ async fn serves_ip_hosts_with_ip_sans() {
 async fn a_leaf_is_good_for_its_own_name_only() {
     let minter = minter(authority());
     let server = minter.server_config(&dns("a.example.com")).await.unwrap();
-    for other in [
-        "b.example.com",
-        "x.a.example.com",
-        "example.com",
-        "192.0.2.7",
-    ] {
-        let error = shake(Arc::clone(&server), client(minter.authority()), other)
-            .await
-            .unwrap_err();
-        assert!(
-            error.to_string().contains("certificate"),
-            "{other}: {error}"
-        );
+    for other in ["b.example.com", "x.a.example.com", "example.com", "192.0.2.7"] {
+        let error = shake(Arc::clone(&server), client(minter.authority()), other).await.unwrap_err();
+        assert!(error.to_string().contains("certificate"), "{other}: {error}");
     }
 }
 
@@ -71,13 +53,8 @@ async fn a_client_that_trusts_another_ca_of_the_same_name_refuses() {
     let minter = minter(authority());
     let server = minter.server_config(&dns("api.github.com")).await.unwrap();
     let stranger = authority();
-    let error = shake(server, client(&stranger), "api.github.com")
-        .await
-        .unwrap_err();
-    assert!(
-        error.to_string().contains("invalid peer certificate"),
-        "{error}"
-    );
+    let error = shake(server, client(&stranger), "api.github.com").await.unwrap_err();
+    assert!(error.to_string().contains("invalid peer certificate"), "{error}");
 }
 
 #[tokio::test]
@@ -93,9 +70,7 @@ async fn resumes_for_the_same_name() {
         let client = make(minter.authority());
         for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
             let server = minter.server_config(&dns("api.github.com")).await.unwrap();
-            let outcome = shake(server, Arc::clone(&client), "api.github.com")
-                .await
-                .unwrap();
+            let outcome = shake(server, Arc::clone(&client), "api.github.com").await.unwrap();
             assert_eq!(kind(outcome.server_kind), expected);
             assert_eq!(kind(outcome.client_kind), expected);
         }
@@ -108,9 +83,7 @@ async fn resumes_for_an_ip_host() {
     let client = client(minter.authority());
     for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
         let server = minter.server_config(&ip("192.0.2.7")).await.unwrap();
-        let outcome = shake(server, Arc::clone(&client), "192.0.2.7")
-            .await
-            .unwrap();
+        let outcome = shake(server, Arc::clone(&client), "192.0.2.7").await.unwrap();
         assert_eq!(kind(outcome.server_kind), expected);
     }
 }
@@ -135,31 +108,18 @@ async fn never_resumes_a_session_of_another_name() {
                 "the store must offer its session, else this test proves nothing"
             );
             let crossed = shake_for(&minter, &client, second).await;
-            assert_eq!(
-                crossed,
-                HandshakeKind::Full,
-                "{first:?} to {second:?}, tls12: {tls12}"
-            );
+            assert_eq!(crossed, HandshakeKind::Full, "{first:?} to {second:?}, tls12: {tls12}");
         }
     }
 }
 
-async fn shake_for(
-    minter: &Minter,
-    client: &Arc<ClientConfig>,
-    host: LeafName<'_>,
-) -> HandshakeKind {
+async fn shake_for(minter: &Minter, client: &Arc<ClientConfig>, host: LeafName<'_>) -> HandshakeKind {
     let name = match host {
         LeafName::Dns(name) => name.to_owned(),
         LeafName::Ip(address) => address.to_string(),
     };
     let server = minter.server_config(&host).await.unwrap();
-    kind(
-        shake(server, Arc::clone(client), &name)
-            .await
-            .unwrap()
-            .server_kind,
-    )
+    kind(shake(server, Arc::clone(client), &name).await.unwrap().server_kind)
 }
 
 /// A retry for another key share is a full handshake too.
@@ -199,11 +159,7 @@ fn forgetful_of_names(minter: &Minter, tls12: bool) -> Arc<ClientConfig> {
         }
     }
 
-    let base = if tls12 {
-        client_tls12(minter.authority())
-    } else {
-        client(minter.authority())
-    };
+    let base = if tls12 { client_tls12(minter.authority()) } else { client(minter.authority()) };
     let mut config = (*base).clone();
     let drawer = OneDrawer(
         Arc::new(rustls::client::ClientSessionMemoryCache::new(8)),
@@ -222,22 +178,14 @@ async fn refuses_tls11() {
     for (flag, expected) in [("-tls1_1", false), ("-tls1_2", true)] {
         let openssl = tokio::task::spawn_blocking(move || {
             std::process::Command::new("openssl")
-                .args([
-                    "s_client",
-                    "-connect",
-                    &address.to_string(),
-                    "-servername",
-                    "api.github.com",
-                ])
+                .args(["s_client", "-connect", &address.to_string(), "-servername", "api.github.com"])
                 .args([flag, "-cipher", "DEFAULT@SECLEVEL=0"])
                 .stdin(std::process::Stdio::null())
                 .output()
                 .unwrap()
         });
         let (tcp, _) = listener.accept().await.unwrap();
-        let accepted = tokio_rustls::TlsAcceptor::from(Arc::clone(&server))
-            .accept(tcp)
-            .await;
+        let accepted = tokio_rustls::TlsAcceptor::from(Arc::clone(&server)).accept(tcp).await;
         match accepted {
             Ok(stream) => {
                 assert!(expected);
@@ -245,10 +193,7 @@ async fn refuses_tls11() {
             }
             Err(error) => {
                 assert!(!expected, "{error}");
-                assert!(
-                    error.to_string().contains("peer is incompatible"),
-                    "{error}"
-                );
+                assert!(error.to_string().contains("peer is incompatible"), "{error}");
             }
         }
         let output = openssl.await.unwrap();
@@ -262,14 +207,6 @@ async fn upstream_configuration_refuses_an_untrusted_server_and_another_name() {
     let minter = minter(authority());
     let server = minter.server_config(&dns("a.example.com")).await.unwrap();
     let trusting_none = stubgate_certs::client_config(RootCertStore::empty(), &[]).unwrap();
-    assert!(
-        shake(Arc::clone(&server), trusting_none, "a.example.com")
-            .await
-            .is_err()
-    );
-    assert!(
-        shake(server, client(minter.authority()), "b.example.com")
-            .await
-            .is_err()
-    );
+    assert!(shake(Arc::clone(&server), trusting_none, "a.example.com").await.is_err());
+    assert!(shake(server, client(minter.authority()), "b.example.com").await.is_err());
 }

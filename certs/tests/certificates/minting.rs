@@ -29,11 +29,7 @@ async fn a_hundred_callers_cost_one_signature() {
         configs.push(caller.await.unwrap());
     }
     assert_eq!(minter.minted_total(), 1);
-    assert!(
-        configs
-            .iter()
-            .all(|config| Arc::ptr_eq(config, &configs[0]))
-    );
+    assert!(configs.iter().all(|config| Arc::ptr_eq(config, &configs[0])));
 }
 
 #[tokio::test]
@@ -47,10 +43,7 @@ async fn a_caller_that_gives_up_leaves_nothing_locked() {
         _ = abandoned => panic!("nobody polled it"),
     }
     let mut second = Box::pin(minter.server_config(&name));
-    assert!(
-        futures_poll_once(second.as_mut()).await.is_none(),
-        "it must be on its way"
-    );
+    assert!(futures_poll_once(second.as_mut()).await.is_none(), "it must be on its way");
     drop(second);
     minter.server_config(&name).await.unwrap();
 }
@@ -72,18 +65,11 @@ async fn the_cache_stays_within_its_bound() {
     let config = MinterConfig::default().with_cache_entries(16);
     let minter = Minter::new(authority(), &config, stubgate_certs::system_clock()).unwrap();
     for i in 0..200 {
-        minter
-            .server_config(&dns(&format!("h{i}.example.com")))
-            .await
-            .unwrap();
+        minter.server_config(&dns(&format!("h{i}.example.com"))).await.unwrap();
     }
     minter.settle().await;
     assert_eq!(minter.minted_total(), 200);
-    assert!(
-        (1..=16).contains(&minter.cached_entries()),
-        "{}",
-        minter.cached_entries()
-    );
+    assert!((1..=16).contains(&minter.cached_entries()), "{}", minter.cached_entries());
 }
 
 #[tokio::test]
@@ -115,35 +101,21 @@ async fn a_leaf_never_outlives_its_ca_and_an_ended_ca_mints_nothing() {
     let long_ago = hands.now() - DAY * 3649;
     let old = Arc::new(CertificateAuthority::create("old", long_ago).unwrap());
     assert!(old.not_after() < hands.now() + DAY * 2);
-    assert!(
-        old.check_usable(hands.now()).is_err(),
-        "an appliance does not start with it"
-    );
+    assert!(old.check_usable(hands.now()).is_err(), "an appliance does not start with it");
     let minter = Minter::new(Arc::clone(&old), &MinterConfig::default(), hands.clock()).unwrap();
     let certificate = leaf(&minter, dns("api.github.com"), hands.now()).await;
     let (_, parsed) = x509_parser::parse_x509_certificate(&certificate).unwrap();
     let end = std::time::SystemTime::from(parsed.validity().not_after.to_datetime());
     assert_eq!(end, old.not_after());
     hands.advance(DAY * 2);
-    let error = minter
-        .server_config(&dns("api.github.com"))
-        .await
-        .unwrap_err();
+    let error = minter.server_config(&dns("api.github.com")).await.unwrap_err();
     assert!(matches!(error, MintError::AuthorityEnded), "{error}");
 }
 
 #[tokio::test]
 async fn odd_names_cost_no_signature() {
     let minter = minter(authority());
-    for odd in [
-        "",
-        "*.example.com",
-        "Example.com",
-        "example.com.",
-        "a b",
-        "a\0b",
-        "127.0.0.1",
-    ] {
+    for odd in ["", "*.example.com", "Example.com", "example.com.", "a b", "a\0b", "127.0.0.1"] {
         let error = minter.server_config(&LeafName::Dns(odd)).await.unwrap_err();
         assert!(matches!(error, MintError::Name), "{odd:?}: {error}");
     }

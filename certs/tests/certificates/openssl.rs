@@ -25,24 +25,14 @@ fn write_pem(path: &Path, der: &CertificateDer<'_>) {
 
 fn verify(folder: &Path, extra: &[&str]) -> (bool, String) {
     let output = Command::new("openssl")
-        .args([
-            "verify",
-            "-x509_strict",
-            "-check_ss_sig",
-            "-purpose",
-            "sslserver",
-        ])
+        .args(["verify", "-x509_strict", "-check_ss_sig", "-purpose", "sslserver"])
         .args(["-no-CApath", "-no-CAstore", "-CAfile", "ca.pem"])
         .args(extra)
         .arg("leaf.pem")
         .current_dir(folder)
         .output()
         .unwrap();
-    let said = format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.success(), said)
 }
 
@@ -50,17 +40,10 @@ fn verify(folder: &Path, extra: &[&str]) -> (bool, String) {
 async fn leaves_pass_openssl_strictly() {
     let minter = minter(authority());
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("ca.pem"),
-        minter.authority().certificate_pem(),
-    )
-    .unwrap();
+    std::fs::write(folder.path().join("ca.pem"), minter.authority().certificate_pem()).unwrap();
     let long = format!("{}.{}.example.com", "a".repeat(63), "b".repeat(63));
     let hosts: [(LeafName<'_>, [&str; 2]); 4] = [
-        (
-            dns("api.github.com"),
-            ["-verify_hostname", "api.github.com"],
-        ),
+        (dns("api.github.com"), ["-verify_hostname", "api.github.com"]),
         (dns(&long), ["-verify_hostname", &long]),
         (ip("192.0.2.7"), ["-verify_ip", "192.0.2.7"]),
         (ip("2001:db8::1"), ["-verify_ip", "2001:db8::1"]),
@@ -87,17 +70,13 @@ async fn leaves_have_the_profile_that_strict_clients_want() {
         assert!(!certificate.is_ca());
         assert_eq!(certificate.raw_serial().len(), 16);
         assert!(certificate.raw_serial()[0] < 0x80, "positive");
-        assert!(
-            serials.insert(certificate.raw_serial().to_vec()),
-            "serials are random"
-        );
+        assert!(serials.insert(certificate.raw_serial().to_vec()), "serials are random");
         let san = certificate.subject_alternative_name().unwrap().unwrap();
         assert!(san.critical, "the subject is empty");
         assert_eq!(san.value.general_names.len(), 1);
         let usage = certificate.extended_key_usage().unwrap().unwrap().value;
         assert!(usage.server_auth && !usage.client_auth && !usage.any);
-        let life = certificate.validity().not_after.timestamp()
-            - certificate.validity().not_before.timestamp();
+        let life = certificate.validity().not_after.timestamp() - certificate.validity().not_before.timestamp();
         assert_eq!(life, 8 * 24 * 60 * 60, "a day back, seven ahead");
     }
 }
@@ -108,16 +87,10 @@ async fn the_ca_says_what_it_is_and_prints_no_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ca.pem");
     std::fs::write(&path, authority.certificate_pem()).unwrap();
-    let output = Command::new("openssl")
-        .args(["x509", "-noout", "-fingerprint", "-sha256", "-in"])
-        .arg(&path)
-        .output()
-        .unwrap();
+    let output =
+        Command::new("openssl").args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(&path).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        said.trim().ends_with(&authority.fingerprint_sha256()),
-        "{said}"
-    );
+    assert!(said.trim().ends_with(&authority.fingerprint_sha256()), "{said}");
     let printed = format!("{authority:?}");
     assert!(printed.contains(&authority.fingerprint_sha256()));
     assert!(!printed.to_lowercase().contains("key"), "{printed}");
@@ -133,25 +106,11 @@ async fn an_intermediate_of_a_corporate_root_is_sent_with_the_leaf() {
     params.use_authority_key_identifier_extension = true;
     let intermediate = params.signed_by(&key, &issuer).unwrap();
 
-    let authority = CertificateAuthority::load(
-        intermediate.pem().as_bytes(),
-        key.serialize_pem().as_bytes(),
-    )
-    .unwrap();
+    let authority = CertificateAuthority::load(intermediate.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
     let minter = minter(Arc::new(authority));
     let server = minter.server_config(&dns("api.github.com")).await.unwrap();
-    let trusted = CertificateAuthority::load(
-        root.pem().as_bytes(),
-        issuer.key().serialize_pem().as_bytes(),
-    )
-    .unwrap();
-    let outcome = shake(
-        server,
-        client_at(&trusted, SystemTime::now()),
-        "api.github.com",
-    )
-    .await
-    .unwrap();
+    let trusted = CertificateAuthority::load(root.pem().as_bytes(), issuer.key().serialize_pem().as_bytes()).unwrap();
+    let outcome = shake(server, client_at(&trusted, SystemTime::now()), "api.github.com").await.unwrap();
     assert_eq!(outcome.chain.len(), 2);
 
     let folder = tempfile::tempdir().unwrap();

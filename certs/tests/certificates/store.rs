@@ -24,10 +24,7 @@ fn is_made_once_and_taken_afterwards() {
     let second = CertificateAuthority::load_or_create(&state, SystemTime::now()).unwrap();
     assert_eq!(first.fingerprint_sha256(), second.fingerprint_sha256());
     first.check_usable(SystemTime::now()).unwrap();
-    let left: Vec<_> = fs::read_dir(&state)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let left: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["ca"], "no drafts stay behind");
 }
 
@@ -55,10 +52,7 @@ fn racing_starters_end_with_one_ca() {
                     })
                 })
                 .collect();
-            starters
-                .into_iter()
-                .map(|starter| starter.join().unwrap())
-                .collect()
+            starters.into_iter().map(|starter| starter.join().unwrap()).collect()
         });
         assert!(prints.iter().all(|print| *print == prints[0]), "{prints:?}");
     }
@@ -114,19 +108,11 @@ fn broken_files_are_named_for_what_they_are() {
     CertificateAuthority::load(&certificate, &key).unwrap();
     for (certificate, key, expected) in [
         (&b""[..], &key[..], "not a readable PEM certificate"),
-        (
-            b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
-            &key,
-            "not a readable PEM certificate",
-        ),
+        (b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &key, "not a readable PEM certificate"),
         (&certificate, b"", "not a readable PEM private key"),
         (&certificate, &certificate, "not a readable PEM private key"),
         (&certificate, &other_key, "do not belong together"),
-        (
-            leaf.cert.pem().as_bytes(),
-            leaf.signing_key.serialize_pem().as_bytes(),
-            "is not a CA",
-        ),
+        (leaf.cert.pem().as_bytes(), leaf.signing_key.serialize_pem().as_bytes(), "is not a CA"),
     ] {
         let error = CertificateAuthority::load(certificate, key).unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");

@@ -19,13 +19,8 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
             continue;
         };
         for (name, span, given) in &entries.value.0 {
-            let first =
-                draft
-                    .credentials
-                    .define(CREDENTIAL, name, reader.place(span), reader.found);
-            let checked = reader
-                .value(given)
-                .map(|credential| read(credential.value, span, &mut reader));
+            let first = draft.credentials.define(CREDENTIAL, name, reader.place(span), reader.found);
+            let checked = reader.value(given).map(|credential| read(credential.value, span, &mut reader));
             if first {
                 defined.push((name, checked.unwrap_or_default()));
             }
@@ -64,13 +59,9 @@ fn read(credential: &raw::Credential, span: &raw::Span, reader: &mut Reader<'_>)
         checked.stub.clone_from(stub.value);
         checked.stub_place = Some(reader.place(stub.span));
     }
-    let slots = reader
-        .required_texts(&credential.slots, "slots", span)
-        .unwrap_or_default();
+    let slots = reader.required_texts(&credential.slots, "slots", span).unwrap_or_default();
     checked.slots = slots.iter().filter_map(|item| slot(item, reader)).collect();
-    let items = reader
-        .required_texts(&credential.hosts, "hosts", span)
-        .unwrap_or_default();
+    let items = reader.required_texts(&credential.hosts, "hosts", span).unwrap_or_default();
     let (hosts, whole) = hosts::read(&items, HostPlace::Credential, reader);
     if whole {
         checked.hosts = hosts;
@@ -83,12 +74,7 @@ fn read(credential: &raw::Credential, span: &raw::Span, reader: &mut Reader<'_>)
 
 fn slot(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Slot> {
     let bad = |reader: &mut Reader<'_>, message: String, help: &str| {
-        reader.report(
-            Diagnostic::error(codes::BAD_SLOT, message),
-            item.span,
-            "",
-            help,
-        );
+        reader.report(Diagnostic::error(codes::BAD_SLOT, message), item.span, "", help);
         None
     };
     let text = item.value.as_str();
@@ -115,21 +101,13 @@ fn slot(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Slot> {
         Some(("query", name)) if !name.is_empty() && name.bytes().all(path::is_unreserved) => {
             Some(Slot::Query(name.into()))
         }
-        Some(("header", _)) => bad(
-            reader,
-            format!("`{text}` does not name a header"),
-            "write `header:x-api-key`",
-        ),
+        Some(("header", _)) => bad(reader, format!("`{text}` does not name a header"), "write `header:x-api-key`"),
         Some(("query", _)) => bad(
             reader,
             format!("`{text}` does not name a query parameter"),
             "write `query:key`: letters, digits, `-`, `.`, `_`, `~`",
         ),
-        Some(_) => bad(
-            reader,
-            format!("`{text}` is not a slot"),
-            "bearer, basic, bare, header:NAME or query:NAME",
-        ),
+        Some(_) => bad(reader, format!("`{text}` is not a slot"), "bearer, basic, bare, header:NAME or query:NAME"),
     }
 }
 
@@ -157,10 +135,7 @@ fn forbidden_header(name: &str) -> Option<&'static str> {
         "authorization" => Some("write `bearer`, `basic` or `bare`"),
         "proxy-authorization" => Some("it is always stripped"),
         "cookie" | "set-cookie" => Some("it holds more than one token"),
-        name if FRAMING.contains(&name)
-            || name.starts_with("x-forwarded-")
-            || name.starts_with("sec-websocket-") =>
-        {
+        name if FRAMING.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("sec-websocket-") => {
             Some("it frames or routes the message")
         }
         _ => None,
@@ -172,12 +147,7 @@ fn source(from: &Found<'_, raw::SecretSource>, reader: &mut Reader<'_>) -> Optio
     reader.unknown(unknown, raw::SecretSource::KEYS);
     if unknown.is_empty() && file.is_some() == env.is_some() {
         let one = Diagnostic::error(codes::BAD_SECRET_SOURCE, "exactly one source is needed");
-        reader.report(
-            one,
-            from.span,
-            "",
-            "write `{ file: /run/secrets/name }` or `{ env: NAME }`",
-        );
+        reader.report(one, from.span, "", "write `{ file: /run/secrets/name }` or `{ env: NAME }`");
     }
     if let Some(file) = reader.optional(file) {
         if !FilePath::new(file.value).is_absolute() || file.value.ends_with('/') {
@@ -191,18 +161,11 @@ fn source(from: &Found<'_, raw::SecretSource>, reader: &mut Reader<'_>) -> Optio
         return Some(Source::File(FilePath::new(file.value).into()));
     }
     let env = reader.optional(env)?;
-    let good = env
-        .value
-        .starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && env
-            .value
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let good = env.value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && env.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if !good {
-        let bad = Diagnostic::error(
-            codes::BAD_SECRET_SOURCE,
-            format!("`{}` can't be the name of a variable", env.value),
-        );
+        let bad =
+            Diagnostic::error(codes::BAD_SECRET_SOURCE, format!("`{}` can't be the name of a variable", env.value));
         reader.report(bad, env.span, "", "letters, digits and `_`");
         return None;
     }

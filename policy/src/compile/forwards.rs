@@ -55,46 +55,23 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
                 continue;
             };
             reader.unknown(&entry.value.unknown, raw::Dns::KEYS);
-            let names = reader
-                .required_texts(&entry.value.names, "names", entry.span)
-                .unwrap_or_default();
+            let names = reader.required_texts(&entry.value.names, "names", entry.span).unwrap_or_default();
             let (names, _) = hosts::read(&names, HostPlace::Dns, &mut reader);
-            let types = reader
-                .required_texts(&entry.value.types, "types", entry.span)
-                .unwrap_or_default();
-            let mut types: Vec<u16> = types
-                .iter()
-                .filter_map(|item| kind(item, &mut reader))
-                .collect();
+            let types = reader.required_texts(&entry.value.types, "types", entry.span).unwrap_or_default();
+            let mut types: Vec<u16> = types.iter().filter_map(|item| kind(item, &mut reader)).collect();
             types.sort_unstable();
             types.dedup();
-            let agents = reader
-                .required_texts(&entry.value.agents, "agents", entry.span)
-                .unwrap_or_default();
+            let agents = reader.required_texts(&entry.value.agents, "agents", entry.span).unwrap_or_default();
             let agents = agents::resolve(&agents, draft, *file);
-            draft.parts.forwards.push(Forward {
-                agents,
-                names: names.into(),
-                types: types.into(),
-            });
+            draft.parts.forwards.push(Forward { agents, names: names.into(), types: types.into() });
         }
     }
 }
 
 fn kind(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<u16> {
     let text = item.value.as_str();
-    let never = [
-        ("SVCB", 64),
-        ("HTTPS", 65),
-        ("ANY", 255),
-        ("AXFR", 252),
-        ("IXFR", 251),
-    ];
-    let named = TYPES
-        .iter()
-        .chain(&never)
-        .find(|(name, _)| *name == text)
-        .map(|(_, number)| *number);
+    let never = [("SVCB", 64), ("HTTPS", 65), ("ANY", 255), ("AXFR", 252), ("IXFR", 251)];
+    let named = TYPES.iter().chain(&never).find(|(name, _)| *name == text).map(|(_, number)| *number);
     let number = named.or_else(|| text.strip_prefix("TYPE")?.parse().ok());
     match number {
         Some(number) if NEVER.contains(&number) => {
@@ -104,8 +81,7 @@ fn kind(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<u16> {
         }
         Some(number) => Some(number),
         None => {
-            let bad =
-                Diagnostic::error(codes::BAD_TYPE, format!("`{text}` is not a type of record"));
+            let bad = Diagnostic::error(codes::BAD_TYPE, format!("`{text}` is not a type of record"));
             let help = match nearest(text, TYPES.iter().map(|(name, _)| *name)) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => "A, AAAA, SRV, TXT and so on, or TYPE and its number".into(),

@@ -35,20 +35,13 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn place(&self, span: &Span) -> Place {
-        Place {
-            file: self.file,
-            span: span.clone(),
-        }
+        Place { file: self.file, span: span.clone() }
     }
 
     /// Adds what is missing to a diagnostic of this file.
     pub(super) fn report(&mut self, diagnostic: Diagnostic, span: &Span, label: &str, help: &str) {
         let diagnostic = diagnostic.at(self.file, span.clone(), label);
-        self.found.push(if help.is_empty() {
-            diagnostic
-        } else {
-            diagnostic.help(help)
-        });
+        self.found.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
     }
 
     /// The value itself.
@@ -68,27 +61,20 @@ impl<'a> Reader<'a> {
         map: &Span,
     ) -> Option<Found<'g, T>> {
         if given.is_none() {
-            let missing =
-                Diagnostic::error(codes::MISSING_KEY, format!("the key `{key}` is missing"));
+            let missing = Diagnostic::error(codes::MISSING_KEY, format!("the key `{key}` is missing"));
             self.report(missing, map, "", "");
         }
         self.optional(given)
     }
 
-    pub(super) fn optional<'g, T: Named>(
-        &mut self,
-        given: &'g Option<Given<T>>,
-    ) -> Option<Found<'g, T>> {
+    pub(super) fn optional<'g, T: Named>(&mut self, given: &'g Option<Given<T>>) -> Option<Found<'g, T>> {
         given.as_ref().and_then(|given| self.value(given))
     }
 
     pub(super) fn value<'g, T: Named>(&mut self, given: &'g Given<T>) -> Option<Found<'g, T>> {
         self.wrong(given);
         match &given.shape {
-            Shape::Is(value) => Some(Found {
-                value,
-                span: &given.span,
-            }),
+            Shape::Is(value) => Some(Found { value, span: &given.span }),
             Shape::Null | Shape::Other(_) => None,
         }
     }
@@ -98,44 +84,27 @@ impl<'a> Reader<'a> {
             Shape::Is(_) => {}
             Shape::Null => self.found.push(null(self.file, given.span.clone())),
             Shape::Other(what) => {
-                let wrong = Diagnostic::error(
-                    codes::WRONG_SHAPE,
-                    format!("expected {}, found {what}", T::WHAT),
-                );
+                let wrong = Diagnostic::error(codes::WRONG_SHAPE, format!("expected {}, found {what}", T::WHAT));
                 self.report(wrong, &given.span, "", T::help(what));
             }
         }
     }
 
     /// A list that must have entries; those that are texts, each once.
-    pub(super) fn texts<'g>(
-        &mut self,
-        list: Option<Found<'g, Vec<Given<String>>>>,
-    ) -> Option<Vec<Item<'g>>> {
+    pub(super) fn texts<'g>(&mut self, list: Option<Found<'g, Vec<Given<String>>>>) -> Option<Vec<Item<'g>>> {
         let list = list?;
         if list.value.is_empty() {
             let empty = Diagnostic::error(codes::EMPTY_LIST, "the list is empty");
-            self.report(
-                empty,
-                list.span,
-                "",
-                "write an entry, or remove the key; nothing never means everything",
-            );
+            self.report(empty, list.span, "", "write an entry, or remove the key; nothing never means everything");
         }
-        let items: Vec<Item<'g>> = list
-            .value
-            .iter()
-            .filter_map(|given| self.value(given))
-            .collect();
+        let items: Vec<Item<'g>> = list.value.iter().filter_map(|given| self.value(given)).collect();
         let mut seen: HashMap<&str, &Span> = HashMap::new();
         for item in &items {
             if let Some(first) = seen.insert(item.value, item.span) {
-                let repeated = Diagnostic::error(
-                    codes::REPEATED,
-                    format!("`{}` stands twice in this list", item.value),
-                )
-                .at(self.file, item.span.clone(), "second")
-                .at(self.file, first.clone(), "first");
+                let repeated =
+                    Diagnostic::error(codes::REPEATED, format!("`{}` stands twice in this list", item.value))
+                        .at(self.file, item.span.clone(), "second")
+                        .at(self.file, first.clone(), "first");
                 self.found.push(repeated);
             }
         }
@@ -153,10 +122,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn unknown(&mut self, unknown: &[Unknown], known: &[&str]) {
-        // The scan has reported merge keys.
-        for key in unknown.iter().filter(|key| key.key != "<<") {
-            self.found
-                .push(unknown_key(self.file, &key.key, key.span.clone(), known));
+        for key in unknown {
+            self.found.push(unknown_key(self.file, &key.key, key.span.clone(), known));
         }
     }
 }
@@ -193,11 +160,7 @@ impl<T> Named for Vec<Given<T>> {
     const WHAT: &'static str = "a list";
 
     fn help(found: &str) -> &'static str {
-        if found == "a text" {
-            "put it in brackets: [ … ]"
-        } else {
-            ""
-        }
+        if found == "a text" { "put it in brackets: [ … ]" } else { "" }
     }
 }
 

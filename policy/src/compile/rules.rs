@@ -31,13 +31,7 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
             let Some(raw) = reader.value(given) else {
                 continue;
             };
-            let Some(rule) = Checker {
-                file: *file,
-                raw: raw.value,
-                span: raw.span,
-                draft,
-            }
-            .rule(&mut names) else {
+            let Some(rule) = Checker { file: *file, raw: raw.value, span: raw.span, draft }.rule(&mut names) else {
                 continue;
             };
             pairs += match &rule.agents {
@@ -49,13 +43,9 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
     }
     draft.parts.rules.sort_by(|a, b| a.name.cmp(&b.name));
     if pairs > MAX_PAIRS {
-        let many = Diagnostic::error(
-            codes::TOO_MANY,
-            format!("the rules pair agents and hosts more than {MAX_PAIRS} times"),
-        );
-        draft
-            .found
-            .push(many.help("use `*` for all agents, or wildcards for hosts"));
+        let many =
+            Diagnostic::error(codes::TOO_MANY, format!("the rules pair agents and hosts more than {MAX_PAIRS} times"));
+        draft.found.push(many.help("use `*` for all agents, or wildcards for hosts"));
     }
 }
 
@@ -78,41 +68,20 @@ impl Checker<'_> {
             let place = self.reader().place(name.span);
             names.define(RULE, name.value, place, &mut self.draft.found)
         });
-        let (effect, known) = self.effect();
-        let agents = self
-            .reader()
-            .required_texts(&raw.agents, "agents", at)
-            .unwrap_or_default();
+        let effect = self.effect();
+        let agents = self.reader().required_texts(&raw.agents, "agents", at).unwrap_or_default();
         let agents = agents::resolve(&agents, self.draft, self.file);
-        let place = if effect == Effect::Deny || !known {
-            HostPlace::Deny
-        } else {
-            HostPlace::Grant
-        };
-        let items = self
-            .reader()
-            .required_texts(&raw.hosts, "hosts", at)
-            .unwrap_or_default();
+        let place = if effect == Effect::Deny { HostPlace::Deny } else { HostPlace::Grant };
+        let items = self.reader().required_texts(&raw.hosts, "hosts", at).unwrap_or_default();
         let (hosts, whole) = hosts::read(&items, place, &mut self.reader());
-        let methods = self
-            .reader()
-            .required_texts(&raw.methods, "methods", at)
-            .unwrap_or_default();
+        let methods = self.reader().required_texts(&raw.methods, "methods", at).unwrap_or_default();
         let methods = methods_of(&methods, &mut self.reader());
         let options = self.options(effect, at);
         let paths = self.paths(effect);
         let credentials = self.credentials(effect, &items, &hosts, whole);
         if options.credential_required && raw.credentials.is_none() {
-            let none = Diagnostic::error(
-                codes::CONTRADICTION,
-                "a credential is required, and none is granted",
-            );
-            self.reader().report(
-                none,
-                at,
-                "",
-                "add `credentials:`, or remove `credential_required`",
-            );
+            let none = Diagnostic::error(codes::CONTRADICTION, "a credential is required, and none is granted");
+            self.reader().report(none, at, "", "add `credentials:`, or remove `credential_required`");
         }
         first.then(|| Rule {
             name: name.map_or("", |name| name.value.as_str()).into(),
@@ -130,31 +99,24 @@ impl Checker<'_> {
         Reader::new(self.file, &mut self.draft.found)
     }
 
-    /// The effect, and whether it could be read.
-    fn effect(&mut self) -> (Effect, bool) {
-        match self.choice(&self.raw.effect, &["allow", "deny", "observe"]) {
-            Some("deny") => (Effect::Deny, true),
-            Some("observe") => (Effect::Observe, true),
-            chosen => (Effect::Allow, chosen.is_some() || self.raw.effect.is_none()),
+    fn effect(&mut self) -> Effect {
+        let chosen = self.choice(&self.raw.effect, &["allow", "deny", "observe"]);
+        match chosen {
+            Some("deny") => Effect::Deny,
+            Some("observe") => Effect::Observe,
+            _ => Effect::Allow,
         }
     }
 
     /// One of the words that may stand here.
-    fn choice(
-        &mut self,
-        given: &Option<raw::Given<String>>,
-        words: &[&'static str],
-    ) -> Option<&'static str> {
+    fn choice(&mut self, given: &Option<raw::Given<String>>, words: &[&'static str]) -> Option<&'static str> {
         let mut reader = self.reader();
         let found = reader.optional(given)?;
         let word = words.iter().copied().find(|word| word == found.value);
         if word.is_none() {
-            let bad = Diagnostic::error(
-                codes::BAD_CHOICE,
-                format!("`{}` is not one of {}", found.value, words.join(", ")),
-            );
-            let help = nearest(found.value, words.iter().copied())
-                .map(|meant| format!("did you mean `{meant}`?"));
+            let bad =
+                Diagnostic::error(codes::BAD_CHOICE, format!("`{}` is not one of {}", found.value, words.join(", ")));
+            let help = nearest(found.value, words.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
             reader.report(bad, found.span, "", &help.unwrap_or_default());
         }
         word
@@ -164,10 +126,7 @@ impl Checker<'_> {
         const CHOICE: &[&str] = &["allow", "deny"];
         let raw = self.raw;
         let options = Options {
-            credential_required: self
-                .reader()
-                .optional(&raw.credential_required)
-                .is_some_and(|flag| flag.value.0),
+            credential_required: self.reader().optional(&raw.credential_required).is_some_and(|flag| flag.value.0),
             foreign_credentials: self.choice(&raw.foreign_credentials, CHOICE) == Some("allow"),
             deny_stub_in_body: self.choice(&raw.stub_in_body, CHOICE) == Some("deny"),
             ranges: self.choice(&raw.ranges, CHOICE) == Some("allow"),
@@ -179,16 +138,9 @@ impl Checker<'_> {
             ("ranges", raw.ranges.is_some()),
             ("encoded_slash", raw.encoded_slash.is_some()),
         ];
-        for (key, _) in given
-            .iter()
-            .filter(|(_, given)| *given && effect == Effect::Deny)
-        {
-            let useless = Diagnostic::error(
-                codes::GRANT_ON_DENY,
-                format!("`{key}` means nothing in a deny rule"),
-            );
-            self.reader()
-                .report(useless, at, "in this rule", "remove it");
+        for (key, _) in given.iter().filter(|(_, given)| *given && effect == Effect::Deny) {
+            let useless = Diagnostic::error(codes::GRANT_ON_DENY, format!("`{key}` means nothing in a deny rule"));
+            self.reader().report(useless, at, "in this rule", "remove it");
         }
         options
     }
@@ -201,17 +153,11 @@ impl Checker<'_> {
         let Some(items) = reader.texts(list) else {
             return Paths::All;
         };
-        let patterns: Vec<PathPattern> = items
-            .iter()
-            .filter_map(|item| pattern(item, &mut reader))
-            .collect();
+        let patterns: Vec<PathPattern> = items.iter().filter_map(|item| pattern(item, &mut reader)).collect();
         if effect == Effect::Deny && patterns.iter().any(PathPattern::is_everything) {
             return Paths::All;
         }
-        Paths::Some {
-            patterns: patterns.into(),
-            encoded_slash,
-        }
+        Paths::Some { patterns: patterns.into(), encoded_slash }
     }
 
     fn credentials(
@@ -226,18 +172,11 @@ impl Checker<'_> {
         let list = reader.optional(&raw.credentials);
         let Some(list) = list else { return Vec::new() };
         if effect == Effect::Deny {
-            let grant =
-                Diagnostic::error(codes::GRANT_ON_DENY, "a deny rule grants no credentials");
+            let grant = Diagnostic::error(codes::GRANT_ON_DENY, "a deny rule grants no credentials");
             reader.report(grant, list.span, "", "remove them");
         }
-        for item in items
-            .iter()
-            .filter(|item| item.value.starts_with("http://"))
-        {
-            let plain = Diagnostic::error(
-                codes::PLAIN_CREDENTIAL,
-                "a rule with credentials names a plain http host",
-            );
+        for item in items.iter().filter(|item| item.value.starts_with("http://")) {
+            let plain = Diagnostic::error(codes::PLAIN_CREDENTIAL, "a rule with credentials names a plain http host");
             reader.report(
                 plain,
                 item.span,
@@ -249,21 +188,10 @@ impl Checker<'_> {
         let mut ids = Vec::new();
         for name in names {
             let mut reader = Reader::new(self.file, &mut self.draft.found);
-            let at = self.draft.credentials.resolve(
-                CREDENTIAL,
-                name.value,
-                name.span,
-                self.draft.complete,
-                &mut reader,
-            );
+            let at =
+                self.draft.credentials.resolve(CREDENTIAL, name.value, name.span, self.draft.complete, &mut reader);
             let Some(at) = at else { continue };
-            let bound = self
-                .draft
-                .parts
-                .credentials
-                .get(at)
-                .map(|credential| &*credential.hosts)
-                .unwrap_or_default();
+            let bound = self.draft.parts.credentials.get(at).map(|credential| &*credential.hosts).unwrap_or_default();
             useful(&name, bound, hosts, whole, &mut reader);
             ids.extend(CredentialId::at(at));
         }
@@ -273,45 +201,21 @@ impl Checker<'_> {
 }
 
 /// A credential that is bound to none of the rule's hosts is never swapped: a slip, or a wrong idea of the rule.
-fn useful(
-    name: &Item<'_>,
-    bound: &[HostRule],
-    hosts: &[HostRule],
-    whole: bool,
-    reader: &mut Reader<'_>,
-) {
-    let secure = || {
-        hosts
-            .iter()
-            .filter(|host| host.ends.scheme != Some(Scheme::Http))
-    };
+fn useful(name: &Item<'_>, bound: &[HostRule], hosts: &[HostRule], whole: bool, reader: &mut Reader<'_>) {
+    let secure = || hosts.iter().filter(|host| host.ends.scheme != Some(Scheme::Http));
     let judged = whole && !bound.is_empty() && secure().next().is_some();
     if judged && !secure().any(|host| bound.iter().any(|bound| bound.meets(host))) {
-        let message = format!(
-            "the credential `{}` is bound to none of the hosts of this rule",
-            name.value
-        );
+        let message = format!("the credential `{}` is bound to none of the hosts of this rule", name.value);
         let bound: Vec<String> = bound.iter().take(5).map(ToString::to_string).collect();
-        let help = format!(
-            "it may go to {} only; add the host there, or remove the credential here",
-            bound.join(", ")
-        );
-        reader.report(
-            Diagnostic::error(codes::USELESS_GRANT, message),
-            name.span,
-            "",
-            &help,
-        );
+        let help = format!("it may go to {} only; add the host there, or remove the credential here", bound.join(", "));
+        reader.report(Diagnostic::error(codes::USELESS_GRANT, message), name.span, "", &help);
     }
 }
 
 fn methods_of(items: &[Item<'_>], reader: &mut Reader<'_>) -> MethodSet {
     if let Some(any) = items.iter().find(|item| item.value == "any") {
         if items.len() > 1 {
-            let more = Diagnostic::error(
-                codes::REPEATED,
-                "`any` is every method, and others stand beside it",
-            );
+            let more = Diagnostic::error(codes::REPEATED, "`any` is every method, and others stand beside it");
             reader.report(more, any.span, "", "keep `any` alone, or name the methods");
         }
         return MethodSet::any();
@@ -335,8 +239,7 @@ fn method(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Method> {
     };
     match parsed {
         Ok(method) if method.never_matches() => {
-            let dead =
-                Diagnostic::error(codes::DEAD_METHOD, format!("no rule ever matches {text}"));
+            let dead = Diagnostic::error(codes::DEAD_METHOD, format!("no rule ever matches {text}"));
             reader.report(dead, item.span, "", "remove it");
             None
         }
@@ -368,16 +271,12 @@ fn pattern(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<PathPattern> {
             "`**` stands beside other characters in a segment".to_owned(),
             "write `**` alone between slashes, or `*` within a segment",
         ),
-        Err(PatternError::Path(PathError::NotAbsolute)) => (
-            PathError::NotAbsolute.to_string(),
-            "begin it with `/`; `/**` is every path",
-        ),
+        Err(PatternError::Path(PathError::NotAbsolute)) => {
+            (PathError::NotAbsolute.to_string(), "begin it with `/`; `/**` is every path")
+        }
         Err(PatternError::Path(error)) => (error.to_string(), hosts::path_help(error)),
     };
-    let bad = Diagnostic::error(
-        codes::BAD_PATH,
-        format!("`{}` is not a path pattern: {why}", item.value),
-    );
+    let bad = Diagnostic::error(codes::BAD_PATH, format!("`{}` is not a path pattern: {why}", item.value));
     reader.report(bad, item.span, "", help);
     None
 }

@@ -20,18 +20,11 @@ pub(super) fn check_shape(stub: &Item<'_>, reader: &mut Reader<'_>) -> bool {
     let message = match text.len() {
         short if short < MIN => format!("the stub has fewer than {MIN} characters"),
         long if long > MAX => format!("the stub has more than {MAX} characters"),
-        _ if !text.bytes().all(path::is_unreserved) => {
-            "the stub holds a character that is no part of a token".into()
-        }
+        _ if !text.bytes().all(path::is_unreserved) => "the stub holds a character that is no part of a token".into(),
         _ => return true,
     };
     let bad = Diagnostic::error(codes::BAD_STUB, message);
-    reader.report(
-        bad,
-        stub.span,
-        "",
-        "letters, digits, `-`, `.`, `_` and `~`, 8 to 512 of them",
-    );
+    reader.report(bad, stub.span, "", "letters, digits, `-`, `.`, `_` and `~`, 8 to 512 of them");
     false
 }
 
@@ -60,9 +53,7 @@ fn clashes(
     let mut found = Vec::new();
     for (long, owners) in by_stub {
         for length in lengths.range(..long.len()) {
-            let parts: BTreeSet<&str> = (0..=long.len() - length)
-                .filter_map(|at| long.get(at..at + length))
-                .collect();
+            let parts: BTreeSet<&str> = (0..=long.len() - length).filter_map(|at| long.get(at..at + length)).collect();
             for part in parts {
                 let inner = by_stub.get(part).and_then(|owners| owners.first());
                 if let (Some(inner), Some(outer)) = (inner, owners.first()) {
@@ -74,18 +65,9 @@ fn clashes(
     found
 }
 
-fn clash(
-    inner: usize,
-    outer: usize,
-    places: &[Option<Place>],
-    credentials: &[Credential],
-) -> Diagnostic {
+fn clash(inner: usize, outer: usize, places: &[Option<Place>], credentials: &[Credential]) -> Diagnostic {
     let name = |at: usize| credentials.get(at).map_or("", Credential::name);
-    let message = format!(
-        "the stub of `{}` is part of the stub of `{}`",
-        name(inner),
-        name(outer)
-    );
+    let message = format!("the stub of `{}` is part of the stub of `{}`", name(inner), name(outer));
     let mut clash = Diagnostic::error(codes::STUB_CLASH, message);
     for at in [outer, inner] {
         if let Some(Some(place)) = places.get(at) {
@@ -98,16 +80,9 @@ fn clash(
 /// Credentials with one stub are fine as long as no agent is granted two of them.
 fn shared(sharers: &[usize], draft: &Draft) -> Option<Diagnostic> {
     let mut holder: HashMap<AgentId, usize> = HashMap::new();
-    let everyone: Vec<AgentId> = (0..draft.parts.agents.len())
-        .filter_map(AgentId::at)
-        .collect();
+    let everyone: Vec<AgentId> = (0..draft.parts.agents.len()).filter_map(AgentId::at).collect();
     for rule in &draft.parts.rules {
-        for credential in rule
-            .credentials
-            .iter()
-            .map(|id| id.index())
-            .filter(|id| sharers.contains(id))
-        {
+        for credential in rule.credentials.iter().map(|id| id.index()).filter(|id| sharers.contains(id)) {
             let agents = match &rule.agents {
                 AgentSet::Every => &everyone,
                 AgentSet::Some(ids) => &**ids,
@@ -125,17 +100,10 @@ fn shared(sharers: &[usize], draft: &Draft) -> Option<Diagnostic> {
 
 fn both(agent: AgentId, one: usize, other: usize, draft: &Draft) -> Diagnostic {
     let name = |at: usize| draft.parts.credentials.get(at).map_or("", Credential::name);
-    let agent = draft
-        .parts
-        .agents
-        .get(agent.index())
-        .map_or("", |agent| agent.name());
+    let agent = draft.parts.agents.get(agent.index()).map_or("", |agent| agent.name());
     let (one, other) = (one.min(other), one.max(other));
-    let message = format!(
-        "`{}` and `{}` have the same stub, and the agent `{agent}` is granted both",
-        name(one),
-        name(other)
-    );
+    let message =
+        format!("`{}` and `{}` have the same stub, and the agent `{agent}` is granted both", name(one), name(other));
     let mut shared = Diagnostic::error(codes::STUB_SHARED, message);
     for at in [other, one] {
         if let Some(Some(place)) = draft.stub_places.get(at) {

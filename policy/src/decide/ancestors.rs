@@ -24,32 +24,17 @@ struct Agents {
 impl Ancestors {
     pub(super) fn new(parts: &Parts, rules: &HostIndex<Bucket>) -> Ancestors {
         let mut all = Ancestors::default();
-        for rule in parts
-            .rules
-            .iter()
-            .filter(|rule| rule.effect != Effect::Deny)
-        {
+        for rule in parts.rules.iter().filter(|rule| rule.effect != Effect::Deny) {
             for host in &rule.hosts {
-                let granted = Granted {
-                    pattern: &host.pattern,
-                    ends: host.ends,
-                    methods: &rule.methods,
-                };
+                let granted = Granted { pattern: &host.pattern, ends: host.ends, methods: &rule.methods };
                 all.add(&granted, &rule.agents, parts, rules);
             }
         }
         let any = MethodSet::any();
-        let all_ends = Ends {
-            scheme: None,
-            port: None,
-        };
+        let all_ends = Ends { scheme: None, port: None };
         for forward in &parts.forwards {
             for name in &forward.names {
-                let granted = Granted {
-                    pattern: &name.pattern,
-                    ends: all_ends,
-                    methods: &any,
-                };
+                let granted = Granted { pattern: &name.pattern, ends: all_ends, methods: &any };
                 all.add(&granted, &forward.agents, parts, rules);
             }
         }
@@ -64,34 +49,21 @@ impl Ancestors {
     /// Whether this agent has an allowed name below `name`.
     pub(super) fn has(&self, name: &Name, agent: AgentId) -> bool {
         self.0.get(name.as_str()).is_some_and(|agents| {
-            let every = agents
-                .every
-                .as_ref()
-                .is_some_and(|except| except.binary_search(&agent).is_err());
+            let every = agents.every.as_ref().is_some_and(|except| except.binary_search(&agent).is_err());
             every || agents.some.binary_search(&agent).is_ok()
         })
     }
 
-    fn add(
-        &mut self,
-        granted: &Granted<'_>,
-        agents: &AgentSet,
-        parts: &Parts,
-        rules: &HostIndex<Bucket>,
-    ) {
+    fn add(&mut self, granted: &Granted<'_>, agents: &AgentSet, parts: &Parts, rules: &HostIndex<Bucket>) {
         let mut buckets = Vec::new();
         rules.find_covering(granted.pattern, |bucket| buckets.push(bucket));
-        let denied = |agent: Option<AgentId>| {
-            blocked(&parts.rules, &buckets, agent, granted.ends, granted.methods).is_some()
-        };
+        let denied =
+            |agent: Option<AgentId>| blocked(&parts.rules, &buckets, agent, granted.ends, granted.methods).is_some();
         let denied_to = |agent: &AgentId| denied(Some(*agent));
         match agents {
             AgentSet::Every if denied(None) => {}
             AgentSet::Every => {
-                let mut except: Vec<AgentId> = buckets
-                    .iter()
-                    .flat_map(|bucket| bucket.block.agents())
-                    .collect();
+                let mut except: Vec<AgentId> = buckets.iter().flat_map(|bucket| bucket.block.agents()).collect();
                 except.sort_unstable();
                 except.dedup();
                 except.retain(denied_to);
@@ -101,15 +73,9 @@ impl Ancestors {
                 });
             }
             AgentSet::Some(ids) => {
-                let left: Vec<AgentId> = ids
-                    .iter()
-                    .copied()
-                    .filter(|agent| !denied_to(agent))
-                    .collect();
+                let left: Vec<AgentId> = ids.iter().copied().filter(|agent| !denied_to(agent)).collect();
                 if !left.is_empty() {
-                    self.insert(granted.pattern, |agents| {
-                        agents.some.extend_from_slice(&left)
-                    });
+                    self.insert(granted.pattern, |agents| agents.some.extend_from_slice(&left));
                 }
             }
         }

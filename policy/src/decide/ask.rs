@@ -18,11 +18,7 @@ pub struct Ask<'a, S> {
 impl<S> Ask<'_, S> {
     /// A question by `agent` at a stage.
     pub fn new(agent: AgentId, at: S) -> Self {
-        Ask {
-            agent,
-            at,
-            borrowed: PhantomData,
-        }
+        Ask { agent, at, borrowed: PhantomData }
     }
 }
 
@@ -140,9 +136,7 @@ impl Slot {
     /// Whether a token in `place` stands in this slot.
     pub fn holds(&self, place: SlotRef<'_>) -> bool {
         match (self, place) {
-            (Slot::Bearer, SlotRef::Bearer)
-            | (Slot::Basic, SlotRef::Basic(_))
-            | (Slot::Bare, SlotRef::Bare) => true,
+            (Slot::Bearer, SlotRef::Bearer) | (Slot::Basic, SlotRef::Basic(_)) | (Slot::Bare, SlotRef::Bare) => true,
             (Slot::Header(name), SlotRef::Header(place)) => name.eq_ignore_ascii_case(place),
             (Slot::Query(name), SlotRef::Query(place)) => **name == *place,
             _ => false,

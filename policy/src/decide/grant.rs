@@ -22,10 +22,7 @@ impl<G> Decision<G> {
     }
 
     pub(crate) fn deny_by(reason: Reason, rule: RuleId) -> Self {
-        Decision::Deny(Denial {
-            reason,
-            rule: Some(rule),
-        })
+        Decision::Deny(Denial { reason, rule: Some(rule) })
     }
 
     /// What was granted, if it was.

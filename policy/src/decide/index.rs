@@ -76,31 +76,17 @@ impl Index {
                 continue;
             };
             for host in &credential.hosts {
-                index.bound.at(&host.pattern).push(Binding {
-                    credential: id,
-                    ends: host.ends,
-                });
+                index.bound.at(&host.pattern).push(Binding { credential: id, ends: host.ends });
             }
-            index
-                .credentials
-                .entry(tokens::key(credential.stub.as_bytes()))
-                .or_default()
-                .push(id);
+            index.credentials.entry(tokens::key(credential.stub.as_bytes())).or_default().push(id);
         }
         for forward in &parts.forwards {
             for name in &forward.names {
-                let forwarding = Forwarding {
-                    agents: forward.agents.clone(),
-                    types: forward.types.clone(),
-                };
+                let forwarding = Forwarding { agents: forward.agents.clone(), types: forward.types.clone() };
                 index.forwards.at(&name.pattern).push(forwarding);
             }
         }
-        let mut stubs: Vec<Arc<str>> = parts
-            .credentials
-            .iter()
-            .map(|credential| credential.stub.clone())
-            .collect();
+        let mut stubs: Vec<Arc<str>> = parts.credentials.iter().map(|credential| credential.stub.clone()).collect();
         stubs.sort_unstable();
         stubs.dedup();
         index.stubs = stubs.into();
@@ -117,13 +103,7 @@ impl Index {
                 Effect::Deny => &mut bucket.refuse,
                 Effect::Allow | Effect::Observe => &mut bucket.grant,
             };
-            table.add(
-                &rule.agents,
-                Entry {
-                    rule: id,
-                    ends: *ends,
-                },
-            );
+            table.add(&rule.agents, Entry { rule: id, ends: *ends });
         }
     }
 }
@@ -174,10 +154,7 @@ impl<V> HostIndex<V> {
     }
 
     fn find_name<'a>(&'a self, name: &Name, visit: &mut impl FnMut(&'a V)) {
-        self.exact
-            .get(name.as_str())
-            .into_iter()
-            .for_each(&mut *visit);
+        self.exact.get(name.as_str()).into_iter().for_each(&mut *visit);
         let Some((_, parent)) = name.as_str().split_once('.') else {
             return;
         };
@@ -212,15 +189,8 @@ impl<V> HostIndex<V> {
     }
 
     fn each(&mut self, mut change: impl FnMut(&mut V)) {
-        let names = self
-            .exact
-            .values_mut()
-            .chain(self.one.values_mut())
-            .chain(self.deep.values_mut());
-        names
-            .chain(self.ip.values_mut())
-            .chain(self.any.as_mut())
-            .for_each(&mut change);
+        let names = self.exact.values_mut().chain(self.one.values_mut()).chain(self.deep.values_mut());
+        names.chain(self.ip.values_mut()).chain(self.any.as_mut()).for_each(&mut change);
     }
 
     /// Calls `visit` with the value of every pattern that covers all that `pattern` covers.
@@ -233,7 +203,7 @@ impl<V> HostIndex<V> {
                 if matches!(pattern, HostPattern::One(_)) {
                     self.one.get(base.as_str()).into_iter().for_each(&mut visit);
                 }
-                let mut ending = Some(shorten(base.as_str(), self.deepest));
+                let mut ending = Some(base.as_str());
                 while let Some(base) = ending {
                     self.deep.get(base).into_iter().for_each(&mut visit);
                     ending = base.split_once('.').map(|(_, rest)| rest);
@@ -249,7 +219,5 @@ fn shorten(name: &str, labels: usize) -> &str {
     let Some(skip) = labels.checked_sub(1) else {
         return "";
     };
-    name.rmatch_indices('.')
-        .nth(skip)
-        .map_or(name, |(at, _)| name.get(at + 1..).unwrap_or(name))
+    name.rmatch_indices('.').nth(skip).map_or(name, |(at, _)| name.get(at + 1..).unwrap_or(name))
 }

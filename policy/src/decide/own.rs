@@ -39,11 +39,7 @@ pub(super) fn request<G>(policy: &Policy, ask: &RequestStage<'_>) -> Decision<G>
     if ask.target.as_str() != CA_BUNDLE {
         return Decision::deny(Reason::PathNotAllowed);
     }
-    if ask
-        .tokens
-        .iter()
-        .any(|token| token.slot == SlotRef::Elsewhere)
-    {
+    if ask.tokens.iter().any(|token| token.slot == SlotRef::Elsewhere) {
         return Decision::deny(Reason::StubOutOfSlot);
     }
     if ask.tokens.iter().any(|token| is_stub(policy, token.text)) {

@@ -27,7 +27,9 @@ impl Decide<NameGrant> for NameStage<'_> {
         match self.forward(policy, &host, &found, agent) {
             Way::Open => Decision::Allow(NameGrant::Forward),
             Way::OtherType => Decision::Allow(NameGrant::Nodata),
-            _ if self.has_below(policy, agent) => Decision::Allow(NameGrant::Nodata),
+            _ if own::is_ancestor(self.name) || policy.index.ancestors.has(self.name, agent) => {
+                Decision::Allow(NameGrant::Nodata)
+            }
             Way::Closed(rule) => Decision::deny_by(Reason::DeniedByRule, rule),
             Way::None => match denied {
                 Some(rule) => Decision::deny_by(Reason::DeniedByRule, rule),
@@ -38,20 +40,11 @@ impl Decide<NameGrant> for NameStage<'_> {
 }
 
 impl NameStage<'_> {
-    /// Whether the agent has an allowed name below this one. What a deny rule takes out of a `**` stays denied,
-    /// although the `**` goes on below it.
-    fn has_below(&self, policy: &Policy, agent: AgentId) -> bool {
-        own::is_ancestor(self.name) || policy.index.ancestors.has(self.name, agent)
-    }
-
     /// Whether some `dns:` entry lets the agent ask the zone's servers.
     fn forward(&self, policy: &Policy, host: &Host, found: &Buckets<'_>, agent: AgentId) -> Way {
         let (mut name, mut kind) = (false, false);
         policy.index.forwards.find(host, |forwards| {
-            for forward in forwards
-                .iter()
-                .filter(|forward| forward.agents.contains(agent))
-            {
+            for forward in forwards.iter().filter(|forward| forward.agents.contains(agent)) {
                 name = true;
                 kind |= forward.types.binary_search(&self.kind.into()).is_ok();
             }
@@ -59,7 +52,8 @@ impl NameStage<'_> {
         if !name {
             return Way::None;
         }
-        match blocked(policy.rules(), found, agent, EVERYWHERE, &MethodSet::any()) {
+        let all = Ends { scheme: None, port: None };
+        match blocked(policy.rules(), found, agent, all, &MethodSet::any()) {
             Some(rule) => Way::Closed(rule),
             None if kind => Way::Open,
             None => Way::OtherType,
@@ -69,17 +63,10 @@ impl NameStage<'_> {
 
 impl Decide<Reach> for ConnectStage<'_> {
     fn decide(&self, policy: &Policy, agent: AgentId) -> Decision<Reach> {
-        let reach = || Reach {
-            agent,
-            authority: self.authority.clone(),
-        };
+        let reach = || Reach { agent, authority: self.authority.clone() };
         if own::is_own(self.authority.host()) {
             let ours = own::is_plain(self.authority);
-            return if ours {
-                Decision::Allow(reach())
-            } else {
-                Decision::deny(Reason::ConnectNotAllowed)
-            };
+            return if ours { Decision::Allow(reach()) } else { Decision::deny(Reason::ConnectNotAllowed) };
         }
         let found = buckets(policy, self.authority.host());
         match open(policy, &found, agent, |ends| ends.cover(self.authority)) {
@@ -127,11 +114,7 @@ pub(super) fn blocked(
     let mut first = None;
     let mut denied = MethodSet::default();
     for bucket in found.iter().filter(|bucket| !bucket.block.is_empty()) {
-        for entry in bucket
-            .block
-            .of(agent)
-            .filter(|entry| entry.ends.cover_all(ends))
-        {
+        for entry in bucket.block.of(agent).filter(|entry| entry.ends.cover_all(ends)) {
             let Some(rule) = rules.get(entry.rule.index()) else {
                 continue;
             };
@@ -144,9 +127,3 @@ pub(super) fn blocked(
     }
     None
 }
-
-/// Every scheme and port.
-const EVERYWHERE: Ends = Ends {
-    scheme: None,
-    port: None,
-};

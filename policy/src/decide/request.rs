@@ -39,18 +39,9 @@ impl Decide<Permit> for RequestStage<'_> {
 
 impl RequestStage<'_> {
     fn refused(&self, policy: &Policy, found: &Buckets<'_>, agent: AgentId) -> Option<Denial> {
-        let deny = |reason, rule| {
-            Some(Denial {
-                reason,
-                rule: Some(rule),
-            })
-        };
+        let deny = |reason, rule| Some(Denial { reason, rule: Some(rule) });
         for bucket in found {
-            for entry in bucket
-                .block
-                .of(agent)
-                .filter(|entry| entry.ends.cover(self.authority))
-            {
+            for entry in bucket.block.of(agent).filter(|entry| entry.ends.cover(self.authority)) {
                 if policy.rule(entry.rule).methods.contains(self.method) {
                     return deny(Reason::DeniedByRule, entry.rule);
                 }
@@ -58,11 +49,7 @@ impl RequestStage<'_> {
         }
         let mut unclear = None;
         for bucket in found {
-            for entry in bucket
-                .refuse
-                .of(agent)
-                .filter(|entry| entry.ends.cover(self.authority))
-            {
+            for entry in bucket.refuse.of(agent).filter(|entry| entry.ends.cover(self.authority)) {
                 let rule = policy.rule(entry.rule);
                 if !rule.methods.contains(self.method) {
                     continue;
@@ -81,22 +68,13 @@ impl RequestStage<'_> {
         unclear.and_then(|rule| deny(Reason::PathAmbiguous, rule))
     }
 
-    fn matched(
-        &self,
-        policy: &Policy,
-        found: &Buckets<'_>,
-        agent: AgentId,
-    ) -> Result<Matched, Denial> {
+    fn matched(&self, policy: &Policy, found: &Buckets<'_>, agent: AgentId) -> Result<Matched, Denial> {
         let odd_refused = found.iter().any(|bucket| bucket.has_paths);
         let mut matched = Matched::new();
         let mut observed = None;
         let mut reason = Reason::HostNotAllowed;
         for bucket in found {
-            for entry in bucket
-                .grant
-                .of(agent)
-                .filter(|entry| entry.ends.cover(self.authority))
-            {
+            for entry in bucket.grant.of(agent).filter(|entry| entry.ends.cover(self.authority)) {
                 let rule = policy.rule(entry.rule);
                 if !rule.methods.contains(self.method) {
                     if reason == Reason::HostNotAllowed {
@@ -113,30 +91,19 @@ impl RequestStage<'_> {
                 match (path, rule.effect) {
                     (Some(why), _) => reason = why,
                     (None, Effect::Allow) => matched.push(entry.rule),
-                    (None, Effect::Observe) => {
-                        observed = observed.max(Some(std::cmp::Reverse(entry.rule)))
-                    }
+                    (None, Effect::Observe) => observed = observed.max(Some(std::cmp::Reverse(entry.rule))),
                     (None, Effect::Deny) => {}
                 }
             }
         }
         match observed {
             _ if !matched.is_empty() => Ok(matched),
-            Some(std::cmp::Reverse(rule)) => Err(Denial {
-                reason: Reason::Observed,
-                rule: Some(rule),
-            }),
+            Some(std::cmp::Reverse(rule)) => Err(Denial { reason: Reason::Observed, rule: Some(rule) }),
             None => Err(Denial { reason, rule: None }),
         }
     }
 
-    fn permit(
-        &self,
-        policy: &Policy,
-        agent: AgentId,
-        matched: &Matched,
-        swap: Option<super::Swap>,
-    ) -> Option<Permit> {
+    fn permit(&self, policy: &Policy, agent: AgentId, matched: &Matched, swap: Option<super::Swap>) -> Option<Permit> {
         let grants = |id: &&RuleId| match &swap {
             Some(swap) => policy.rule(**id).credentials.contains(&swap.credential),
             None => true,
@@ -146,10 +113,7 @@ impl RequestStage<'_> {
             agent,
             authority: self.authority.clone(),
             rule: *matched.iter().filter(grants).min()?,
-            ranges: matched
-                .iter()
-                .filter(grants)
-                .any(|id| policy.rule(*id).options.ranges),
+            ranges: matched.iter().filter(grants).any(|id| policy.rule(*id).options.ranges),
             deny_stub_in_body: options().any(|options| options.deny_stub_in_body),
             swap,
         })

@@ -30,16 +30,10 @@ impl Table {
     pub(super) fn of(&self, agent: impl Into<Option<AgentId>>) -> impl Iterator<Item = &Entry> {
         let agent = agent.into();
         let own = match agent {
-            Some(agent) => self
-                .some
-                .get(self.some.partition_point(|(id, _)| *id < agent)..)
-                .unwrap_or_default(),
+            Some(agent) => self.some.get(self.some.partition_point(|(id, _)| *id < agent)..).unwrap_or_default(),
             None => &[],
         };
-        let own = own
-            .iter()
-            .take_while(move |(id, _)| Some(*id) == agent)
-            .map(|(_, entry)| entry);
+        let own = own.iter().take_while(move |(id, _)| Some(*id) == agent).map(|(_, entry)| entry);
         self.every.iter().chain(own)
     }
 

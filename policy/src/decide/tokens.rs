@@ -15,20 +15,12 @@ use crate::model::hash::Folding;
 use crate::model::{CredentialId, Policy, Reason, Scheme};
 
 /// The swap to make, if any.
-pub(super) fn judge(
-    policy: &Policy,
-    ask: &RequestStage<'_>,
-    matched: &Matched,
-) -> Result<Option<Swap>, Reason> {
+pub(super) fn judge(policy: &Policy, ask: &RequestStage<'_>, matched: &Matched) -> Result<Option<Swap>, Reason> {
     let options = || matched.iter().map(|id| policy.rule(*id).options);
     let mut swap = None;
     let mut foreign = 0;
     let mut stubs = 0;
-    if ask
-        .tokens
-        .iter()
-        .any(|token| token.slot == SlotRef::Elsewhere)
-    {
+    if ask.tokens.iter().any(|token| token.slot == SlotRef::Elsewhere) {
         return Err(Reason::StubOutOfSlot);
     }
     for (at, token) in ask.tokens.iter().enumerate() {
@@ -48,10 +40,7 @@ pub(super) fn judge(
     if stubs > 1 || (stubs == 1 && foreign > 0) {
         return Err(Reason::TwoCredentials);
     }
-    if foreign > 0
-        && policy.is_bound(ask.authority)
-        && !options().any(|options| options.foreign_credentials)
-    {
+    if foreign > 0 && policy.is_bound(ask.authority) && !options().any(|options| options.foreign_credentials) {
         return Err(Reason::ForeignCredential);
     }
     if swap.is_none() && options().all(|options| options.credential_required) {
@@ -73,15 +62,8 @@ pub(super) fn key(text: &[u8]) -> u64 {
 }
 
 fn candidates<'a>(policy: &'a Policy, text: &'a [u8]) -> impl Iterator<Item = CredentialId> + 'a {
-    let ids = policy
-        .index
-        .credentials
-        .get(&key(text))
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    ids.iter()
-        .copied()
-        .filter(|id| policy.credential(*id).stub.as_bytes().ct_eq(text).into())
+    let ids = policy.index.credentials.get(&key(text)).map(Vec::as_slice).unwrap_or_default();
+    ids.iter().copied().filter(|id| policy.credential(*id).stub.as_bytes().ct_eq(text).into())
 }
 
 /// The one credential that this stub stands for here, or why it may not stand here.
@@ -94,18 +76,8 @@ fn selected(
     if ask.authority.scheme() != Scheme::Https {
         return Err(Reason::StubOverPlain);
     }
-    let at_home = |id: &CredentialId| {
-        policy
-            .credential(*id)
-            .hosts
-            .iter()
-            .any(|host| host.covers(ask.authority))
-    };
-    let granted = |id: &CredentialId| {
-        matched
-            .iter()
-            .any(|rule| policy.rule(*rule).credentials.contains(id))
-    };
+    let at_home = |id: &CredentialId| policy.credential(*id).hosts.iter().any(|host| host.covers(ask.authority));
+    let granted = |id: &CredentialId| matched.iter().any(|rule| policy.rule(*rule).credentials.contains(id));
     let known: SmallVec<[CredentialId; 4]> = candidates(policy, token.text).collect();
     if !known.iter().any(at_home) {
         return Err(Reason::StubWrongHost);
@@ -116,12 +88,7 @@ fn selected(
     if !at_home(&id) {
         return Err(Reason::StubWrongHost);
     }
-    if !policy
-        .credential(id)
-        .slots
-        .iter()
-        .any(|slot| slot.holds(token.slot))
-    {
+    if !policy.credential(id).slots.iter().any(|slot| slot.holds(token.slot)) {
         return Err(Reason::StubOutOfSlot);
     }
     Ok(id)
@@ -133,9 +100,7 @@ fn is_companion(policy: &Policy, tokens: &[Token<'_>], token: &Token<'_>) -> boo
     let SlotRef::Basic(field) = token.slot else {
         return false;
     };
-    let mut pairs = tokens
-        .iter()
-        .filter(|other| matches!(other.slot, SlotRef::Basic(_)));
+    let mut pairs = tokens.iter().filter(|other| matches!(other.slot, SlotRef::Basic(_)));
     let (Some(a), Some(b), None) = (pairs.next(), pairs.next(), pairs.next()) else {
         return false;
     };

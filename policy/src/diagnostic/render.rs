@@ -10,15 +10,8 @@ use crate::source::SourceFile;
 /// Draws diagnostics with file, line, column, underline and help; one blank line between two. `color` writes ANSI
 /// sequences; text quoted from files is stripped of control characters first.
 pub fn render(diagnostics: &[Diagnostic], files: &[SourceFile], color: bool) -> String {
-    let renderer = if color {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
-    let drawn: Vec<String> = diagnostics
-        .iter()
-        .map(|diagnostic| draw(diagnostic, files, &renderer))
-        .collect();
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let drawn: Vec<String> = diagnostics.iter().map(|diagnostic| draw(diagnostic, files, &renderer)).collect();
     let mut out = drawn.join("\n\n");
     if !out.is_empty() {
         out.push('\n');
@@ -31,11 +24,7 @@ fn draw(diagnostic: &Diagnostic, files: &[SourceFile], renderer: &Renderer) -> S
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let excerpts: Vec<Excerpt> = diagnostic
-        .labels
-        .iter()
-        .filter_map(|label| Excerpt::cut(label, files))
-        .collect();
+    let excerpts: Vec<Excerpt> = diagnostic.labels.iter().filter_map(|label| Excerpt::cut(label, files)).collect();
     let message = visible(&diagnostic.message);
     let help = diagnostic.help.as_deref().map(visible);
     let title = level.primary_title(message.as_str()).id(diagnostic.code);
@@ -43,15 +32,9 @@ fn draw(diagnostic: &Diagnostic, files: &[SourceFile], renderer: &Renderer) -> S
     let mut rest = excerpts.as_slice();
     let mut kind = AnnotationKind::Primary;
     while let Some(first) = rest.first() {
-        let same = rest
-            .iter()
-            .take_while(|excerpt| excerpt.joins(first))
-            .count()
-            .max(1);
+        let same = rest.iter().take_while(|excerpt| excerpt.joins(first)).count().max(1);
         let (drawn, later) = rest.split_at_checked(same).unwrap_or((rest, &[]));
-        let mut snippet = Snippet::source(first.text.as_str())
-            .line_start(first.line)
-            .path(first.name.as_str());
+        let mut snippet = Snippet::source(first.text.as_str()).line_start(first.line).path(first.name.as_str());
         for excerpt in drawn {
             let label = (!excerpt.label.is_empty()).then_some(excerpt.label.as_str());
             snippet = snippet.annotation(kind.span(excerpt.span.clone()).label(label));
@@ -82,11 +65,7 @@ impl Excerpt {
         let start = floor(text, label.span.start);
         let end = floor(text, label.span.end.max(start));
         let from = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
-        let line_end = |at: usize| {
-            text.get(at..)
-                .and_then(|rest| rest.find('\n'))
-                .map_or(text.len(), |n| at + n)
-        };
+        let line_end = |at: usize| text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |n| at + n);
         let end = end.min(line_end(start));
         let to = line_end(start);
         Some(Excerpt {
@@ -125,13 +104,5 @@ fn masked(line: &str) -> String {
 }
 
 fn visible(text: &str) -> String {
-    text.chars()
-        .map(|char| {
-            if crate::source::is_hidden(char) {
-                '?'
-            } else {
-                char
-            }
-        })
-        .collect()
+    text.chars().map(|char| if crate::source::is_hidden(char) { '?' } else { char }).collect()
 }

@@ -83,9 +83,7 @@ impl Authority {
         }
         let (host, port) = split(host_and_port);
         let host = Host::parse(host)?;
-        let port = port.map_or(Ok(scheme.default_port()), |port| {
-            parse_port(port).ok_or(AuthorityError::Port)
-        })?;
+        let port = port.map_or(Ok(scheme.default_port()), |port| parse_port(port).ok_or(AuthorityError::Port))?;
         Ok(Authority { scheme, host, port })
     }
 
@@ -116,13 +114,7 @@ impl Authority {
 
 impl fmt::Display for Authority {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}:{}",
-            self.scheme,
-            Bracketed(&self.host),
-            self.port
-        )
+        write!(f, "{}://{}:{}", self.scheme, Bracketed(&self.host), self.port)
     }
 }
 
@@ -141,11 +133,7 @@ impl fmt::Display for Bracketed<'_> {
 /// Host and port; the colons inside brackets are the address's own.
 pub(crate) fn split(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     let port_colon = match text.iter().rposition(|byte| *byte == b']') {
-        Some(bracket) => text
-            .iter()
-            .skip(bracket + 1)
-            .position(|byte| *byte == b':')
-            .map(|at| at + bracket + 1),
+        Some(bracket) => text.iter().skip(bracket + 1).position(|byte| *byte == b':').map(|at| at + bracket + 1),
         None => text.iter().position(|byte| *byte == b':'),
     };
     match port_colon.and_then(|at| text.split_at_checked(at)) {

@@ -86,19 +86,9 @@ impl HostRule {
     /// Reads a host of a policy file.
     pub(crate) fn parse(text: &str, place: Place) -> Result<HostRule, HostRuleError> {
         if text == "any" {
-            let ends = Ends {
-                scheme: None,
-                port: None,
-            };
-            let any = HostRule {
-                pattern: HostPattern::Any,
-                ends,
-            };
-            return if place == Place::Deny {
-                Ok(any)
-            } else {
-                Err(HostRuleError::Any)
-            };
+            let ends = Ends { scheme: None, port: None };
+            let any = HostRule { pattern: HostPattern::Any, ends };
+            return if place == Place::Deny { Ok(any) } else { Err(HostRuleError::Any) };
         }
         let (scheme, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Some(Scheme::Http), rest),
@@ -118,20 +108,15 @@ impl HostRule {
             return Err(HostRuleError::Ipv6(ip));
         }
         let (host, port) = split(rest.as_bytes());
-        let host =
-            std::str::from_utf8(host).map_err(|_| HostRuleError::Name(NameError::BadByte))?;
-        let port = port
-            .map(|port| parse_port(port).ok_or(HostRuleError::Port))
-            .transpose()?;
+        let host = std::str::from_utf8(host).map_err(|_| HostRuleError::Name(NameError::BadByte))?;
+        let port = port.map(|port| parse_port(port).ok_or(HostRuleError::Port)).transpose()?;
         let pattern = HostPattern::parse(host)?;
         if place == Place::Dns {
             return HostRule::dns(pattern, port);
         }
         let ends = match place {
             Place::Deny => Ends { scheme, port },
-            Place::Grant | Place::Credential | Place::Dns => {
-                Ends::written(scheme.unwrap_or(Scheme::Https), port)
-            }
+            Place::Grant | Place::Credential | Place::Dns => Ends::written(scheme.unwrap_or(Scheme::Https), port),
         };
         Ok(HostRule { pattern, ends })
     }
@@ -142,13 +127,7 @@ impl HostRule {
         }
         match pattern {
             HostPattern::Ip(_) | HostPattern::Any => Err(HostRuleError::Address),
-            pattern => Ok(HostRule {
-                pattern,
-                ends: Ends {
-                    scheme: None,
-                    port: None,
-                },
-            }),
+            pattern => Ok(HostRule { pattern, ends: Ends { scheme: None, port: None } }),
         }
     }
 
@@ -165,22 +144,17 @@ impl HostRule {
 
 impl Ends {
     fn written(scheme: Scheme, port: Option<NonZeroU16>) -> Ends {
-        Ends {
-            scheme: Some(scheme),
-            port: Some(port.unwrap_or(scheme.default_port())),
-        }
+        Ends { scheme: Some(scheme), port: Some(port.unwrap_or(scheme.default_port())) }
     }
 
     pub(crate) fn cover(self, authority: &Authority) -> bool {
-        self.scheme
-            .is_none_or(|scheme| scheme == authority.scheme())
+        self.scheme.is_none_or(|scheme| scheme == authority.scheme())
             && self.port.is_none_or(|port| port.get() == authority.port())
     }
 
     /// Whether all that falls under `other` falls under this too.
     pub(crate) fn cover_all(self, other: Ends) -> bool {
-        (self.scheme.is_none() || self.scheme == other.scheme)
-            && (self.port.is_none() || self.port == other.port)
+        (self.scheme.is_none() || self.scheme == other.scheme) && (self.port.is_none() || self.port == other.port)
     }
 
     fn meet(self, other: Ends) -> bool {
@@ -203,9 +177,7 @@ impl HostPattern {
             return Err(HostRuleError::Wildcard);
         }
         if !host.is_ascii() {
-            return Name::parse_policy(host)
-                .map(HostPattern::Exact)
-                .map_err(HostRuleError::Name);
+            return Name::parse_policy(host).map(HostPattern::Exact).map_err(HostRuleError::Name);
         }
         match Host::parse(host.as_bytes()).map_err(HostRuleError::Name)? {
             Host::Name(name) => Ok(HostPattern::Exact(name)),
@@ -230,24 +202,18 @@ impl HostPattern {
         use HostPattern as P;
         match (self, other) {
             (P::Any, _) | (_, P::Any) => true,
-            (pattern, P::Exact(name)) | (P::Exact(name), pattern) => {
-                pattern.covers(&Host::Name(name.clone()))
-            }
+            (pattern, P::Exact(name)) | (P::Exact(name), pattern) => pattern.covers(&Host::Name(name.clone())),
             (P::Ip(a), P::Ip(b)) => a == b,
             (P::Ip(_), _) | (_, P::Ip(_)) => false,
             (P::One(a), P::One(b)) => a == b,
-            (P::One(one), P::Deep(deep)) | (P::Deep(deep), P::One(one)) => {
-                one == deep || one.is_below(deep)
-            }
+            (P::One(one), P::Deep(deep)) | (P::Deep(deep), P::One(one)) => one == deep || one.is_below(deep),
             (P::Deep(a), P::Deep(b)) => a == b || a.is_below(b) || b.is_below(a),
         }
     }
 }
 
 fn is_child(host: &Name, base: &Name) -> bool {
-    host.as_str()
-        .split_once('.')
-        .is_some_and(|(_, parent)| parent == base.as_str())
+    host.as_str().split_once('.').is_some_and(|(_, parent)| parent == base.as_str())
 }
 
 fn wildcard_base(base: &str) -> Result<Name, HostRuleError> {
@@ -263,8 +229,7 @@ fn wildcard_base(base: &str) -> Result<Name, HostRuleError> {
 
 /// On the compiled-in list, ICANN and private sections. A name that the list doesn't know is somebody's own.
 fn is_public_suffix(name: &str) -> bool {
-    psl::suffix(name.as_bytes())
-        .is_some_and(|suffix| suffix.is_known() && suffix.as_bytes() == name.as_bytes())
+    psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix.as_bytes() == name.as_bytes())
 }
 
 impl fmt::Display for HostRule {

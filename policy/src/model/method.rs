@@ -98,10 +98,7 @@ impl Method {
 
     /// Place of a known method in a set of bits.
     pub(crate) fn bit(&self) -> Option<u16> {
-        Method::KNOWN
-            .iter()
-            .position(|known| known == self)
-            .map(|at| 1 << at)
+        Method::KNOWN.iter().position(|known| known == self).map(|at| 1 << at)
     }
 }
 

@@ -13,10 +13,7 @@ pub(crate) struct MethodSet {
 impl MethodSet {
     /// Every method that can match at all, WebSocket handshakes included.
     pub(crate) fn any() -> MethodSet {
-        MethodSet {
-            any: true,
-            ..MethodSet::default()
-        }
+        MethodSet { any: true, ..MethodSet::default() }
     }
 
     pub(crate) fn insert(&mut self, method: Method) {
@@ -50,8 +47,6 @@ impl MethodSet {
     /// Whether all of `other` is in this set.
     pub(crate) fn covers(&self, other: &MethodSet) -> bool {
         self.any
-            || (!other.any
-                && other.known & !self.known == 0
-                && other.other.iter().all(|method| self.contains(method)))
+            || (!other.any && other.known & !self.known == 0 && other.other.iter().all(|method| self.contains(method)))
     }
 }

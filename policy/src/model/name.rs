@@ -77,8 +77,8 @@ impl Name {
             return Name::parse(text.as_bytes());
         }
         let text = text.strip_suffix('.').unwrap_or(text);
-        let ascii = idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::URL)
-            .map_err(|_| NameError::NotIdna)?;
+        let ascii =
+            idna::domain_to_ascii_cow(text.as_bytes(), idna::AsciiDenyList::URL).map_err(|_| NameError::NotIdna)?;
         let (back, valid) = idna::domain_to_unicode(&ascii);
         if valid.is_err() || back != text.to_lowercase() {
             return Err(NameError::NotIdna);
@@ -98,16 +98,12 @@ impl Name {
 
     /// The name without its first label; `None` for a single label.
     pub fn parent(&self) -> Option<Name> {
-        self.0
-            .split_once('.')
-            .map(|(_, parent)| Name(parent.into()))
+        self.0.split_once('.').map(|(_, parent)| Name(parent.into()))
     }
 
     /// Whether this name lies strictly below `base`, at a label border.
     pub fn is_below(&self, base: &Name) -> bool {
-        self.0
-            .strip_suffix(&*base.0)
-            .is_some_and(|head| head.ends_with('.'))
+        self.0.strip_suffix(&*base.0).is_some_and(|head| head.ends_with('.'))
     }
 }
 
@@ -141,11 +137,7 @@ fn check(name: &[u8]) -> Result<(), NameError> {
         check_label(label)?;
         last = label;
     }
-    if is_number(last) {
-        Err(NameError::Numeric)
-    } else {
-        Ok(())
-    }
+    if is_number(last) { Err(NameError::Numeric) } else { Ok(()) }
 }
 
 fn check_label(label: &[u8]) -> Result<(), NameError> {
@@ -224,11 +216,7 @@ impl fmt::Debug for Host {
 fn ipv6(inner: &[u8]) -> Result<Ipv6Addr, NameError> {
     let text = std::str::from_utf8(inner).map_err(|_| NameError::BadIpv6)?;
     let ip: Ipv6Addr = text.parse().map_err(|_| NameError::BadIpv6)?;
-    if ip.to_ipv4_mapped().is_some() {
-        Err(NameError::BadIpv6)
-    } else {
-        Ok(ip)
-    }
+    if ip.to_ipv4_mapped().is_some() { Err(NameError::BadIpv6) } else { Ok(ip) }
 }
 
 fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {

@@ -71,9 +71,7 @@ impl PathError {
     pub fn is_hopeless(self) -> bool {
         use PathError as E;
         match self {
-            E::NotAbsolute | E::ControlByte | E::Space | E::NotAscii | E::Fragment | E::Query => {
-                true
-            }
+            E::NotAbsolute | E::ControlByte | E::Space | E::NotAscii | E::Fragment | E::Query => true,
             E::DotSegment
             | E::EmptySegment
             | E::Backslash
@@ -98,10 +96,7 @@ impl Path {
         let text = if plain { legal(raw)? } else { decode(raw)? };
         let encoded_slash = !plain && text.contains("%2F");
         check_segments(&text, plain)?;
-        Ok(Path {
-            text: text.into(),
-            encoded_slash,
-        })
+        Ok(Path { text: text.into(), encoded_slash })
     }
 
     /// The canonical text, beginning with `/`.
@@ -157,10 +152,7 @@ impl Target {
             Err(why) if why.is_hopeless() => Err(why),
             Err(why) => {
                 let raw = std::str::from_utf8(raw).map_err(|_| PathError::NotAscii)?;
-                Ok(Target::Odd {
-                    raw: raw.into(),
-                    why,
-                })
+                Ok(Target::Odd { raw: raw.into(), why })
             }
         }
     }
@@ -199,8 +191,7 @@ fn check_raw(byte: u8) -> Result<(), PathError> {
     match byte {
         b';' => Err(PathError::Semicolon),
         b'\\' => Err(PathError::Backslash),
-        b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b','
-        | b'=' => Ok(()),
+        b'/' | b':' | b'@' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' => Ok(()),
         byte if is_unreserved(byte) => Ok(()),
         _ => Err(PathError::IllegalByte),
     }
@@ -233,11 +224,7 @@ fn decode(raw: &[u8]) -> Result<String, PathError> {
     if std::str::from_utf8(&meant).is_err() {
         return Err(PathError::NotUtf8);
     }
-    if is_encoded_twice(&out) {
-        Err(PathError::DoubleEncoding)
-    } else {
-        Ok(out)
-    }
+    if is_encoded_twice(&out) { Err(PathError::DoubleEncoding) } else { Ok(out) }
 }
 
 fn hex(digit: Option<&u8>) -> Result<u8, PathError> {
@@ -250,13 +237,7 @@ fn hex(digit: Option<&u8>) -> Result<u8, PathError> {
 }
 
 fn push_encoded(out: &mut String, byte: u8) {
-    let digit = |nibble: u8| {
-        char::from(if nibble < 10 {
-            b'0' + nibble
-        } else {
-            b'A' + nibble - 10
-        })
-    };
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 });
     out.extend(['%', digit(byte >> 4), digit(byte & 0x0f)]);
 }
 
@@ -274,11 +255,7 @@ fn check_segments(text: &str, plain: bool) -> Result<(), PathError> {
         if segment.is_empty() && segments.peek().is_some() {
             return Err(PathError::EmptySegment);
         }
-        let dots = if plain {
-            is_dots(segment)
-        } else {
-            segment.split("%2F").any(is_dots)
-        };
+        let dots = if plain { is_dots(segment) } else { segment.split("%2F").any(is_dots) };
         if dots {
             return Err(PathError::DotSegment);
         }

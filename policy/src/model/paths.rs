@@ -35,17 +35,9 @@ impl Paths {
     pub(crate) fn grant(&self, path: &Path) -> bool {
         match self {
             Paths::All => true,
-            Paths::Some {
-                patterns,
-                encoded_slash,
-            } => {
-                let reading = Reading {
-                    deny: false,
-                    encoded_slash: *encoded_slash,
-                };
-                patterns
-                    .iter()
-                    .any(|pattern| pattern.matches(path.as_str(), reading))
+            Paths::Some { patterns, encoded_slash } => {
+                let reading = Reading { deny: false, encoded_slash: *encoded_slash };
+                patterns.iter().any(|pattern| pattern.matches(path.as_str(), reading))
             }
         }
     }
@@ -55,15 +47,8 @@ impl Paths {
         let Paths::Some { patterns, .. } = self else {
             return Compared::Matches;
         };
-        let reading = Reading {
-            deny: true,
-            encoded_slash: true,
-        };
-        let any = |text: &str| {
-            patterns
-                .iter()
-                .any(|pattern| pattern.matches(text, reading))
-        };
+        let reading = Reading { deny: true, encoded_slash: true };
+        let any = |text: &str| patterns.iter().any(|pattern| pattern.matches(text, reading));
         if any(path.as_str()) {
             return Compared::Matches;
         }
@@ -84,6 +69,7 @@ impl Paths {
 /// A pattern, canonical as [`Path`] is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathPattern {
+    text: Box<str>,
     segments: Box<[Segment]>,
 }
 
@@ -113,11 +99,8 @@ impl PathPattern {
     /// Reads a pattern of a policy file.
     pub(crate) fn parse(text: &str) -> Result<PathPattern, PatternError> {
         let path = Path::parse(text.as_bytes()).map_err(PatternError::Path)?;
-        let segments: Result<Box<[Segment]>, PatternError> =
-            path.segments().map(Segment::parse).collect();
-        Ok(PathPattern {
-            segments: segments?,
-        })
+        let segments: Result<Box<[Segment]>, PatternError> = path.segments().map(Segment::parse).collect();
+        Ok(PathPattern { text: path.as_str().into(), segments: segments? })
     }
 
     /// Whether it is `/**`, which in a deny rule is every path there is.
@@ -196,8 +179,7 @@ fn segments_match(pattern: &[Segment], path: Option<&str>, reading: Reading) -> 
 }
 
 fn cut(path: &str) -> (&str, Option<&str>) {
-    path.split_once('/')
-        .map_or((path, None), |(segment, rest)| (segment, Some(rest)))
+    path.split_once('/').map_or((path, None), |(segment, rest)| (segment, Some(rest)))
 }
 
 /// `*` within one segment. It never takes part of an encoded byte, and takes `%2F` in deny rules only.

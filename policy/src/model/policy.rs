@@ -53,10 +53,7 @@ impl Policy {
             sources: parts.sources.into(),
             fingerprint: format!("{:016x}", parts.fingerprint).into(),
             index,
-            nobody: Agent {
-                name: "".into(),
-                quarantined: true,
-            },
+            nobody: Agent { name: "".into(), quarantined: true },
             nothing: Rule::nothing(),
             worthless: Credential {
                 name: "".into(),
@@ -108,28 +105,19 @@ impl Policy {
 
     /// The agent of that name.
     pub fn agent_named(&self, name: &str) -> Option<AgentId> {
-        let at = self
-            .agents
-            .binary_search_by(|agent| agent.name().cmp(name))
-            .ok()?;
+        let at = self.agents.binary_search_by(|agent| agent.name().cmp(name)).ok()?;
         AgentId::at(at)
     }
 
     /// The rule of that name.
     pub fn rule_named(&self, name: &str) -> Option<RuleId> {
-        let at = self
-            .rules
-            .binary_search_by(|rule| rule.name().cmp(name))
-            .ok()?;
+        let at = self.rules.binary_search_by(|rule| rule.name().cmp(name)).ok()?;
         RuleId::at(at)
     }
 
     /// The credential of that name.
     pub fn credential_named(&self, name: &str) -> Option<CredentialId> {
-        let at = self
-            .credentials
-            .binary_search_by(|credential| credential.name().cmp(name))
-            .ok()?;
+        let at = self.credentials.binary_search_by(|credential| credential.name().cmp(name)).ok()?;
         CredentialId::at(at)
     }
 

@@ -186,10 +186,7 @@ pub(crate) use lenient;
 impl<'de, T: Lenient> Deserialize<'de> for Given<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Any<T>>::deserialize(deserializer)?;
-        Ok(Given {
-            span: span_of(&spanned),
-            shape: spanned.value.0,
-        })
+        Ok(Given { span: span_of(&spanned), shape: spanned.value.0 })
     }
 }
 
@@ -197,9 +194,7 @@ struct Any<T>(Shape<T>);
 
 impl<'de, T: Lenient> Deserialize<'de> for Any<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer
-            .deserialize_any(AnyVisitor(PhantomData))
-            .map(Any)
+        deserializer.deserialize_any(AnyVisitor(PhantomData)).map(Any)
     }
 }
 

@@ -12,28 +12,16 @@ const MAX_FINDINGS: usize = 20;
 pub(crate) fn check(file: usize, source: &SourceFile) -> Vec<Diagnostic> {
     let text = &source.text;
     if text.len() > MAX_BYTES {
-        let diagnostic = Diagnostic::error(
-            codes::TOO_LARGE,
-            format!("the file has more than {MAX_BYTES} bytes"),
-        );
-        return vec![
-            diagnostic
-                .at(file, 0..0, "")
-                .help("split it into several files"),
-        ];
+        let diagnostic = Diagnostic::error(codes::TOO_LARGE, format!("the file has more than {MAX_BYTES} bytes"));
+        return vec![diagnostic.at(file, 0..0, "").help("split it into several files")];
     }
-    let hidden = text
-        .char_indices()
-        .filter(|(_, char)| is_hidden(*char) && !matches!(char, '\n' | '\r' | '\t'));
+    let hidden = text.char_indices().filter(|(_, char)| is_hidden(*char) && !matches!(char, '\n' | '\r' | '\t'));
     hidden
         .take(MAX_FINDINGS)
         .map(|(at, char)| {
-            Diagnostic::error(
-                codes::HIDDEN_CHARACTER,
-                format!("hidden character U+{:04X}", u32::from(char)),
-            )
-            .at(file, at..at + char.len_utf8(), name(char))
-            .help("remove it")
+            Diagnostic::error(codes::HIDDEN_CHARACTER, format!("hidden character U+{:04X}", u32::from(char)))
+                .at(file, at..at + char.len_utf8(), name(char))
+                .help("remove it")
         })
         .collect()
 }
@@ -52,11 +40,9 @@ fn name(char: char) -> &'static str {
         '\u{feff}' => "byte order mark",
         '\0' => "NUL",
         '\u{00a0}' => "no-break space",
-        '\u{202a}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{200e}'
-        | '\u{200f}'
-        | '\u{061c}' => "changes the direction of text",
+        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' | '\u{061c}' => {
+            "changes the direction of text"
+        }
         char if char.is_control() => "control character",
         _ => "takes no space",
     }

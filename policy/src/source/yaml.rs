@@ -9,8 +9,7 @@ use std::ops::Range;
 use serde::de::DeserializeOwned;
 pub use serde_saphyr::Spanned;
 use serde_saphyr::granit_parser::{
-    Event, Options as ParserOptions, Parser, ScalarStyle, ScanError, Span,
-    options as parser_options,
+    Event, Options as ParserOptions, Parser, ScalarStyle, ScanError, Span, options as parser_options,
 };
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Error, Location, Options, budget, options};
@@ -48,13 +47,9 @@ pub(crate) fn scan(file: usize, source: &SourceFile, nulls: Nulls) -> Scan {
         documents: 0,
         nodes: 0,
         stop: false,
-        out: Scan {
-            found: Vec::new(),
-            fatal: false,
-        },
+        out: Scan { found: Vec::new(), fatal: false },
     };
-    let options: ParserOptions =
-        parser_options! { emit_comments: false, emit_unresolved_aliases: true };
+    let options: ParserOptions = parser_options! { emit_comments: false, emit_unresolved_aliases: true };
     for event in Parser::new_from_str_with_options(&source.text, options) {
         match event {
             Ok((event, span)) => scanner.event(&event, &span),
@@ -66,33 +61,24 @@ pub(crate) fn scan(file: usize, source: &SourceFile, nulls: Nulls) -> Scan {
         }
     }
     if scanner.nodes == 0 {
-        scanner
-            .report(Diagnostic::error(codes::EMPTY_FILE, "the file is empty").at(file, 0..0, ""));
+        scanner.report(Diagnostic::error(codes::EMPTY_FILE, "the file is empty").at(file, 0..0, ""));
         scanner.out.fatal = true;
     }
     scanner.out
 }
 
 /// Reads into a type, strictly.
-pub(crate) fn parse<T: DeserializeOwned>(
-    file: usize,
-    source: &SourceFile,
-) -> Result<T, Diagnostic> {
-    serde_saphyr::from_str_with_options(&source.text, strict())
-        .map_err(|error| explain(file, &source.text, &error))
+pub(crate) fn parse<T: DeserializeOwned>(file: usize, source: &SourceFile) -> Result<T, Diagnostic> {
+    serde_saphyr::from_str_with_options(&source.text, strict()).map_err(|error| explain(file, &source.text, &error))
 }
 
 /// Reads into a type that notes what it doesn't like; for files that may already be known to be wrong.
-pub(crate) fn parse_tolerant<T: DeserializeOwned>(
-    file: usize,
-    source: &SourceFile,
-) -> Result<T, Diagnostic> {
+pub(crate) fn parse_tolerant<T: DeserializeOwned>(file: usize, source: &SourceFile) -> Result<T, Diagnostic> {
     let mut options = strict();
     options.duplicate_keys = DuplicateKeyPolicy::FirstWins;
     options.merge_keys = MergeKeyPolicy::AsOrdinary;
     options.reject_unsupported_tags = false;
-    serde_saphyr::from_str_with_options(&source.text, options)
-        .map_err(|error| explain(file, &source.text, &error))
+    serde_saphyr::from_str_with_options(&source.text, options).map_err(|error| explain(file, &source.text, &error))
 }
 
 /// Bytes of a location; empty at its start where the crate knows no length.
@@ -150,16 +136,9 @@ impl Scanner<'_> {
                 self.node(&at, *anchor, tag.is_some());
                 self.scalar(text, *style == ScalarStyle::Plain, at);
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.begin(Open::List, &at, *anchor, tag.is_some())
-            }
+            Event::SequenceStart(_, anchor, tag) => self.begin(Open::List, &at, *anchor, tag.is_some()),
             Event::MappingStart(_, anchor, tag) => {
-                self.begin(
-                    Open::Map(HashMap::new(), false),
-                    &at,
-                    *anchor,
-                    tag.is_some(),
-                );
+                self.begin(Open::Map(HashMap::new(), false), &at, *anchor, tag.is_some());
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 self.open.pop();
@@ -173,13 +152,8 @@ impl Scanner<'_> {
         self.documents += 1;
         if self.documents > 1 {
             self.stop = true;
-            let diagnostic =
-                Diagnostic::error(codes::SECOND_DOCUMENT, "a second document begins here");
-            self.report(
-                diagnostic
-                    .at(self.file, at, "")
-                    .help("one document a file: move it to a file of its own"),
-            );
+            let diagnostic = Diagnostic::error(codes::SECOND_DOCUMENT, "a second document begins here");
+            self.report(diagnostic.at(self.file, at, "").help("one document a file: move it to a file of its own"));
         }
     }
 
@@ -198,36 +172,22 @@ impl Scanner<'_> {
     }
 
     fn node(&mut self, at: &Range<usize>, anchor: usize, tag: bool) {
-        let text = self.text;
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             self.stop = true;
-            let diagnostic = Diagnostic::error(
-                codes::TOO_LARGE,
-                format!("the file has more than {MAX_NODES} values"),
-            );
-            self.report(
-                diagnostic
-                    .at(self.file, at.clone(), "")
-                    .help("split it into several files"),
-            );
+            let diagnostic = Diagnostic::error(codes::TOO_LARGE, format!("the file has more than {MAX_NODES} values"));
+            self.report(diagnostic.at(self.file, at.clone(), "").help("split it into several files"));
         }
         if anchor != 0 {
             self.out.fatal = true;
-            let diagnostic = Diagnostic::error(codes::ANCHOR, "an anchor stands here");
-            self.report(
-                diagnostic
-                    .at(self.file, property(text, at, '&'), "")
-                    .help("write the value out where it is used"),
-            );
+            let diagnostic = Diagnostic::error(codes::ANCHOR, "an anchor stands before this value");
+            self.report(diagnostic.at(self.file, at.clone(), "").help("write the value out where it is used"));
         }
         if tag {
             self.out.fatal = true;
-            let diagnostic = Diagnostic::error(codes::TAG, "a tag stands here");
+            let diagnostic = Diagnostic::error(codes::TAG, "a tag stands before this value");
             self.report(
-                diagnostic
-                    .at(self.file, property(text, at, '!'), "")
-                    .help("remove the tag; quote the value if it is a text"),
+                diagnostic.at(self.file, at.clone(), "").help("remove the tag; quote the value if it is a text"),
             );
         }
     }
@@ -242,10 +202,7 @@ impl Scanner<'_> {
         self.open.push(open);
         if self.open.len() > MAX_DEPTH {
             self.stop = true;
-            let diagnostic = Diagnostic::error(
-                codes::TOO_DEEP,
-                format!("nested more than {MAX_DEPTH} deep"),
-            );
+            let diagnostic = Diagnostic::error(codes::TOO_DEEP, format!("nested more than {MAX_DEPTH} deep"));
             self.report(diagnostic.at(self.file, at.clone(), ""));
         }
     }
@@ -257,18 +214,12 @@ impl Scanner<'_> {
             keys.entry(text.to_owned()).or_insert_with(|| at.clone());
             if plain && text == "<<" {
                 let diagnostic = Diagnostic::error(codes::MERGE_KEY, "a merge key stands here");
-                self.report(
-                    diagnostic
-                        .at(self.file, at.clone(), "")
-                        .help("write the keys out"),
-                );
+                self.report(diagnostic.at(self.file, at.clone(), "").help("write the keys out"));
             } else if let Some(first) = first {
-                let diagnostic = Diagnostic::error(
-                    codes::DUPLICATE_KEY,
-                    format!("the key `{text}` stands twice in this map"),
-                )
-                .at(self.file, at, "second")
-                .at(self.file, first, "first");
+                let diagnostic =
+                    Diagnostic::error(codes::DUPLICATE_KEY, format!("the key `{text}` stands twice in this map"))
+                        .at(self.file, at, "second")
+                        .at(self.file, first, "first");
                 self.report(diagnostic.help("keep one"));
             }
             return;
@@ -288,9 +239,7 @@ impl Scanner<'_> {
     fn broken(&mut self, error: &ScanError) {
         self.stop = true;
         let mark = error.marker();
-        let at = mark
-            .byte_offset()
-            .unwrap_or_else(|| byte_at(self.text, mark.index()));
+        let at = mark.byte_offset().unwrap_or_else(|| byte_at(self.text, mark.index()));
         let diagnostic = Diagnostic::error(codes::SYNTAX, format!("not YAML: {}", error.info()));
         self.report(diagnostic.at(self.file, one_char(self.text, at), ""));
     }
@@ -312,101 +261,48 @@ fn is_null(text: &str) -> bool {
 }
 
 fn byte_range(text: &str, span: &Span) -> Range<usize> {
-    let start = span
-        .start
-        .byte_offset()
-        .unwrap_or_else(|| byte_at(text, span.start.index()));
-    let end = span
-        .end
-        .byte_offset()
-        .unwrap_or_else(|| byte_at(text, span.end.index()));
+    let start = span.start.byte_offset().unwrap_or_else(|| byte_at(text, span.start.index()));
+    let end = span.end.byte_offset().unwrap_or_else(|| byte_at(text, span.end.index()));
     start..end.max(start)
 }
 
 fn byte_at(text: &str, chars: usize) -> usize {
-    text.char_indices()
-        .nth(chars)
-        .map_or(text.len(), |(at, _)| at)
-}
-
-/// The tag or anchor before a value; the parser gives the place of the value only.
-fn property(text: &str, value: &Range<usize>, sign: char) -> Range<usize> {
-    let before = text.get(..value.start).unwrap_or_default();
-    let Some(last) = before.rfind(sign) else {
-        return value.clone();
-    };
-    let start = before
-        .get(..last)
-        .map_or(0, |head| head.trim_end_matches(sign).len());
-    let end = before
-        .get(start..)
-        .and_then(|rest| rest.find(char::is_whitespace))
-        .map_or(before.len(), |n| start + n);
-    start..end
+    text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at)
 }
 
 fn one_char(text: &str, at: usize) -> Range<usize> {
-    let len = text
-        .get(at..)
-        .and_then(|rest| rest.chars().next())
-        .map_or(0, char::len_utf8);
+    let len = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     at..at + len
 }
 
 /// An error of the second pass in our words.
 fn explain(file: usize, text: &str, error: &Error) -> Diagnostic {
     let at = error.location().map_or(0..0, |location| range(&location));
-    let at = if at.is_empty() {
-        one_char(text, at.start)
-    } else {
-        at
-    };
+    let at = if at.is_empty() { one_char(text, at.start) } else { at };
     let error = error.without_snippet();
     match error {
-        Error::SerdeUnknownField {
-            field, expected, ..
-        } => unknown_key(file, field, at, expected),
-        Error::SerdeUnknownVariant {
-            variant, expected, ..
-        } => unknown_key(file, variant, at, expected),
-        Error::SerdeMissingField { field, .. } => Diagnostic::error(
-            codes::MISSING_KEY,
-            format!("the key `{field}` is missing"),
-        )
-        .at(file, at, "in this map"),
-        Error::SerdeInvalidType {
-            unexpected,
-            expected,
-            ..
+        Error::SerdeUnknownField { field, expected, .. } => unknown_key(file, field, at, expected),
+        Error::SerdeUnknownVariant { variant, expected, .. } => unknown_key(file, variant, at, expected),
+        Error::SerdeMissingField { field, .. } => {
+            Diagnostic::error(codes::MISSING_KEY, format!("the key `{field}` is missing")).at(file, at, "in this map")
         }
-        | Error::SerdeInvalidValue {
-            unexpected,
-            expected,
-            ..
-        } => Diagnostic::error(
-            codes::WRONG_SHAPE,
-            format!("expected {expected}, found {unexpected}"),
-        )
-        .at(file, at, ""),
+        Error::SerdeInvalidType { unexpected, expected, .. }
+        | Error::SerdeInvalidValue { unexpected, expected, .. } => {
+            Diagnostic::error(codes::WRONG_SHAPE, format!("expected {expected}, found {unexpected}")).at(file, at, "")
+        }
         Error::InvalidScalar { ty, .. } => {
             Diagnostic::error(codes::WRONG_SHAPE, format!("not a valid {ty}")).at(file, at, "")
         }
-        Error::InvalidBooleanStrict { .. } => {
-            Diagnostic::error(codes::WRONG_SHAPE, "not a yes-or-no value")
-                .at(file, at, "")
-                .help("write `true` or `false`")
-        }
+        Error::InvalidBooleanStrict { .. } => Diagnostic::error(codes::WRONG_SHAPE, "not a yes-or-no value")
+            .at(file, at, "")
+            .help("write `true` or `false`"),
         Error::DuplicateMappingKey { .. } => {
-            Diagnostic::error(codes::DUPLICATE_KEY, "the key stands twice in this map")
-                .at(file, at, "")
+            Diagnostic::error(codes::DUPLICATE_KEY, "the key stands twice in this map").at(file, at, "")
         }
         Error::Budget { .. } => {
-            Diagnostic::error(codes::TOO_LARGE, "the file is too large or too deep")
-                .at(file, at, "")
+            Diagnostic::error(codes::TOO_LARGE, "the file is too large or too deep").at(file, at, "")
         }
-        other => {
-            Diagnostic::error(codes::WRONG_SHAPE, one_line(&other.to_string())).at(file, at, "")
-        }
+        other => Diagnostic::error(codes::WRONG_SHAPE, one_line(&other.to_string())).at(file, at, ""),
     }
 }
 

@@ -1,16 +1,12 @@
 //! Short ways to write a policy and to ask it.
 
 use stubgate_policy::{
-    Ask, Authority, ConnectStage, Decision, Method, Name, NameGrant, NameStage, Permit, Policy,
-    QueryKind, Reach, Reason, RequestStage, Scheme, SlotRef, SourceFile, Target, Token, compile,
-    render,
+    Ask, Authority, ConnectStage, Decision, Method, Name, NameGrant, NameStage, Permit, Policy, QueryKind, Reach,
+    Reason, RequestStage, Scheme, SlotRef, SourceFile, Target, Token, compile, render,
 };
 
 pub(crate) fn file(text: &str) -> SourceFile {
-    SourceFile {
-        name: "policy.yaml".into(),
-        text: text.into(),
-    }
+    SourceFile { name: "policy.yaml".into(), text: text.into() }
 }
 
 /// A policy that must be right.
@@ -68,27 +64,13 @@ pub(crate) fn ask_with(
     let (scheme, rest) = url.split_once("://").unwrap();
     let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
     let (plain, websocket) = (matches!(scheme, "http" | "ws"), scheme.starts_with("ws"));
-    let method = if websocket {
-        Method::websocket()
-    } else {
-        Method::parse(method.as_bytes()).unwrap()
-    };
+    let method = if websocket { Method::websocket() } else { Method::parse(method.as_bytes()).unwrap() };
     let scheme = if plain { Scheme::Http } else { Scheme::Https };
     let authority = Authority::parse(scheme, host.as_bytes()).unwrap();
     let target = Target::parse(path.as_bytes()).unwrap();
-    let tokens: Vec<Token<'_>> = tokens
-        .iter()
-        .map(|(slot, text)| Token {
-            slot: *slot,
-            text: text.as_bytes(),
-        })
-        .collect();
-    let at = RequestStage {
-        authority: &authority,
-        method: &method,
-        target: &target,
-        tokens: &tokens,
-    };
+    let tokens: Vec<Token<'_>> =
+        tokens.iter().map(|(slot, text)| Token { slot: *slot, text: text.as_bytes() }).collect();
+    let at = RequestStage { authority: &authority, method: &method, target: &target, tokens: &tokens };
     policy.decide(&Ask::new(policy.agent_named(agent).unwrap(), at))
 }
 
@@ -98,25 +80,12 @@ pub(crate) fn ask(policy: &Policy, agent: &str, request: &str) -> Decision<Permi
 
 pub(crate) fn connect(policy: &Policy, agent: &str, to: &str) -> Decision<Reach> {
     let authority = authority(to);
-    policy.decide(&Ask::new(
-        policy.agent_named(agent).unwrap(),
-        ConnectStage {
-            authority: &authority,
-        },
-    ))
+    policy.decide(&Ask::new(policy.agent_named(agent).unwrap(), ConnectStage { authority: &authority }))
 }
 
-pub(crate) fn name(
-    policy: &Policy,
-    agent: &str,
-    name: &str,
-    kind: QueryKind,
-) -> Decision<NameGrant> {
+pub(crate) fn name(policy: &Policy, agent: &str, name: &str, kind: QueryKind) -> Decision<NameGrant> {
     let name = Name::parse(name.as_bytes()).unwrap();
-    policy.decide(&Ask::new(
-        policy.agent_named(agent).unwrap(),
-        NameStage { name: &name, kind },
-    ))
+    policy.decide(&Ask::new(policy.agent_named(agent).unwrap(), NameStage { name: &name, kind }))
 }
 
 /// "allow RULE", "deny REASON" or "answer".

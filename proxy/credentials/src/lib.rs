@@ -5,15 +5,7 @@
 //! broken source keeps the last good value and says so (law 5).
 //!
 //! This crate does not decide who may use what, and opens no connection.
-#![cfg_attr(
-    test,
-    allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::indexing_slicing
-    )
-)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 mod secret;
 pub mod slots;

@@ -27,9 +27,7 @@ pub enum SecretError {
     #[error("is longer than 8192 bytes, which no header takes")]
     TooLong,
     /// A line break before the end: several lines, or a header injected.
-    #[error(
-        "has a line break inside; one value, with at most one line break at its end, is expected"
-    )]
+    #[error("has a line break inside; one value, with at most one line break at its end, is expected")]
     LineBreak,
     /// Any other byte that is not visible ASCII, for example NUL, a space, or a byte order mark.
     #[error("has a byte that is not visible ASCII at offset {offset}")]
@@ -71,10 +69,7 @@ impl Secret {
     /// # Errors
     /// Where the value could not stand in a header, or is too short or too long to be one.
     pub fn new(bytes: Zeroizing<Vec<u8>>) -> Result<Self, SecretError> {
-        let value = bytes
-            .strip_suffix(b"\r\n")
-            .or_else(|| bytes.strip_suffix(b"\n"))
-            .unwrap_or(&bytes);
+        let value = bytes.strip_suffix(b"\r\n").or_else(|| bytes.strip_suffix(b"\n")).unwrap_or(&bytes);
         check(value)?;
         // A fresh allocation of the exact size: shrinking the buffer in place could leave a copy behind.
         let exact: Box<[u8]> = Box::from(value);
@@ -117,10 +112,7 @@ mod tests {
     #[test]
     fn takes_one_value_with_one_line_break_at_its_end() {
         for given in ["ghp_0123456789", "ghp_0123456789\n", "ghp_0123456789\r\n"] {
-            assert_eq!(
-                secret(given.as_bytes()).ok().unwrap().reveal(),
-                b"ghp_0123456789"
-            );
+            assert_eq!(secret(given.as_bytes()).ok().unwrap().reveal(), b"ghp_0123456789");
         }
         assert!(secret(&[b'a'; MAXIMUM_BYTES]).is_ok());
         assert!(secret(&[b'a'; MINIMUM_BYTES]).is_ok());
@@ -142,18 +134,12 @@ mod tests {
             (b"12345678\r\nX-Evil: 1", SecretError::LineBreak),
             (b"1234\n5678", SecretError::LineBreak),
             (b"1234\x005678", SecretError::NotVisible { offset: 4 }),
-            (
-                b"\xef\xbb\xbf12345678",
-                SecretError::NotVisible { offset: 0 },
-            ),
+            (b"\xef\xbb\xbf12345678", SecretError::NotVisible { offset: 0 }),
             (b"12345678 ", SecretError::NotVisible { offset: 8 }),
             (b" 12345678", SecretError::NotVisible { offset: 0 }),
             (b"1234\t5678", SecretError::NotVisible { offset: 4 }),
             (b"1234\x7f5678", SecretError::NotVisible { offset: 4 }),
-            (
-                "b\u{fc}cher-token".as_bytes(),
-                SecretError::NotVisible { offset: 1 },
-            ),
+            ("b\u{fc}cher-token".as_bytes(), SecretError::NotVisible { offset: 1 }),
         ] {
             assert_eq!(secret(given).err(), Some(expected), "{given:?}");
         }
@@ -163,10 +149,7 @@ mod tests {
     fn errors_show_no_byte_of_the_value() {
         let error = secret(b"supersecret\x01value").err().unwrap();
         let shown = format!("{error} {error:?}");
-        assert!(
-            !shown.contains("super") && !shown.contains("value\""),
-            "{shown}"
-        );
+        assert!(!shown.contains("super") && !shown.contains("value\""), "{shown}");
     }
 
     proptest::proptest! {

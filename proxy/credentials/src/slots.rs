@@ -144,10 +144,7 @@ pub fn parse_authorization(value: &[u8]) -> Result<Parsed<'_>, Malformed> {
         return Err(Malformed::Scheme);
     }
     match Known::of(scheme) {
-        Some(Known::Bearer(scheme)) => Ok(Parsed::Bearer {
-            scheme,
-            token: token(rest)?,
-        }),
+        Some(Known::Bearer(scheme)) => Ok(Parsed::Bearer { scheme, token: token(rest)? }),
         Some(Known::Basic) => Ok(Parsed::Basic(basic(token(rest)?)?)),
         None => Ok(Parsed::Other { scheme }),
     }
@@ -210,18 +207,11 @@ fn token(bytes: &[u8]) -> Result<&[u8], Malformed> {
 }
 
 fn basic(encoded: &[u8]) -> Result<Pair, Malformed> {
-    let decoded = Zeroizing::new(
-        LENIENT
-            .decode(standard_alphabet(encoded))
-            .map_err(|_| Malformed::Base64)?,
-    );
+    let decoded = Zeroizing::new(LENIENT.decode(standard_alphabet(encoded)).map_err(|_| Malformed::Base64)?);
     if decoded.iter().any(u8::is_ascii_control) {
         return Err(Malformed::Control);
     }
-    let colon = decoded
-        .iter()
-        .position(|byte| *byte == b':')
-        .ok_or(Malformed::NoColon)?;
+    let colon = decoded.iter().position(|byte| *byte == b':').ok_or(Malformed::NoColon)?;
     Ok(Pair { decoded, colon })
 }
 

@@ -120,12 +120,7 @@ mod tests {
             (b"two\nlines\n", "has a line break"),
         ] {
             std::fs::write(&path, content).unwrap();
-            assert!(
-                why(&path).starts_with(expected),
-                "{} for {} bytes",
-                why(&path),
-                content.len()
-            );
+            assert!(why(&path).starts_with(expected), "{} for {} bytes", why(&path), content.len());
         }
     }
 

@@ -48,20 +48,14 @@ impl CredentialStore {
     /// Reads every credential of `policy`, blocking. What can't be read is missing, and requests that need it are
     /// refused.
     pub fn load(policy: &Policy) -> (Self, Vec<LoadProblem>) {
-        let store = Self {
-            generation: ArcSwap::default(),
-            reloading: Mutex::new(()),
-        };
+        let store = Self { generation: ArcSwap::default(), reloading: Mutex::new(()) };
         let problems = store.reload(policy);
         (store, problems)
     }
 
     /// Reads everything again, for this policy, blocking; takes effect at once and as a whole.
     pub fn reload(&self, policy: &Policy) -> Vec<LoadProblem> {
-        let _one_at_a_time = self
-            .reloading
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.generation.load_full();
         let mut problems = Vec::new();
         let mut after = HashMap::new();
@@ -71,10 +65,8 @@ impl CredentialStore {
             let secret = match source::read(&source) {
                 Ok(secret) => Some(Arc::new(secret)),
                 Err(error) => {
-                    let last_good = before
-                        .get(&name)
-                        .filter(|held| held.source == source)
-                        .and_then(|held| held.secret.clone());
+                    let last_good =
+                        before.get(&name).filter(|held| held.source == source).and_then(|held| held.secret.clone());
                     problems.push(LoadProblem {
                         credential: Arc::clone(&name),
                         from: source::describe(&source),
@@ -105,10 +97,7 @@ impl CredentialStore {
 
     /// Whether the credential of that name has a value.
     pub fn available(&self, name: &str) -> bool {
-        self.generation
-            .load()
-            .get(name)
-            .is_some_and(|held| held.secret.is_some())
+        self.generation.load().get(name).is_some_and(|held| held.secret.is_some())
     }
 
     /// The value of the header that carries the credential which `permit` grants: the single place where a secret is
@@ -133,11 +122,7 @@ impl CredentialStore {
         if credential.name() != &*swap.name || credential.stub() != &*swap.stub {
             return Err(SwapError::Changed);
         }
-        if !credential
-            .slots()
-            .iter()
-            .any(|declared| declared.holds(slot))
-        {
+        if !credential.slots().iter().any(|declared| declared.holds(slot)) {
             return Err(SwapError::Slot);
         }
         let generation = self.generation.load();

@@ -52,25 +52,17 @@ pub(crate) fn header_value(
             whole(original, stub)?;
             sensitive(secret.reveal())
         }
-        SlotRef::Bearer | SlotRef::Basic(_) | SlotRef::Bare => {
-            authorization(slot, stub, secret, original)
-        }
+        SlotRef::Bearer | SlotRef::Basic(_) | SlotRef::Bare => authorization(slot, stub, secret, original),
         SlotRef::Query(_) | SlotRef::Elsewhere => Err(SwapError::Slot),
     }
 }
 
-fn authorization(
-    slot: SlotRef<'_>,
-    stub: &[u8],
-    secret: &Secret,
-    original: &[u8],
-) -> Result<HeaderValue, SwapError> {
+fn authorization(slot: SlotRef<'_>, stub: &[u8], secret: &Secret, original: &[u8]) -> Result<HeaderValue, SwapError> {
     match (slot, parse_authorization(original)?) {
         (SlotRef::Bearer, Parsed::Bearer { scheme, token }) => {
             whole(token, stub)?;
             let scheme = scheme.as_str().as_bytes();
-            let mut value =
-                Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.reveal().len()));
+            let mut value = Zeroizing::new(Vec::with_capacity(scheme.len() + 1 + secret.reveal().len()));
             value.extend_from_slice(scheme);
             value.push(b' ');
             value.extend_from_slice(secret.reveal());
@@ -103,19 +95,11 @@ fn is(token: &[u8], stub: &[u8]) -> bool {
 }
 
 fn whole(token: &[u8], stub: &[u8]) -> Result<(), SwapError> {
-    if is(token, stub) {
-        Ok(())
-    } else {
-        Err(SwapError::NotTheStub)
-    }
+    if is(token, stub) { Ok(()) } else { Err(SwapError::NotTheStub) }
 }
 
 fn not(token: &[u8], stub: &[u8]) -> Result<(), SwapError> {
-    if is(token, stub) {
-        Err(SwapError::Twice)
-    } else {
-        Ok(())
-    }
+    if is(token, stub) { Err(SwapError::Twice) } else { Ok(()) }
 }
 
 /// The HTTP library redacts a sensitive value in `Debug` and HTTP/2 never indexes it (RFC 7541 7.1.3).

@@ -186,6 +186,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conn<IO> {
         }
     }
 
+    /// Whether the next message begins with `prefix`; reads only as much as it takes to tell, and takes nothing.
+    pub fn poll_starts_with(&mut self, prefix: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            let known = self.read.len().min(prefix.len());
+            let same = self.read.get(..known) == prefix.get(..known);
+            if !same || known == prefix.len() {
+                return Poll::Ready(Ok(same));
+            }
+            if ready!(self.poll_fill(cx, HEAD_READ))? == 0 {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
     /// Sets how the body that follows the last head ends.
     pub fn start_reading(&mut self, framing: Framing) {
         self.decoder = match framing {

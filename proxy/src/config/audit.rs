@@ -34,12 +34,7 @@ pub enum AuditSink {
 
 impl AuditFile {
     fn stdout() -> Self {
-        Self {
-            sink: AuditSink::Stdout,
-            max_bytes: None,
-            keep: KEEP,
-            durable: false,
-        }
+        Self { sink: AuditSink::Stdout, max_bytes: None, keep: KEEP, durable: false }
     }
 
     pub(super) fn read_all(reader: &mut Reader<'_>, section: Map<'_>) -> Vec<Self> {
@@ -49,17 +44,9 @@ impl AuditFile {
         let items = reader.list(Some(node));
         if items.is_empty() {
             let help = "leave `files` out for standard output, or name a file: every decision is recorded somewhere";
-            reader.refuse(
-                codes::NO_AUDIT,
-                "no place for audit records",
-                &node.span,
-                help,
-            );
+            reader.refuse(codes::NO_AUDIT, "no place for audit records", &node.span, help);
         }
-        let read: Vec<(Placed<AuditSink>, Self)> = items
-            .iter()
-            .filter_map(|node| Self::read(reader, node))
-            .collect();
+        let read: Vec<(Placed<AuditSink>, Self)> = items.iter().filter_map(|node| Self::read(reader, node)).collect();
         let sinks = read.iter().map(|(sink, _)| sink.clone()).collect();
         reader.once(sinks);
         read.into_iter().map(|(_, file)| file).collect()
@@ -72,24 +59,12 @@ impl AuditFile {
         let keep = entry.get("keep");
         let kept = keep.and_then(|node| reader.number(node, "keep", (1, 10_000)));
         let durable = entry.get("durable").and_then(|node| reader.flag(node));
-        let path = reader.required(
-            entry,
-            "path",
-            "write `path: \"-\"` for standard output, or the path of a file",
-        )?;
+        let path = reader.required(entry, "path", "write `path: \"-\"` for standard output, or the path of a file")?;
         let text = reader.text(path)?;
 
-        let sink = if text == "-" {
-            AuditSink::Stdout
-        } else {
-            AuditSink::File(reader.path(path)?)
-        };
+        let sink = if text == "-" { AuditSink::Stdout } else { AuditSink::File(reader.path(path)?) };
         let useless = match sink {
-            AuditSink::Stdout => [
-                ("max_bytes", max_bytes),
-                ("keep", keep),
-                ("durable", entry.get("durable")),
-            ],
+            AuditSink::Stdout => [("max_bytes", max_bytes), ("keep", keep), ("durable", entry.get("durable"))],
             AuditSink::File(_) if max_bytes.is_none() => [("keep", keep), ("", None), ("", None)],
             AuditSink::File(_) => [("", None); 3],
         };
@@ -100,28 +75,15 @@ impl AuditFile {
                 } else {
                     "add `max_bytes`, or remove it"
                 };
-                reader.refuse(
-                    codes::USELESS,
-                    format!("`{key}` has no effect here"),
-                    &node.span,
-                    help,
-                );
+                reader.refuse(codes::USELESS, format!("`{key}` has no effect here"), &node.span, help);
             }
         }
         let file = Self {
             sink: sink.clone(),
             max_bytes: limit,
-            keep: kept
-                .and_then(|kept| usize::try_from(kept).ok())
-                .unwrap_or(KEEP),
+            keep: kept.and_then(|kept| usize::try_from(kept).ok()).unwrap_or(KEEP),
             durable: durable.unwrap_or(false),
         };
-        Some((
-            Placed {
-                value: sink,
-                span: path.span.clone(),
-            },
-            file,
-        ))
+        Some((Placed { value: sink, span: path.span.clone() }, file))
     }
 }

@@ -36,10 +36,10 @@ impl Config {
 ///
 /// # Errors
 /// Where one can't be read, is no text, or all together are too large; the text names it.
-pub fn policy_files(config: &Config) -> io::Result<Vec<SourceFile>> {
+pub fn policy_files(paths: &[PathBuf]) -> io::Result<Vec<SourceFile>> {
     let mut room = POLICY_MAXIMUM_BYTES;
     let mut files = Vec::new();
-    for path in &config.policy {
+    for path in paths {
         for path in expand(path)? {
             let file = read_file(&path, room)?;
             room = room.saturating_sub(file.text.len());
@@ -64,10 +64,7 @@ fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
             continue;
         }
         let path = entry.path();
-        if !fs::metadata(&path)
-            .map_err(|error| at(&path, &error))?
-            .is_dir()
-        {
+        if !fs::metadata(&path).map_err(|error| at(&path, &error))?.is_dir() {
             found.push(path);
         }
     }
@@ -79,27 +76,18 @@ fn read_file(path: &Path, room: usize) -> io::Result<SourceFile> {
     let name = |error| at(path, &error);
     // Asked before opening: opening a pipe would wait for a writer.
     if !fs::metadata(path).map_err(name)?.is_file() {
-        return Err(name(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        )));
+        return Err(name(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
     }
     let file = File::open(path).map_err(name)?;
     let mut bytes = Vec::new();
     let limit = u64::try_from(room).unwrap_or(u64::MAX).saturating_add(1);
     file.take(limit).read_to_end(&mut bytes).map_err(name)?;
     if bytes.len() > room {
-        return Err(name(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "too large",
-        )));
+        return Err(name(io::Error::new(io::ErrorKind::FileTooLarge, "too large")));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| name(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text")))?;
-    Ok(SourceFile {
-        name: path.display().to_string(),
-        text,
-    })
+    let text =
+        String::from_utf8(bytes).map_err(|_| name(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text")))?;
+    Ok(SourceFile { name: path.display().to_string(), text })
 }
 
 fn at(path: &Path, error: &io::Error) -> io::Error {

@@ -36,11 +36,9 @@ pub struct Advertise {
 
 impl Listen {
     pub(super) fn read(reader: &mut Reader<'_>, root: Map<'_>) -> Self {
-        let Some(node) = reader.required(
-            root,
-            "listen",
-            "say where to listen, such as `listen: { proxy: [\"127.0.0.1:3128\"] }`",
-        ) else {
+        let Some(node) =
+            reader.required(root, "listen", "say where to listen, such as `listen: { proxy: [\"127.0.0.1:3128\"] }`")
+        else {
             return Self::default();
         };
         let Some(section) = reader.map(node, KEYS) else {
@@ -48,31 +46,18 @@ impl Listen {
         };
         // One list of all doors: two of them can't share a place, whatever they speak.
         let mut doors: Vec<Placed<(SocketAddr, &'static str)>> = Vec::new();
-        for (key, port) in [
-            ("dns", 53),
-            ("http", 80),
-            ("https", 443),
-            ("proxy", 3128),
-            ("transparent", 15001),
-            ("admin", 9090),
-        ] {
+        for (key, port) in
+            [("dns", 53), ("http", 80), ("https", 443), ("proxy", 3128), ("transparent", 15001), ("admin", 9090)]
+        {
             let items = reader.list(section.get(key));
             for node in items {
                 if let Some(address) = reader.address(node, port) {
-                    doors.push(Placed {
-                        value: (address, key),
-                        span: node.span.clone(),
-                    });
+                    doors.push(Placed { value: (address, key), span: node.span.clone() });
                 }
             }
         }
         let fixed = doors.iter().filter(|door| door.value.0.port() != 0);
-        let fixed = fixed
-            .map(|door| Placed {
-                value: door.value.0,
-                span: door.span.clone(),
-            })
-            .collect();
+        let fixed = fixed.map(|door| Placed { value: door.value.0, span: door.span.clone() }).collect();
         reader.once(fixed);
 
         let of = |wanted: &str| {
@@ -96,17 +81,9 @@ impl Listen {
             Some(_) => true,
             None => false,
         };
-        if !["dns", "http", "https", "proxy", "transparent"]
-            .into_iter()
-            .any(is_written)
-        {
+        if !["dns", "http", "https", "proxy", "transparent"].into_iter().any(is_written) {
             let help = "give at least one of dns, http, https, proxy an address";
-            reader.refuse(
-                codes::NO_LISTENER,
-                "there is nothing to listen on",
-                &node.span,
-                help,
-            );
+            reader.refuse(codes::NO_LISTENER, "there is nothing to listen on", &node.span, help);
         }
         listen
     }
@@ -117,30 +94,16 @@ impl Advertise {
         let help = "list the addresses under which agents reach stubgate, such as `advertise: [\"10.43.100.100\"]`";
         let Some(node) = root.get("advertise") else {
             if serves_dns {
-                let message =
-                    "a DNS listener needs addresses to answer with, and `advertise` is missing";
-                reader.refuse(
-                    codes::NO_ADVERTISE,
-                    message,
-                    &(root.span.start..root.span.start),
-                    help,
-                );
+                let message = "a DNS listener needs addresses to answer with, and `advertise` is missing";
+                reader.refuse(codes::NO_ADVERTISE, message, &(root.span.start..root.span.start), help);
             }
             return Self::default();
         };
         let items = reader.list(Some(node));
-        let read = items
-            .iter()
-            .filter_map(|node| advertised(reader, node))
-            .collect();
+        let read = items.iter().filter_map(|node| advertised(reader, node)).collect();
         let addresses = values(reader.once(read));
         if serves_dns && items.is_empty() {
-            reader.refuse(
-                codes::NO_ADVERTISE,
-                "a DNS listener needs addresses to answer with",
-                &node.span,
-                help,
-            );
+            reader.refuse(codes::NO_ADVERTISE, "a DNS listener needs addresses to answer with", &node.span, help);
         }
         let mut advertise = Self::default();
         for address in addresses {
@@ -176,9 +139,7 @@ fn advertised(reader: &mut Reader<'_>, node: &Node) -> Option<Placed<IpAddr>> {
         return None;
     };
     let unusable = match address {
-        IpAddr::V4(address) => {
-            address.is_unspecified() || address.is_multicast() || address.is_broadcast()
-        }
+        IpAddr::V4(address) => address.is_unspecified() || address.is_multicast() || address.is_broadcast(),
         IpAddr::V6(address) => {
             address.is_unspecified()
                 || address.is_multicast()
@@ -191,8 +152,5 @@ fn advertised(reader: &mut Reader<'_>, node: &Node) -> Option<Placed<IpAddr>> {
         refuse(reader, format!("no agent can connect to `{text}`"), help);
         return None;
     }
-    Some(Placed {
-        value: address,
-        span: node.span.clone(),
-    })
+    Some(Placed { value: address, span: node.span.clone() })
 }

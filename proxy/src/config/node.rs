@@ -54,10 +54,7 @@ impl Shape {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Shape>::deserialize(deserializer)?;
-        Ok(Self {
-            span: span_of(&spanned),
-            shape: spanned.value,
-        })
+        Ok(Self { span: span_of(&spanned), shape: spanned.value })
     }
 }
 
@@ -124,11 +121,7 @@ impl<'de> Visitor<'de> for ShapeVisitor {
         let mut all = Vec::new();
         while let Some((key, value)) = access.next_entry::<Spanned<String>, Node>()? {
             let span = span_of(&key);
-            all.push(Entry {
-                key: key.value,
-                span,
-                value,
-            });
+            all.push(Entry { key: key.value, span, value });
         }
         Ok(Shape::Map(all))
     }

@@ -32,16 +32,10 @@ pub(super) struct Map<'n> {
 }
 
 impl<'n> Map<'n> {
-    pub(super) const EMPTY: Map<'static> = Map {
-        span: &(0..0),
-        entries: &[],
-    };
+    pub(super) const EMPTY: Map<'static> = Map { span: &(0..0), entries: &[] };
 
     pub(super) fn get(&self, key: &str) -> Option<&'n Node> {
-        self.entries
-            .iter()
-            .find(|entry| entry.key == key)
-            .map(|entry| &entry.value)
+        self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
     }
 
     pub(super) fn entries(&self) -> &'n [Entry] {
@@ -58,10 +52,7 @@ pub(super) struct Placed<T> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(base: &'a Path) -> Self {
-        Self {
-            base,
-            found: Vec::new(),
-        }
+        Self { base, found: Vec::new() }
     }
 
     /// Notes an error at a place.
@@ -72,31 +63,18 @@ impl<'a> Reader<'a> {
         at: &Range<usize>,
         help: impl Into<String>,
     ) {
-        self.found.push(
-            Diagnostic::error(code, message)
-                .at(FILE, at.clone(), "")
-                .help(help),
-        );
+        self.found.push(Diagnostic::error(code, message).at(FILE, at.clone(), "").help(help));
     }
 
     /// A map with only these keys.
     pub(super) fn map<'n>(&mut self, node: &'n Node, known: &[&str]) -> Option<Map<'n>> {
         let map = self.open_map(node)?;
-        for entry in map
-            .entries
-            .iter()
-            .filter(|entry| !known.contains(&entry.key.as_str()))
-        {
+        for entry in map.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let help = match nearest(&entry.key, known.iter().copied()) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("known here: {}", known.join(", ")),
             };
-            self.refuse(
-                structure::UNKNOWN_KEY,
-                format!("unknown key `{}`", entry.key),
-                &entry.span,
-                help,
-            );
+            self.refuse(structure::UNKNOWN_KEY, format!("unknown key `{}`", entry.key), &entry.span, help);
         }
         Some(map)
     }
@@ -104,19 +82,14 @@ impl<'a> Reader<'a> {
     /// A map whose keys the operator chose.
     pub(super) fn open_map<'n>(&mut self, node: &'n Node) -> Option<Map<'n>> {
         match &node.shape {
-            Shape::Map(entries) => Some(Map {
-                span: &node.span,
-                entries,
-            }),
+            Shape::Map(entries) => Some(Map { span: &node.span, entries }),
             _ => self.wrong_shape(node, "a map"),
         }
     }
 
     /// The map under a key that may be missing.
     pub(super) fn section<'n>(&mut self, of: Map<'n>, key: &str, known: &[&str]) -> Map<'n> {
-        of.get(key)
-            .and_then(|node| self.map(node, known))
-            .unwrap_or(Map::EMPTY)
+        of.get(key).and_then(|node| self.map(node, known)).unwrap_or(Map::EMPTY)
     }
 
     /// The value of a key that must stand.
@@ -124,12 +97,7 @@ impl<'a> Reader<'a> {
         let node = map.get(key);
         if node.is_none() {
             let at = map.span.start..map.span.start;
-            self.refuse(
-                structure::MISSING_KEY,
-                format!("the key `{key}` is missing"),
-                &at,
-                help,
-            );
+            self.refuse(structure::MISSING_KEY, format!("the key `{key}` is missing"), &at, help);
         }
         node
     }
@@ -150,12 +118,7 @@ impl<'a> Reader<'a> {
         };
         let items = self.list(Some(node));
         if items.is_empty() && matches!(node.shape, Shape::List(_)) {
-            self.refuse(
-                structure::EMPTY_LIST,
-                format!("`{key}` is an empty list"),
-                &node.span,
-                help,
-            );
+            self.refuse(structure::EMPTY_LIST, format!("`{key}` is an empty list"), &node.span, help);
         }
         items
     }
@@ -181,12 +144,7 @@ impl<'a> Reader<'a> {
             Shape::Number(number) if (low..=high).contains(&number) => Some(number),
             Shape::Number(_) | Shape::OddNumber => {
                 let help = format!("write a whole number from {low} to {high}");
-                self.refuse(
-                    codes::OUT_OF_RANGE,
-                    format!("`{key}` is out of range"),
-                    &node.span,
-                    help,
-                );
+                self.refuse(codes::OUT_OF_RANGE, format!("`{key}` is out of range"), &node.span, help);
                 None
             }
             _ => self.wrong_shape(node, "a whole number"),
@@ -202,38 +160,21 @@ impl<'a> Reader<'a> {
         let help = match text.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(ip) => format!("add the port: `{}`", SocketAddr::new(ip, example_port)),
             Err(_) if text.starts_with(':') || text.starts_with("*:") => {
-                format!(
-                    "for every address write `0.0.0.0{}` or `[::]{0}`",
-                    text.trim_start_matches('*')
-                )
+                format!("for every address write `0.0.0.0{}` or `[::]{0}`", text.trim_start_matches('*'))
             }
             Err(_) => format!(
                 "write an IP address and a port, such as `192.0.2.1:{example_port}` or `[2001:db8::1]:{example_port}`"
             ),
         };
-        self.refuse(
-            codes::BAD_ADDRESS,
-            format!("`{text}` is not an IP address with a port"),
-            &node.span,
-            help,
-        );
+        self.refuse(codes::BAD_ADDRESS, format!("`{text}` is not an IP address with a port"), &node.span, help);
         None
     }
 
     /// Items of a list as addresses, each once.
-    pub(super) fn addresses(
-        &mut self,
-        items: &[Node],
-        example_port: u16,
-    ) -> Vec<Placed<SocketAddr>> {
+    pub(super) fn addresses(&mut self, items: &[Node], example_port: u16) -> Vec<Placed<SocketAddr>> {
         let read = items
             .iter()
-            .filter_map(|node| {
-                Some(Placed {
-                    value: self.address(node, example_port)?,
-                    span: node.span.clone(),
-                })
-            })
+            .filter_map(|node| Some(Placed { value: self.address(node, example_port)?, span: node.span.clone() }))
             .collect();
         self.once(read)
     }
@@ -242,12 +183,7 @@ impl<'a> Reader<'a> {
     pub(super) fn path(&mut self, node: &Node) -> Option<PathBuf> {
         let text = self.text(node)?;
         if text.is_empty() {
-            self.refuse(
-                codes::BAD_PATH,
-                "the path is empty",
-                &node.span,
-                "write the path of a file or folder",
-            );
+            self.refuse(codes::BAD_PATH, "the path is empty", &node.span, "write the path of a file or folder");
             return None;
         }
         Some(self.base.join(text))
@@ -260,10 +196,9 @@ impl<'a> Reader<'a> {
         for placed in all {
             match seen.get(&placed.value) {
                 Some(first) => {
-                    let diagnostic =
-                        Diagnostic::error(codes::REPEATED, "the same entry stands twice")
-                            .at(FILE, placed.span, "second")
-                            .at(FILE, first.clone(), "first");
+                    let diagnostic = Diagnostic::error(codes::REPEATED, "the same entry stands twice")
+                        .at(FILE, placed.span, "second")
+                        .at(FILE, first.clone(), "first");
                     self.found.push(diagnostic.help("keep one"));
                 }
                 None => {
@@ -278,9 +213,7 @@ impl<'a> Reader<'a> {
     fn wrong_shape<T>(&mut self, node: &Node, expected: &str) -> Option<T> {
         let message = format!("expected {expected}, found {}", node.shape.what());
         let help = match (&node.shape, expected) {
-            (Shape::Number(_) | Shape::OddNumber | Shape::Flag(_), "a text") => {
-                "put it in quotes".to_owned()
-            }
+            (Shape::Number(_) | Shape::OddNumber | Shape::Flag(_), "a text") => "put it in quotes".to_owned(),
             (_, "a list") => "put it in brackets: `[…]`".to_owned(),
             _ => format!("write {expected}"),
         };

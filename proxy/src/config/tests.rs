@@ -9,10 +9,7 @@ use super::*;
 const SMALL: &str = "listen: { proxy: [\"127.0.0.1:3128\"] }\npolicy: [policy.yaml]\n";
 
 fn check(text: &str) -> Result<Config, ConfigProblem> {
-    compile(SourceFile {
-        name: "/etc/stubgate/stubgate.yaml".into(),
-        text: text.into(),
-    })
+    compile(SourceFile { name: "/etc/stubgate/stubgate.yaml".into(), text: text.into() })
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -32,10 +29,7 @@ fn findings(text: &str) -> Vec<String> {
             let line = text[..at].matches('\n').count() + 1;
             let column = at - text[..at].rfind('\n').map_or(0, |newline| newline + 1) + 1;
             let ours = diagnostic.code.starts_with("SC");
-            assert!(
-                !ours || diagnostic.help.is_some(),
-                "{diagnostic:?} says no fix"
-            );
+            assert!(!ours || diagnostic.help.is_some(), "{diagnostic:?} says no fix");
             format!("{} {line}:{column}", diagnostic.code)
         })
         .collect()
@@ -76,10 +70,7 @@ audit:
 "#;
     let config = check(text).unwrap_or_else(|problem| panic!("{problem}"));
     assert_eq!(config.listen.dns, [address("0.0.0.0:53")]);
-    assert_eq!(
-        config.advertise.v4,
-        ["10.43.100.100".parse::<std::net::Ipv4Addr>().unwrap()]
-    );
+    assert_eq!(config.advertise.v4, ["10.43.100.100".parse::<std::net::Ipv4Addr>().unwrap()]);
     assert_eq!(config.forward[0].zones[0].as_str(), "cluster.local");
     assert_eq!(config.policy, [Path::new("/etc/stubgate/policy")]);
     assert_eq!(config.ca, None);
@@ -110,28 +101,15 @@ audit:
 "#;
     let config = check(text).unwrap_or_else(|problem| panic!("{problem}"));
     assert_eq!(config.listen.admin, []);
-    assert_eq!(
-        config.policy,
-        [
-            Path::new("/etc/stubgate/policy"),
-            Path::new("/srv/extra.yaml")
-        ]
-    );
+    assert_eq!(config.policy, [Path::new("/etc/stubgate/policy"), Path::new("/srv/extra.yaml")]);
     assert_eq!(config.state_dir, Path::new("/etc/stubgate/state"));
     let ca = config.ca.unwrap();
     assert_eq!(ca.certificate_file, Path::new("/etc/stubgate/ca.pem"));
     assert_eq!(ca.key_file, Path::new("/run/secrets/ca.key"));
-    assert_eq!(
-        (config.limits.connections, config.limits.header_bytes),
-        (9, 2048)
-    );
+    assert_eq!((config.limits.connections, config.limits.header_bytes), (9, 2048));
     assert_eq!(config.timeouts.drain, Duration::from_secs(1));
-    let hosts: Vec<String> = config
-        .upstream
-        .connect_to
-        .iter()
-        .map(|((host, port), _)| format!("{host} {port}"))
-        .collect();
+    let hosts: Vec<String> =
+        config.upstream.connect_to.iter().map(|((host, port), _)| format!("{host} {port}")).collect();
     assert_eq!(hosts, ["api.github.com 443", "2001:db8::2 8006"]);
     assert_eq!(config.upstream.connect_to[0].1, address("127.0.0.1:8443"));
     assert_eq!(config.upstream.allow_private[0].hosts.len(), 2);
@@ -189,18 +167,9 @@ fn each_mistake_has_its_code_and_place() {
     for (text, expected) in [
         ("policy: [p]\n", "SG0011 1:1"),
         ("listen: { proxy: [\"127.0.0.1:3128\"] }\n", "SG0011 1:1"),
-        (
-            "listen: { admin: [\"127.0.0.1:9090\"] }\npolicy: [p]\n",
-            "SC0005 1:9",
-        ),
-        (
-            "listen: { dns: [\"127.0.0.1:53\"] }\npolicy: [p]\n",
-            "SC0006 1:1",
-        ),
-        (
-            "listen: { dns: [\"127.0.0.1:53\"] }\nadvertise: []\npolicy: [p]\n",
-            "SC0006 2:12",
-        ),
+        ("listen: { admin: [\"127.0.0.1:9090\"] }\npolicy: [p]\n", "SC0005 1:9"),
+        ("listen: { dns: [\"127.0.0.1:53\"] }\npolicy: [p]\n", "SC0006 1:1"),
+        ("listen: { dns: [\"127.0.0.1:53\"] }\nadvertise: []\npolicy: [p]\n", "SC0006 2:12"),
         (&with("polcy: x"), "SG0010 3:1"),
         (&with("policy: x"), "SG0008 3:1"),
         (&with("state_dir: 7"), "SG0012 3:12"),
@@ -209,19 +178,10 @@ fn each_mistake_has_its_code_and_place() {
         (&with("advertise: [\"224.0.0.1\"]"), "SC0003 3:13"),
         (&with("advertise: [\"fe80::1\"]"), "SC0003 3:13"),
         (&with("advertise: [\"::ffff:1.2.3.4\"]"), "SC0003 3:13"),
-        (
-            &with("advertise: [\"1.2.3.4\", \"1.2.3.4\"]"),
-            "SC0004 3:24",
-        ),
+        (&with("advertise: [\"1.2.3.4\", \"1.2.3.4\"]"), "SC0004 3:24"),
         (&with("ca: { certificate_file: x }"), "SC0008 3:25"),
-        (
-            &with("dns: { forward: [{ zones: [\".\"], to: [\"9.9.9.9:53\"] }] }"),
-            "SC0009 3:28",
-        ),
-        (
-            &with("dns: { forward: [{ zones: [a.test, A.test], to: [\"9.9.9.9:53\"] }] }"),
-            "SC0004 3:36",
-        ),
+        (&with("dns: { forward: [{ zones: [\".\"], to: [\"9.9.9.9:53\"] }] }"), "SC0009 3:28"),
+        (&with("dns: { forward: [{ zones: [a.test, A.test], to: [\"9.9.9.9:53\"] }] }"), "SC0004 3:36"),
         (
             "listen: { dns: [\"0.0.0.0:53\"] }\nadvertise: [\"192.0.2.1\"]\npolicy: [p]\nupstream: { nameservers: [\"192.0.2.1:53\"] }\n",
             "SC0010 4:27",
@@ -232,48 +192,20 @@ fn each_mistake_has_its_code_and_place() {
         ),
         (&with("limits: { headers: 1.5 }"), "SC0011 3:20"),
         (&with("limits: { headers: 7 }"), "SC0011 3:20"),
-        (
-            &with("limits: { connections: 99999999999999999999999 }"),
-            "SC0011 3:24",
-        ),
+        (&with("limits: { connections: 99999999999999999999999 }"), "SC0011 3:24"),
         (&with("limits: []"), "SG0012 3:9"),
+        (&with("upstream: { connect_to: { \"a.test:0\": \"127.0.0.1:1\" } }"), "SC0012 3:27"),
+        (&with("upstream: { connect_to: { \"[::1]\": \"127.0.0.1:1\" } }"), "SC0012 3:27"),
+        (&with("upstream: { connect_to: { \"a.test:1\": \"0.0.0.0:1\" } }"), "SC0002 3:39"),
         (
-            &with("upstream: { connect_to: { \"a.test:0\": \"127.0.0.1:1\" } }"),
-            "SC0012 3:27",
-        ),
-        (
-            &with("upstream: { connect_to: { \"[::1]\": \"127.0.0.1:1\" } }"),
-            "SC0012 3:27",
-        ),
-        (
-            &with("upstream: { connect_to: { \"a.test:1\": \"0.0.0.0:1\" } }"),
-            "SC0002 3:39",
-        ),
-        (
-            &with(
-                "upstream: { connect_to: { \"a.test:1\": \"127.0.0.1:1\", \"A.test:1\": \"127.0.0.1:1\" } }",
-            ),
+            &with("upstream: { connect_to: { \"a.test:1\": \"127.0.0.1:1\", \"A.test:1\": \"127.0.0.1:1\" } }"),
             "SC0004 3:54",
         ),
-        (
-            &with("upstream: { allow_private: [{ hosts: [a.test], networks: [] }] }"),
-            "SG0013 3:58",
-        ),
-        (
-            &with("upstream: { allow_private: [{ networks: [\"10.0.0.0/8\"] }] }"),
-            "SG0011 3:29",
-        ),
-        (
-            &with(
-                "upstream: { allow_private: [{ hosts: [a.test], networks: [\"100.0.0.0/8\"] }] }",
-            ),
-            "SC0015 3:59",
-        ),
+        (&with("upstream: { allow_private: [{ hosts: [a.test], networks: [] }] }"), "SG0013 3:58"),
+        (&with("upstream: { allow_private: [{ networks: [\"10.0.0.0/8\"] }] }"), "SG0011 3:29"),
+        (&with("upstream: { allow_private: [{ hosts: [a.test], networks: [\"100.0.0.0/8\"] }] }"), "SC0015 3:59"),
         (&with("audit: { files: [] }"), "SC0016 3:17"),
-        (
-            &with("audit: { files: [{ path: a }, { path: a }] }"),
-            "SC0004 3:39",
-        ),
+        (&with("audit: { files: [{ path: a }, { path: a }] }"), "SC0004 3:39"),
         ("a: &x 1\n", "SG0005 1:7"),
         ("listen: [\n", "SG0001 1:9"),
         ("", "SG0014 1:1"),
@@ -284,10 +216,7 @@ fn each_mistake_has_its_code_and_place() {
 
 #[test]
 fn listeners_can_share_port_0_only() {
-    assert_eq!(
-        findings("listen: { http: [\"127.0.0.1:0\"], proxy: [\"127.0.0.1:0\"] }\npolicy: [p]\n"),
-        [""; 0]
-    );
+    assert_eq!(findings("listen: { http: [\"127.0.0.1:0\"], proxy: [\"127.0.0.1:0\"] }\npolicy: [p]\n"), [""; 0]);
     let shared = "listen: { http: [\"127.0.0.1:80\"], proxy: [\"127.0.0.1:80\"] }\npolicy: [p]\n";
     assert_eq!(findings(shared), ["SC0004 1:43"]);
 }
@@ -296,27 +225,11 @@ fn listeners_can_share_port_0_only() {
 fn every_number_takes_its_bounds_and_nothing_beyond() {
     for (section, ranges) in [("limits", Limits::RANGES), ("timeouts", Timeouts::RANGES)] {
         for (key, low, default, high) in ranges {
-            let is_taken = |value: String| {
-                findings(&with(&format!("{section}: {{ {key}: {value} }}"))).is_empty()
-            };
+            let is_taken = |value: String| findings(&with(&format!("{section}: {{ {key}: {value} }}"))).is_empty();
             assert!(low <= default && default <= high, "{key}");
-            assert!(
-                is_taken(low.to_string()) && is_taken(high.to_string()),
-                "{key}"
-            );
-            let beyond = [
-                (low - 1).to_string(),
-                (high + 1).to_string(),
-                "-1".into(),
-                "0".into(),
-                "1.5".into(),
-            ];
-            let odd = [
-                "\"10\"".to_owned(),
-                "true".into(),
-                "[10]".into(),
-                "0x7fffffffffffffff0".into(),
-            ];
+            assert!(is_taken(low.to_string()) && is_taken(high.to_string()), "{key}");
+            let beyond = [(low - 1).to_string(), (high + 1).to_string(), "-1".into(), "0".into(), "1.5".into()];
+            let odd = ["\"10\"".to_owned(), "true".into(), "[10]".into(), "0x7fffffffffffffff0".into()];
             for value in beyond.into_iter().chain(odd) {
                 assert!(!is_taken(value.clone()), "{key}: {value}");
             }
@@ -328,15 +241,9 @@ fn every_number_takes_its_bounds_and_nothing_beyond() {
 fn an_unreadable_file_is_a_problem_like_any_other() {
     let problem = Config::read(Path::new("/nonexistent/stubgate.yaml")).unwrap_err();
     assert_eq!(problem.diagnostics[0].code, codes::UNREADABLE);
-    assert!(
-        problem.to_string().contains("/nonexistent/stubgate.yaml"),
-        "{problem}"
-    );
+    assert!(problem.to_string().contains("/nonexistent/stubgate.yaml"), "{problem}");
     let problem = Config::read(Path::new("/dev/zero")).unwrap_err();
-    assert!(
-        problem.to_string().contains("not a regular file"),
-        "{problem}"
-    );
+    assert!(problem.to_string().contains("not a regular file"), "{problem}");
 }
 
 mod policy_files {
@@ -347,18 +254,11 @@ mod policy_files {
 
     fn names(folder: &Path, policy: &str) -> Result<Vec<String>, String> {
         let path = folder.join("stubgate.yaml");
-        fs::write(
-            &path,
-            format!("listen: {{ proxy: [\"127.0.0.1:0\"] }}\npolicy: {policy}\n"),
-        )
-        .unwrap();
+        fs::write(&path, format!("listen: {{ proxy: [\"127.0.0.1:0\"] }}\npolicy: {policy}\n")).unwrap();
         let config = Config::read(&path).unwrap_or_else(|problem| panic!("{problem}"));
-        let files = policy_files(&config).map_err(|error| error.to_string())?;
+        let files = policy_files(&config.policy).map_err(|error| error.to_string())?;
         let prefix = format!("{}/", folder.display());
-        Ok(files
-            .iter()
-            .map(|file| format!("{}={}", file.name.replace(&prefix, ""), file.text))
-            .collect())
+        Ok(files.iter().map(|file| format!("{}={}", file.name.replace(&prefix, ""), file.text)).collect())
     }
 
     #[test]
@@ -367,23 +267,12 @@ mod policy_files {
         let policy = folder.path().join("policy");
         fs::create_dir_all(policy.join("tests")).unwrap();
         fs::create_dir(policy.join("folder.yaml")).unwrap();
-        for name in [
-            "b.yaml",
-            "a.yaml",
-            ".hidden.yaml",
-            "c.yml",
-            "README.md",
-            "tests/t.yaml",
-            "a.yaml~",
-        ] {
+        for name in ["b.yaml", "a.yaml", ".hidden.yaml", "c.yml", "README.md", "tests/t.yaml", "a.yaml~"] {
             fs::write(policy.join(name), name).unwrap();
         }
         fs::write(folder.path().join("z.txt"), "z").unwrap();
         let read = names(folder.path(), "[z.txt, policy]").unwrap();
-        assert_eq!(
-            read,
-            ["z.txt=z", "policy/a.yaml=a.yaml", "policy/b.yaml=b.yaml"]
-        );
+        assert_eq!(read, ["z.txt=z", "policy/a.yaml=a.yaml", "policy/b.yaml=b.yaml"]);
     }
 
     #[test]
@@ -394,10 +283,7 @@ mod policy_files {
         fs::write(policy.join("..2026/a.yaml"), "a").unwrap();
         symlink("..2026", policy.join("..data")).unwrap();
         symlink("..data/a.yaml", policy.join("a.yaml")).unwrap();
-        assert_eq!(
-            names(folder.path(), "[policy]").unwrap(),
-            ["policy/a.yaml=a"]
-        );
+        assert_eq!(names(folder.path(), "[policy]").unwrap(), ["policy/a.yaml=a"]);
     }
 
     #[test]
@@ -405,24 +291,12 @@ mod policy_files {
         let folder = tempfile::tempdir().unwrap();
         let policy = folder.path().join("policy");
         fs::create_dir(&policy).unwrap();
-        assert!(
-            names(folder.path(), "[missing]")
-                .unwrap_err()
-                .contains("missing")
-        );
+        assert!(names(folder.path(), "[missing]").unwrap_err().contains("missing"));
         symlink("nowhere", policy.join("dangling.yaml")).unwrap();
-        assert!(
-            names(folder.path(), "[policy]")
-                .unwrap_err()
-                .contains("dangling.yaml")
-        );
+        assert!(names(folder.path(), "[policy]").unwrap_err().contains("dangling.yaml"));
         fs::remove_file(policy.join("dangling.yaml")).unwrap();
         fs::write(policy.join("latin.yaml"), b"\xfc").unwrap();
-        assert!(
-            names(folder.path(), "[policy]")
-                .unwrap_err()
-                .contains("latin.yaml: not UTF-8")
-        );
+        assert!(names(folder.path(), "[policy]").unwrap_err().contains("latin.yaml: not UTF-8"));
     }
 
     #[test]

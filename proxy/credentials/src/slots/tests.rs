@@ -64,13 +64,7 @@ fn refuses_every_near_miss_of_the_grammar() {
 
 #[test]
 fn a_stub_with_anything_around_it_is_another_token() {
-    for value in [
-        "Bearer xstub-1",
-        "Bearer stub-1y",
-        "Bearer stub-10",
-        "Bearer stub-1;",
-        "Bearer <stub-1>",
-    ] {
+    for value in ["Bearer xstub-1", "Bearer stub-1y", "Bearer stub-10", "Bearer stub-1;", "Bearer <stub-1>"] {
         let Ok(Parsed::Bearer { token, .. }) = parse_authorization(value.as_bytes()) else {
             panic!("{value}");
         };
@@ -84,10 +78,7 @@ fn reads_bare_tokens_and_other_schemes() {
         ("cio-stub", "bare cio-stub"),
         ("Bearerstub", "bare Bearerstub"),
         ("Negotiate YII=", "other Negotiate"),
-        (
-            "AWS4-HMAC-SHA256 Credential=x/y, SignedHeaders=host",
-            "other AWS4-HMAC-SHA256",
-        ),
+        ("AWS4-HMAC-SHA256 Credential=x/y, SignedHeaders=host", "other AWS4-HMAC-SHA256"),
         ("Digest username=\"a\", realm=\"b\"", "other Digest"),
     ] {
         assert_eq!(shape(value.as_bytes()), expected, "{value:?}");
@@ -141,9 +132,7 @@ fn refuses_basic_that_hides_something() {
 #[test]
 fn keeps_users_that_are_not_utf8() {
     let value = encode_basic(b"b\xfccher", STUB);
-    let Ok(Parsed::Basic(pair)) = parse_authorization(&value) else {
-        panic!()
-    };
+    let Ok(Parsed::Basic(pair)) = parse_authorization(&value) else { panic!() };
     assert_eq!(pair.user(), b"b\xfccher");
     assert_eq!(pair.password(), STUB);
 }

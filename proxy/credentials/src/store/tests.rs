@@ -1,9 +1,7 @@
 use std::fs;
 use std::path::Path;
 
-use stubgate_policy::{
-    Ask, Authority, BasicField, Decision, Method, RequestStage, Scheme, SourceFile, Target, Token,
-};
+use stubgate_policy::{Ask, Authority, BasicField, Decision, Method, RequestStage, Scheme, SourceFile, Target, Token};
 
 use super::*;
 
@@ -33,10 +31,7 @@ rules:
 }
 
 fn policy(text: &str) -> Policy {
-    let files = [SourceFile {
-        name: "policy.yaml".into(),
-        text: text.into(),
-    }];
+    let files = [SourceFile { name: "policy.yaml".into(), text: text.into() }];
     match stubgate_policy::compile(&files) {
         Ok(compiled) => compiled.policy,
         Err(found) => panic!("{}", stubgate_policy::render(&found, &files, false)),
@@ -46,13 +41,7 @@ fn policy(text: &str) -> Policy {
 /// A real permit: the only way to get one.
 fn permit(policy: &Policy, slot: Option<SlotRef<'_>>) -> Permit {
     let authority = Authority::parse(Scheme::Https, b"api.github.com").unwrap();
-    let tokens: Vec<Token<'_>> = slot
-        .into_iter()
-        .map(|slot| Token {
-            slot,
-            text: STUB.as_bytes(),
-        })
-        .collect();
+    let tokens: Vec<Token<'_>> = slot.into_iter().map(|slot| Token { slot, text: STUB.as_bytes() }).collect();
     let stage = RequestStage {
         authority: &authority,
         method: &Method::parse(b"GET").unwrap(),
@@ -97,22 +86,13 @@ fn a_permit_turns_the_stub_into_the_secret() {
     let (store, problems) = CredentialStore::load(&set.policy);
     assert!(problems.is_empty());
     assert!(store.available("github"));
-    assert_eq!(
-        bearer(&store, &set.policy),
-        Ok("Bearer ghp_real_value".into())
-    );
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_real_value".into()));
 
     let slot = SlotRef::Basic(BasicField::Password);
     let permit = permit(&set.policy, Some(slot));
-    let original =
-        HeaderValue::from_bytes(&crate::slots::encode_basic(b"x", STUB.as_bytes())).unwrap();
-    let value = store
-        .header_value(&set.policy, &permit, slot, &original)
-        .unwrap();
-    assert_eq!(
-        value.as_bytes(),
-        &crate::slots::encode_basic(b"x", b"ghp_real_value")[..]
-    );
+    let original = HeaderValue::from_bytes(&crate::slots::encode_basic(b"x", STUB.as_bytes())).unwrap();
+    let value = store.header_value(&set.policy, &permit, slot, &original).unwrap();
+    assert_eq!(value.as_bytes(), &crate::slots::encode_basic(b"x", b"ghp_real_value")[..]);
     assert!(value.is_sensitive());
 }
 
@@ -125,12 +105,7 @@ fn nothing_is_revealed_without_a_granted_swap_in_a_declared_slot() {
     let outcome = store.header_value(&set.policy, &without, SlotRef::Bearer, &original);
     assert_eq!(outcome.unwrap_err(), SwapError::NotGranted);
     let with = permit(&set.policy, Some(SlotRef::Bearer));
-    for slot in [
-        SlotRef::Bare,
-        SlotRef::Header("x-api-key"),
-        SlotRef::Query("key"),
-        SlotRef::Elsewhere,
-    ] {
+    for slot in [SlotRef::Bare, SlotRef::Header("x-api-key"), SlotRef::Query("key"), SlotRef::Elsewhere] {
         let outcome = store.header_value(&set.policy, &with, slot, &original);
         assert_eq!(outcome.unwrap_err(), SwapError::Slot, "{slot:?}");
     }
@@ -147,14 +122,8 @@ fn a_missing_credential_is_refused_and_named() {
     assert!(!store.available("unknown"));
     assert_eq!(bearer(&store, &set.policy), Err(SwapError::Missing));
     let said = problems[0].to_string();
-    assert!(
-        said.starts_with("credential github: file ") && said.contains("is empty"),
-        "{said}"
-    );
-    assert!(
-        said.ends_with("requests that need it are refused"),
-        "{said}"
-    );
+    assert!(said.starts_with("credential github: file ") && said.contains("is empty"), "{said}");
+    assert!(said.ends_with("requests that need it are refused"), "{said}");
 }
 
 #[test]
@@ -162,15 +131,9 @@ fn rotation_takes_effect_at_once() {
     let set = Set::new("ghp_first_value");
     let (store, _) = CredentialStore::load(&set.policy);
     set.write("ghp_second_value");
-    assert_eq!(
-        bearer(&store, &set.policy),
-        Ok("Bearer ghp_first_value".into())
-    );
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_first_value".into()));
     assert!(store.reload(&set.policy).is_empty());
-    assert_eq!(
-        bearer(&store, &set.policy),
-        Ok("Bearer ghp_second_value".into())
-    );
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_second_value".into()));
 }
 
 #[test]
@@ -186,14 +149,8 @@ fn a_broken_source_keeps_the_last_good_value_and_says_so() {
         let problems = store.reload(&set.policy);
         assert!(problems[0].kept);
         let said = format!("{} {:?}", problems[0], problems[0]);
-        assert!(
-            said.contains("last good value stays") && !said.contains("lines-of"),
-            "{said}"
-        );
-        assert_eq!(
-            bearer(&store, &set.policy),
-            Ok("Bearer ghp_first_value".into())
-        );
+        assert!(said.contains("last good value stays") && !said.contains("lines-of"), "{said}");
+        assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_first_value".into()));
     }
 }
 
@@ -226,11 +183,7 @@ fn a_permit_is_worth_nothing_with_another_policy() {
     let (store, _) = CredentialStore::load(&set.policy);
     let text = policy_text(set.folder.path(), "github");
     let other = policy(&text.replace(STUB, "another-stub"));
-    let renamed = policy(
-        &text
-            .replace("github:", "gitlab:")
-            .replace("[github]", "[gitlab]"),
-    );
+    let renamed = policy(&text.replace("github:", "gitlab:").replace("[github]", "[gitlab]"));
     let permit = permit(&set.policy, Some(SlotRef::Bearer));
     let original = HeaderValue::from_static("Bearer proxy-token-github");
     for wrong in [&other, &renamed, &Policy::empty()] {
@@ -250,10 +203,7 @@ fn folders_are_watched_where_links_lead_too() {
     let (store, problems) = CredentialStore::load(&set.policy);
     assert!(problems.is_empty());
     let real = folder.canonicalize().unwrap();
-    assert_eq!(
-        store.watched_paths(),
-        [folder.to_owned(), real.join("..2026")]
-    );
+    assert_eq!(store.watched_paths(), [folder.to_owned(), real.join("..2026")]);
 }
 
 #[test]
@@ -265,8 +215,7 @@ fn readers_see_the_old_or_the_new_value_while_it_rotates() {
             .map(|_| {
                 scope.spawn(|| {
                     (0..500).all(|_| {
-                        bearer(&store, &set.policy)
-                            .is_ok_and(|value| value.starts_with("Bearer ghp_value_00"))
+                        bearer(&store, &set.policy).is_ok_and(|value| value.starts_with("Bearer ghp_value_00"))
                     })
                 })
             })
@@ -279,8 +228,5 @@ fn readers_see_the_old_or_the_new_value_while_it_rotates() {
         }
         assert!(readers.into_iter().all(|reader| reader.join().unwrap()));
     });
-    assert_eq!(
-        bearer(&store, &set.policy),
-        Ok("Bearer ghp_value_0049".into())
-    );
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_value_0049".into()));
 }

@@ -8,9 +8,7 @@ const STUB: &str = "proxy-token-github";
 const REAL: &str = "ghp_R3al:Value+/=";
 
 fn secret(value: &str) -> Secret {
-    Secret::new(Zeroizing::new(value.as_bytes().to_vec()))
-        .ok()
-        .unwrap()
+    Secret::new(Zeroizing::new(value.as_bytes().to_vec())).ok().unwrap()
 }
 
 fn swap(slot: SlotRef<'_>, original: &[u8], value: &str) -> Result<String, SwapError> {
@@ -30,70 +28,28 @@ const USER: SlotRef<'static> = SlotRef::Basic(BasicField::User);
 #[test]
 fn swaps_in_every_slot() {
     for (slot, original, expected) in [
-        (
-            SlotRef::Bearer,
-            format!("Bearer {STUB}"),
-            format!("Bearer {REAL}"),
-        ),
-        (
-            SlotRef::Bearer,
-            format!("bEARER {STUB}"),
-            format!("Bearer {REAL}"),
-        ),
-        (
-            SlotRef::Bearer,
-            format!("Token {STUB}"),
-            format!("token {REAL}"),
-        ),
+        (SlotRef::Bearer, format!("Bearer {STUB}"), format!("Bearer {REAL}")),
+        (SlotRef::Bearer, format!("bEARER {STUB}"), format!("Bearer {REAL}")),
+        (SlotRef::Bearer, format!("Token {STUB}"), format!("token {REAL}")),
         (SlotRef::Bare, STUB.to_owned(), REAL.to_owned()),
-        (
-            SlotRef::Header("x-api-key"),
-            STUB.to_owned(),
-            REAL.to_owned(),
-        ),
-        (
-            PASSWORD,
-            basic(&format!("x-access-token:{STUB}")),
-            basic(&format!("x-access-token:{REAL}")),
-        ),
-        (
-            PASSWORD,
-            basic(&format!(":{STUB}")),
-            basic(&format!(":{REAL}")),
-        ),
-        (
-            PASSWORD,
-            basic(&format!("b\u{fc}cher:{STUB}")),
-            basic(&format!("b\u{fc}cher:{REAL}")),
-        ),
+        (SlotRef::Header("x-api-key"), STUB.to_owned(), REAL.to_owned()),
+        (PASSWORD, basic(&format!("x-access-token:{STUB}")), basic(&format!("x-access-token:{REAL}"))),
+        (PASSWORD, basic(&format!(":{STUB}")), basic(&format!(":{REAL}"))),
+        (PASSWORD, basic(&format!("b\u{fc}cher:{STUB}")), basic(&format!("b\u{fc}cher:{REAL}"))),
     ] {
-        assert_eq!(
-            swap(slot, original.as_bytes(), REAL).as_ref(),
-            Ok(&expected),
-            "{original}"
-        );
+        assert_eq!(swap(slot, original.as_bytes(), REAL).as_ref(), Ok(&expected), "{original}");
     }
-    for (original, expected) in [
-        (format!("{STUB}:"), "ghp_realvalue:"),
-        (
-            format!("{STUB}:x-oauth-basic"),
-            "ghp_realvalue:x-oauth-basic",
-        ),
-    ] {
-        assert_eq!(
-            swap(USER, basic(&original).as_bytes(), "ghp_realvalue"),
-            Ok(basic(expected))
-        );
+    for (original, expected) in
+        [(format!("{STUB}:"), "ghp_realvalue:"), (format!("{STUB}:x-oauth-basic"), "ghp_realvalue:x-oauth-basic")]
+    {
+        assert_eq!(swap(USER, basic(&original).as_bytes(), "ghp_realvalue"), Ok(basic(expected)));
     }
 }
 
 #[test]
 fn basic_is_read_leniently_and_written_canonically() {
     let canonical = STANDARD.encode(format!("u:{STUB}"));
-    for written in [
-        canonical.clone(),
-        canonical.trim_end_matches('=').to_owned(),
-    ] {
+    for written in [canonical.clone(), canonical.trim_end_matches('=').to_owned()] {
         let outcome = swap(PASSWORD, format!("bAsIc {written}").as_bytes(), REAL);
         assert_eq!(outcome, Ok(basic(&format!("u:{REAL}"))));
     }
@@ -106,37 +62,17 @@ fn swaps_nothing_but_the_whole_stub_in_the_granted_place() {
     for (slot, original, expected) in [
         (SlotRef::Bearer, near("Bearer STUB0"), NotTheStub),
         (SlotRef::Bearer, near("Bearer xSTUB"), NotTheStub),
-        (
-            SlotRef::Bearer,
-            near("Bearer proxy-token-githu"),
-            NotTheStub,
-        ),
-        (
-            SlotRef::Bearer,
-            near("Bearer Proxy-Token-GitHub"),
-            NotTheStub,
-        ),
+        (SlotRef::Bearer, near("Bearer proxy-token-githu"), NotTheStub),
+        (SlotRef::Bearer, near("Bearer Proxy-Token-GitHub"), NotTheStub),
         (SlotRef::Bearer, near("Bearer  STUB"), M(Malformed::Space)),
         (SlotRef::Bearer, near("Bearer STUB "), M(Malformed::Space)),
-        (
-            SlotRef::Bearer,
-            near("Bearer STUB,x"),
-            M(Malformed::Delimiter),
-        ),
-        (
-            SlotRef::Bearer,
-            near("Bearer STUB\t"),
-            M(Malformed::NotVisible),
-        ),
+        (SlotRef::Bearer, near("Bearer STUB,x"), M(Malformed::Delimiter)),
+        (SlotRef::Bearer, near("Bearer STUB\t"), M(Malformed::NotVisible)),
         (SlotRef::Bearer, near("STUB"), NotTheStub),
         (SlotRef::Bearer, near("Negotiate STUB"), NotTheStub),
         (SlotRef::Bearer, basic(&near("u:STUB")), NotTheStub),
         (SlotRef::Bare, near("Bearer STUB"), NotTheStub),
-        (
-            SlotRef::Header("x-api-key"),
-            near("Bearer STUB"),
-            NotTheStub,
-        ),
+        (SlotRef::Header("x-api-key"), near("Bearer STUB"), NotTheStub),
         (SlotRef::Header("x-api-key"), near(" STUB"), NotTheStub),
         (SlotRef::Header("x-api-key"), near("STUB, STUB"), NotTheStub),
         (PASSWORD, basic(&near("STUB:p")), NotTheStub),
@@ -146,20 +82,12 @@ fn swaps_nothing_but_the_whole_stub_in_the_granted_place() {
         (PASSWORD, basic(&near("STUB:STUB")), Twice),
         (USER, basic(&near("STUB:STUB")), Twice),
         (USER, basic(&near("u:STUB")), NotTheStub),
-        (
-            PASSWORD,
-            basic(&near("u:STUB\r\nX-Evil: 1")),
-            M(Malformed::Control),
-        ),
+        (PASSWORD, basic(&near("u:STUB\r\nX-Evil: 1")), M(Malformed::Control)),
         (PASSWORD, near("Bearer STUB"), NotTheStub),
         (SlotRef::Query("key"), near("STUB"), Slot),
         (SlotRef::Elsewhere, near("STUB"), Slot),
     ] {
-        assert_eq!(
-            swap(slot, original.as_bytes(), REAL),
-            Err(expected),
-            "{slot:?} {original}"
-        );
+        assert_eq!(swap(slot, original.as_bytes(), REAL), Err(expected), "{slot:?} {original}");
     }
 }
 
@@ -171,10 +99,7 @@ fn a_secret_with_a_colon_cannot_be_a_user() {
 
 #[test]
 fn an_empty_stub_matches_nothing() {
-    for (slot, original) in [
-        (SlotRef::Header("x-api-key"), String::new()),
-        (PASSWORD, basic("u:")),
-    ] {
+    for (slot, original) in [(SlotRef::Header("x-api-key"), String::new()), (PASSWORD, basic("u:"))] {
         let outcome = header_value(slot, b"", &secret(REAL), original.as_bytes());
         assert_eq!(outcome.err(), Some(SwapError::NotTheStub));
     }
@@ -182,13 +107,7 @@ fn an_empty_stub_matches_nothing() {
 
 #[test]
 fn debug_of_the_value_hides_it() {
-    let value = header_value(
-        SlotRef::Bare,
-        STUB.as_bytes(),
-        &secret(REAL),
-        STUB.as_bytes(),
-    )
-    .unwrap();
+    let value = header_value(SlotRef::Bare, STUB.as_bytes(), &secret(REAL), STUB.as_bytes()).unwrap();
     assert!(!format!("{value:?}").contains("ghp_"));
 }
 

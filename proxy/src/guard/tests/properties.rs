@@ -36,12 +36,12 @@ const NOT_PUBLIC_V6: [(&str, &str); 7] = [
 
 fn is_public(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(address) => !NOT_PUBLIC_V4.iter().any(|(first, last)| {
-            (first.parse::<Ipv4Addr>().unwrap()..=last.parse().unwrap()).contains(&address)
-        }),
-        IpAddr::V6(address) => !NOT_PUBLIC_V6.iter().any(|(first, last)| {
-            (first.parse::<Ipv6Addr>().unwrap()..=last.parse().unwrap()).contains(&address)
-        }),
+        IpAddr::V4(address) => !NOT_PUBLIC_V4
+            .iter()
+            .any(|(first, last)| (first.parse::<Ipv4Addr>().unwrap()..=last.parse().unwrap()).contains(&address)),
+        IpAddr::V6(address) => !NOT_PUBLIC_V6
+            .iter()
+            .any(|(first, last)| (first.parse::<Ipv6Addr>().unwrap()..=last.parse().unwrap()).contains(&address)),
     }
 }
 
@@ -49,16 +49,11 @@ fn is_public(address: IpAddr) -> bool {
 fn address() -> impl Strategy<Value = IpAddr> {
     let v4 = prop_oneof![
         any::<u32>().prop_map(Ipv4Addr::from),
-        (
-            proptest::sample::select(&NOT_PUBLIC_V4[..]),
-            any::<bool>(),
-            -2i64..3
-        )
-            .prop_map(|(range, end, step)| {
-                let edge: Ipv4Addr = if end { range.1 } else { range.0 }.parse().unwrap();
-                let moved = i64::from(u32::from(edge)) + step;
-                Ipv4Addr::from(u32::try_from(moved.clamp(0, i64::from(u32::MAX))).unwrap())
-            }),
+        (proptest::sample::select(&NOT_PUBLIC_V4[..]), any::<bool>(), -2i64..3).prop_map(|(range, end, step)| {
+            let edge: Ipv4Addr = if end { range.1 } else { range.0 }.parse().unwrap();
+            let moved = i64::from(u32::from(edge)) + step;
+            Ipv4Addr::from(u32::try_from(moved.clamp(0, i64::from(u32::MAX))).unwrap())
+        }),
     ];
     let prefix = proptest::sample::select(vec![
         "::",
@@ -82,26 +77,10 @@ fn address() -> impl Strategy<Value = IpAddr> {
             let prefix = u128::from(prefix.parse::<Ipv6Addr>().unwrap());
             IpAddr::V6((prefix | u128::from(u32::from(v4))).into())
         }),
-        (
-            proptest::sample::select(&NOT_PUBLIC_V6[..]),
-            any::<bool>(),
-            0u128..3
-        )
-            .prop_map(|(range, end, step)| {
-                let edge = u128::from(
-                    if end { range.1 } else { range.0 }
-                        .parse::<Ipv6Addr>()
-                        .unwrap(),
-                );
-                IpAddr::V6(
-                    if end {
-                        edge.saturating_add(step)
-                    } else {
-                        edge.saturating_sub(step)
-                    }
-                    .into(),
-                )
-            }),
+        (proptest::sample::select(&NOT_PUBLIC_V6[..]), any::<bool>(), 0u128..3).prop_map(|(range, end, step)| {
+            let edge = u128::from(if end { range.1 } else { range.0 }.parse::<Ipv6Addr>().unwrap());
+            IpAddr::V6(if end { edge.saturating_add(step) } else { edge.saturating_sub(step) }.into())
+        }),
     ]
 }
 
