@@ -109,6 +109,7 @@ impl Index {
     }
 
     fn add_rule(&mut self, id: RuleId, rule: &Rule) {
+        let prefixes = rule.paths.prefixes();
         for HostRule { pattern, ends } in &rule.hosts {
             let bucket = self.rules.at(pattern);
             bucket.has_paths |= rule.paths != Paths::All;
@@ -119,6 +120,7 @@ impl Index {
             };
             table.add(
                 &rule.agents,
+                &prefixes,
                 Entry {
                     rule: id,
                     ends: *ends,
