@@ -297,7 +297,9 @@ fn a_foreign_credential_is_refused_on_every_bound_host_for_every_agent() {
     assert!(policy.is_bound(&authority("http://github.com")));
     assert!(!policy.is_bound(&authority("https://api.model.example")));
     assert!(!policy.is_bound(&authority("https://files.example")));
-    let slots = policy.bound_slots(&authority("https://api.model.example:8443"));
+    let slots: Vec<&Slot> = policy
+        .bound_slots(&authority("https://api.model.example:8443"))
+        .collect();
     assert_eq!(
         slots,
         [

@@ -102,7 +102,6 @@ fn world<'a>(to: &'a Request) -> impl Iterator<Item = Request> + 'a {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn decide_equals_a_scan_of_all_rules(rules in rules(), requests in prop::collection::vec(request(), 60)) {
