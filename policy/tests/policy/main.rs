@@ -8,6 +8,7 @@
 )]
 
 mod agents;
+mod bindings;
 mod credentials;
 mod diagnostics;
 mod files;
