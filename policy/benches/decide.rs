@@ -6,8 +6,8 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use stubgate_policy::{
-    Ask, Authority, ConnectStage, Method, Name, NameStage, Policy, QueryKind, RequestStage, Scheme,
-    SlotRef, SourceFile, Target, Token, compile,
+    Ask, Authority, ConnectStage, Method, Name, NameStage, Policy, QueryKind, RequestStage, Scheme, SlotRef,
+    SourceFile, Target, Token, compile,
 };
 
 const SIZES: [usize; 3] = [10, 1_000, 100_000];
@@ -55,13 +55,7 @@ fn crowded(rules: usize) -> Policy {
 fn head() -> String {
     let mut text = String::from("version: 1\nagents:\n");
     for n in 0..AGENTS {
-        writeln!(
-            text,
-            "  a{n}: {{ sources: [10.0.{}.{}/32] }}",
-            n / 256,
-            n % 256
-        )
-        .unwrap();
+        writeln!(text, "  a{n}: {{ sources: [10.0.{}.{}/32] }}", n / 256, n % 256).unwrap();
     }
     text + "credentials:
   k: { stub: stub-of-the-bench, slots: [bearer], hosts: [api.github.com], source: { env: K } }
@@ -72,12 +66,7 @@ rules:
 }
 
 fn finish(text: String) -> Policy {
-    compile(&[SourceFile {
-        name: "bench.yaml".into(),
-        text,
-    }])
-    .expect("a right policy")
-    .policy
+    compile(&[SourceFile { name: "bench.yaml".into(), text }]).expect("a right policy").policy
 }
 
 fn authority(host: &str) -> Authority {
@@ -90,54 +79,29 @@ fn decide(c: &mut Criterion) {
     let busy = authority("busy.example");
     let path = Target::parse(b"/repos/acme/site/pulls/17").unwrap();
     let last = Target::parse(b"/p7/x").unwrap();
-    let token = [Token {
-        slot: SlotRef::Bearer,
-        text: b"stub-of-the-bench",
-    }];
+    let token = [Token { slot: SlotRef::Bearer, text: b"stub-of-the-bench" }];
     for rules in SIZES {
         let policy = spread(rules);
         let agent = policy.agent_named("a7").unwrap();
         let mut group = c.benchmark_group("decide");
         let mut run = |name: &str, authority: &Authority, tokens: &[Token<'_>]| {
-            let at = RequestStage {
-                authority,
-                method: &Method::GET,
-                target: &path,
-                tokens,
-            };
+            let at = RequestStage { authority, method: &Method::GET, target: &path, tokens };
             let ask = Ask::new(agent, at);
-            group.bench_function(BenchmarkId::new(name, rules), |b| {
-                b.iter(|| policy.decide(black_box(&ask)))
-            });
+            group.bench_function(BenchmarkId::new(name, rules), |b| b.iter(|| policy.decide(black_box(&ask))));
         };
         run("request permitted", &api, &[]);
         run("request with a swap", &api, &token);
         run("request denied", &evil, &[]);
         let connect = Ask::new(agent, ConnectStage { authority: &api });
-        group.bench_function(BenchmarkId::new("connect", rules), |b| {
-            b.iter(|| policy.decide(black_box(&connect)))
-        });
+        group.bench_function(BenchmarkId::new("connect", rules), |b| b.iter(|| policy.decide(black_box(&connect))));
         let name = Name::parse(b"a.b.c.evil.example").unwrap();
-        let name = Ask::new(
-            agent,
-            NameStage {
-                name: &name,
-                kind: QueryKind::A,
-            },
-        );
-        group.bench_function(BenchmarkId::new("name denied", rules), |b| {
-            b.iter(|| policy.decide(black_box(&name)))
-        });
+        let name = Ask::new(agent, NameStage { name: &name, kind: QueryKind::A });
+        group.bench_function(BenchmarkId::new("name denied", rules), |b| b.iter(|| policy.decide(black_box(&name))));
         group.finish();
 
         let policy = crowded(rules);
         let agent = policy.agent_named("a7").unwrap();
-        let at = RequestStage {
-            authority: &busy,
-            method: &Method::GET,
-            target: &last,
-            tokens: &[],
-        };
+        let at = RequestStage { authority: &busy, method: &Method::GET, target: &last, tokens: &[] };
         let ask = Ask::new(agent, at);
         let mut group = c.benchmark_group("one host");
         group.bench_function(BenchmarkId::new("request permitted", rules), |b| {
@@ -149,15 +113,9 @@ fn decide(c: &mut Criterion) {
 
 fn parse(c: &mut Criterion) {
     let mut group = c.benchmark_group("parse");
-    group.bench_function("authority", |b| {
-        b.iter(|| Authority::parse(Scheme::Https, black_box(b"api.github.com")))
-    });
-    group.bench_function("path", |b| {
-        b.iter(|| Target::parse(black_box(b"/repos/acme/site/pulls/17")))
-    });
-    group.bench_function("path with %", |b| {
-        b.iter(|| Target::parse(black_box(b"/%40scope%2fname/-/name-1.0.tgz")))
-    });
+    group.bench_function("authority", |b| b.iter(|| Authority::parse(Scheme::Https, black_box(b"api.github.com"))));
+    group.bench_function("path", |b| b.iter(|| Target::parse(black_box(b"/repos/acme/site/pulls/17"))));
+    group.bench_function("path with %", |b| b.iter(|| Target::parse(black_box(b"/%40scope%2fname/-/name-1.0.tgz"))));
     group.finish();
 }
 

@@ -59,10 +59,7 @@ impl Policy {
         let mut slots: SmallVec<[&Slot; 8]> = SmallVec::new();
         let plain = authority.scheme() == Scheme::Http;
         self.index.bound.find(authority.host(), |bindings| {
-            for binding in bindings
-                .iter()
-                .filter(|binding| plain || binding.ends.cover(authority))
-            {
+            for binding in bindings.iter().filter(|binding| plain || binding.ends.cover(authority)) {
                 for slot in &self.credential(binding.credential).slots {
                     if !slots.contains(&slot) {
                         slots.push(slot);

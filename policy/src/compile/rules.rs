@@ -38,9 +38,7 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
                 AgentSet::Every => 1,
                 AgentSet::Some(ids) => ids.len(),
             };
-            let entries = agents
-                .saturating_mul(rule.hosts.len())
-                .saturating_mul(rule.paths.prefixes().len());
+            let entries = agents.saturating_mul(rule.hosts.len()).saturating_mul(rule.paths.prefixes().len());
             all = all.saturating_add(entries);
             draft.parts.rules.push(rule);
         }
@@ -51,9 +49,7 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
             codes::TOO_MANY,
             format!("the rules combine agents, hosts and paths more than {MAX_ENTRIES} times"),
         );
-        draft
-            .found
-            .push(many.help("use `*` for all agents, or wildcards for hosts"));
+        draft.found.push(many.help("use `*` for all agents, or wildcards for hosts"));
     }
 }
 

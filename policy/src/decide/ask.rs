@@ -109,9 +109,7 @@ pub struct Token<'a> {
 
 impl fmt::Debug for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token")
-            .field("slot", &self.slot)
-            .finish_non_exhaustive()
+        f.debug_struct("Token").field("slot", &self.slot).finish_non_exhaustive()
     }
 }
 

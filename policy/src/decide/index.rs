@@ -104,14 +104,7 @@ impl Index {
                 Effect::Deny => &mut bucket.refuse,
                 Effect::Allow | Effect::Observe => &mut bucket.grant,
             };
-            table.add(
-                &rule.agents,
-                &prefixes,
-                Entry {
-                    rule: id,
-                    ends: *ends,
-                },
-            );
+            table.add(&rule.agents, &prefixes, Entry { rule: id, ends: *ends });
         }
     }
 }

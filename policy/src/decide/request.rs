@@ -42,14 +42,9 @@ impl Decide<Permit> for RequestStage<'_> {
 
 impl RequestStage<'_> {
     fn refused(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Option<Denial> {
-        let concerns = |entry: &&Entry| {
-            entry.ends.cover(self.authority)
-                && policy.rule(entry.rule).methods.contains(self.method)
-        };
-        let mut blocks = found
-            .buckets
-            .iter()
-            .flat_map(|bucket| bucket.block.of(agent));
+        let concerns =
+            |entry: &&Entry| entry.ends.cover(self.authority) && policy.rule(entry.rule).methods.contains(self.method);
+        let mut blocks = found.buckets.iter().flat_map(|bucket| bucket.block.of(agent));
         if let Some(entry) = blocks.find(concerns) {
             return Some(denied(Reason::DeniedByRule, entry.rule));
         }
@@ -70,12 +65,7 @@ impl RequestStage<'_> {
         unclear.map(|rule| denied(Reason::PathAmbiguous, rule))
     }
 
-    fn matched(
-        &self,
-        policy: &Policy,
-        found: &Found<'_>,
-        agent: AgentId,
-    ) -> Result<Matched, Denial> {
+    fn matched(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Result<Matched, Denial> {
         let mut matched = Matched::new();
         let mut observed: Option<RuleId> = None;
         for bucket in &found.buckets {
@@ -100,24 +90,15 @@ impl RequestStage<'_> {
         match observed {
             _ if !matched.is_empty() => Ok(matched),
             Some(rule) => Err(denied(Reason::Observed, rule)),
-            None => Err(Denial {
-                reason: self.nearest_miss(policy, found, agent),
-                rule: None,
-            }),
+            None => Err(Denial { reason: self.nearest_miss(policy, found, agent), rule: None }),
         }
     }
 
     /// What the rule that came nearest lacked. Only says more about a refusal, so that it may stop looking.
     fn nearest_miss(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Reason {
-        let grants = found
-            .buckets
-            .iter()
-            .flat_map(|bucket| bucket.grant.of(agent));
+        let grants = found.buckets.iter().flat_map(|bucket| bucket.grant.of(agent));
         let mut reason = Reason::HostNotAllowed;
-        for entry in grants
-            .take(MOST_MISSES)
-            .filter(|entry| entry.ends.cover(self.authority))
-        {
+        for entry in grants.take(MOST_MISSES).filter(|entry| entry.ends.cover(self.authority)) {
             if policy.rule(entry.rule).methods.contains(self.method) {
                 return match self.target {
                     Target::Canonical(_) => Reason::PathNotAllowed,
@@ -129,13 +110,7 @@ impl RequestStage<'_> {
         reason
     }
 
-    fn permit(
-        &self,
-        policy: &Policy,
-        agent: AgentId,
-        matched: &Matched,
-        swap: Option<Swap>,
-    ) -> Option<Permit> {
+    fn permit(&self, policy: &Policy, agent: AgentId, matched: &Matched, swap: Option<Swap>) -> Option<Permit> {
         let options = |id: &RuleId| policy.rule(*id).options;
         let grants = |id: &&RuleId| match &swap {
             Some(swap) => policy.rule(**id).credentials.contains(&swap.credential),
@@ -167,46 +142,27 @@ impl<'a> Found<'a> {
         let buckets = buckets(policy, ask.authority.host());
         let has_paths = buckets.iter().any(|bucket| bucket.has_paths);
         let (prefixes, encoded_slash) = match ask.target {
-            Target::Canonical(path) if has_paths => (
-                Some(prefix::of_path(path.as_str())),
-                path.has_encoded_slash(),
-            ),
+            Target::Canonical(path) if has_paths => (Some(prefix::of_path(path.as_str())), path.has_encoded_slash()),
             Target::Canonical(_) => (Some(smallvec![Prefix::NONE]), false),
             Target::Odd { .. } => (None, false),
         };
-        Found {
-            buckets,
-            has_paths,
-            prefixes,
-            encoded_slash,
-        }
+        Found { buckets, has_paths, prefixes, encoded_slash }
     }
 
     /// A deny rule also reads `%2F` as a slash, and so the path may begin in another way too.
     fn refused_near(&self) -> Option<&[Prefix]> {
-        if self.encoded_slash {
-            None
-        } else {
-            self.prefixes.as_deref()
-        }
+        if self.encoded_slash { None } else { self.prefixes.as_deref() }
     }
 }
 
-fn near<'a>(
-    table: &'a Table,
-    agent: AgentId,
-    path: Option<&'a [Prefix]>,
-) -> impl Iterator<Item = &'a Entry> {
+fn near<'a>(table: &'a Table, agent: AgentId, path: Option<&'a [Prefix]>) -> impl Iterator<Item = &'a Entry> {
     let all = path.is_none().then(|| table.of(agent));
     let near = path.map(|path| table.near(agent, path));
     near.into_iter().flatten().chain(all.into_iter().flatten())
 }
 
 fn denied(reason: Reason, rule: RuleId) -> Denial {
-    Denial {
-        reason,
-        rule: Some(rule),
-    }
+    Denial { reason, rule: Some(rule) }
 }
 
 /// Most entries that are looked at to explain a refusal.

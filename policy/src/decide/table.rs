@@ -23,8 +23,7 @@ impl Table {
             match agents {
                 AgentSet::Every => self.entries.push(((None, *prefix), entry)),
                 AgentSet::Some(ids) => {
-                    self.entries
-                        .extend(ids.iter().map(|id| ((Some(*id), *prefix), entry)));
+                    self.entries.extend(ids.iter().map(|id| ((Some(*id), *prefix), entry)));
                 }
             }
         }
@@ -39,18 +38,12 @@ impl Table {
     /// All that concerns this agent; `None`: what concerns every agent.
     pub(super) fn of(&self, agent: impl Into<Option<AgentId>>) -> impl Iterator<Item = &Entry> {
         let agent = agent.into();
-        let own = agent
-            .into_iter()
-            .flat_map(|agent| self.run(move |(owner, _)| owner.cmp(&Some(agent))));
+        let own = agent.into_iter().flat_map(|agent| self.run(move |(owner, _)| owner.cmp(&Some(agent))));
         self.run(|(owner, _)| owner.cmp(&None)).chain(own)
     }
 
     /// What of it could match a path that begins so.
-    pub(super) fn near<'a>(
-        &'a self,
-        agent: AgentId,
-        path: &'a [Prefix],
-    ) -> impl Iterator<Item = &'a Entry> {
+    pub(super) fn near<'a>(&'a self, agent: AgentId, path: &'a [Prefix]) -> impl Iterator<Item = &'a Entry> {
         let lengths = self.lengths;
         let present = move |prefix: &&Prefix| lengths & (1 << prefix.segments) != 0;
         path.iter().filter(present).flat_map(move |prefix| {
@@ -70,12 +63,8 @@ impl Table {
 
     /// The entries whose keys compare as equal.
     fn run(&self, compare: impl Fn(&Key) -> std::cmp::Ordering) -> impl Iterator<Item = &Entry> {
-        let from = self
-            .entries
-            .partition_point(|(key, _)| compare(key).is_lt());
+        let from = self.entries.partition_point(|(key, _)| compare(key).is_lt());
         let rest = self.entries.get(from..).unwrap_or_default();
-        rest.iter()
-            .take_while(move |(key, _)| compare(key).is_eq())
-            .map(|(_, entry)| entry)
+        rest.iter().take_while(move |(key, _)| compare(key).is_eq()).map(|(_, entry)| entry)
     }
 }

@@ -10,16 +10,9 @@ use crate::source::SourceFile;
 /// Draws diagnostics with file, line, column, underline and help; one blank line between two. `color` writes ANSI
 /// sequences; text quoted from files is stripped of control characters first.
 pub fn render(diagnostics: &[Diagnostic], files: &[SourceFile], color: bool) -> String {
-    let renderer = if color {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    };
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
     let files: Vec<Lines<'_>> = files.iter().map(Lines::new).collect();
-    let drawn: Vec<String> = diagnostics
-        .iter()
-        .map(|diagnostic| draw(diagnostic, &files, &renderer))
-        .collect();
+    let drawn: Vec<String> = diagnostics.iter().map(|diagnostic| draw(diagnostic, &files, &renderer)).collect();
     let mut out = drawn.join("\n\n");
     if !out.is_empty() {
         out.push('\n');
@@ -67,11 +60,7 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn new(file: &'a SourceFile) -> Self {
         let ends = file.text.match_indices('\n').map(|(at, _)| at + 1);
-        Lines {
-            name: &file.name,
-            text: &file.text,
-            starts: std::iter::once(0).chain(ends).collect(),
-        }
+        Lines { name: &file.name, text: &file.text, starts: std::iter::once(0).chain(ends).collect() }
     }
 }
 
@@ -90,15 +79,9 @@ impl Excerpt {
         let text = file.text;
         let start = floor(text, label.span.start);
         let end = floor(text, label.span.end.max(start));
-        let line = file
-            .starts
-            .partition_point(|line| *line <= start)
-            .checked_sub(1)?;
+        let line = file.starts.partition_point(|line| *line <= start).checked_sub(1)?;
         let from = *file.starts.get(line)?;
-        let to = file
-            .starts
-            .get(line + 1)
-            .map_or(text.len(), |next| next - 1);
+        let to = file.starts.get(line + 1).map_or(text.len(), |next| next - 1);
         let end = end.min(to);
         Some(Excerpt {
             name: visible(file.name),

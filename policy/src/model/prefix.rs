@@ -18,26 +18,16 @@ pub(crate) struct Prefix {
 
 impl Prefix {
     /// No segment: every path begins with it.
-    pub(crate) const NONE: Prefix = Prefix {
-        segments: 0,
-        hash: START,
-    };
+    pub(crate) const NONE: Prefix = Prefix { segments: 0, hash: START };
 
     /// The prefix that begins with this one and goes on with `segment`; `None` if it would be too long.
     pub(crate) fn and(self, segment: &str) -> Option<Prefix> {
         if self.segments == DEEPEST {
             return None;
         }
-        let slash = if self.segments == 0 {
-            START
-        } else {
-            mix(self.hash, b'/')
-        };
+        let slash = if self.segments == 0 { START } else { mix(self.hash, b'/') };
         let hash = segment.bytes().fold(slash, mix);
-        Some(Prefix {
-            segments: self.segments + 1,
-            hash,
-        })
+        Some(Prefix { segments: self.segments + 1, hash })
     }
 }
 
@@ -57,10 +47,7 @@ pub(crate) fn of_path(path: &str) -> SmallVec<[Prefix; DEEPEST as usize + 1]> {
         }
         hash = mix(hash, byte);
     }
-    all.push(Prefix {
-        segments: segments + 1,
-        hash,
-    });
+    all.push(Prefix { segments: segments + 1, hash });
     all
 }
 
@@ -74,15 +61,7 @@ mod tests {
 
     #[test]
     fn a_path_has_the_prefixes_that_are_built_from_its_segments() {
-        for path in [
-            "/",
-            "/a",
-            "/a/",
-            "/a/b/c",
-            "/A/b/c/d",
-            "/a/b/c/d/e/f",
-            "/a%2Fb/c",
-        ] {
+        for path in ["/", "/a", "/a/", "/a/b/c", "/A/b/c/d", "/a/b/c/d/e/f", "/a%2Fb/c"] {
             let mut built = vec![Prefix::NONE];
             for segment in path.split('/').skip(1) {
                 built.extend(built.last().and_then(|prefix| prefix.and(segment)));
