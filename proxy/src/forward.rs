@@ -185,13 +185,12 @@ impl Outgoing {
         if self.is_begun {
             return Ok(());
         }
-        let credential = self.permit.swap().map(|swap| Arc::clone(&swap.name));
-        if let Some(name) = &credential
-            && !appliance.credentials.available(name)
+        if let Some(swap) = self.permit.swap()
+            && !appliance.credentials.available(&swap.name)
         {
             return Err(Reason::CredentialMissing.into());
         }
-        self.transaction.begin(&self.snapshot, self.permit.rule(), credential)?;
+        self.transaction.begin(&self.snapshot, self.permit.rule(), self.permit.swap())?;
         if self.permit.swap().is_some() {
             let place = self.place.as_ref().ok_or(Reason::Internal)?;
             swap::put_in(&appliance.credentials, &self.snapshot, &self.permit, place, verified, &mut self.headers)?;
