@@ -9,4 +9,5 @@ mod client;
 mod lab;
 mod origin;
 
+mod authority;
 mod smuggling;

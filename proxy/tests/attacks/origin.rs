@@ -269,7 +269,9 @@ impl Origin {
         let answer = self.kept.answers.lock().unwrap().get(&path).cloned();
         match answer {
             Some(answer) => answer(seen),
-            None if seen.line().starts_with("HEAD") => Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n".into()),
+            None if seen.line().starts_with("HEAD") => {
+                Reply::Bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n".into())
+            }
             None => ok("ok"),
         }
     }
