@@ -10,4 +10,6 @@ mod lab;
 mod origin;
 
 mod authority;
+mod credentials;
+mod paths;
 mod smuggling;
