@@ -219,7 +219,8 @@ impl Lab {
             running: Mutex::new(Some(running)),
             read: AtomicUsize::new(0),
         };
-        lab.until("the appliance is ready or has refused its policy", || !lab.records().is_empty()).await;
+        // By then it has read its policy, for good or ill.
+        lab.until("the first reload", || lab.metrics().lines().any(is_a_reload)).await;
         lab
     }
 
@@ -302,6 +303,11 @@ impl Lab {
         let running = self.running.lock().unwrap().take().unwrap();
         tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
     }
+}
+
+/// Whether a line of the metrics counts at least one reload.
+fn is_a_reload(line: &str) -> bool {
+    !line.starts_with('#') && line.contains("policy_reloads") && !line.ends_with(" 0")
 }
 
 fn write_policy(folder: &Path, policy: &str) {

@@ -11,5 +11,9 @@ mod origin;
 
 mod authority;
 mod credentials;
+mod origins;
 mod paths;
+mod records;
+mod reload;
 mod smuggling;
+mod websocket;

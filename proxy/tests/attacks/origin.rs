@@ -138,6 +138,20 @@ impl Origin {
         self.kept.closed.lock().unwrap().contains(&connection)
     }
 
+    /// Asserts that no half of a request waits: each connection ends where a request does.
+    pub(crate) async fn kept_nothing_more(&self) {
+        let raw = self.kept.raw.lock().unwrap().clone();
+        for (connection, bytes) in raw.iter().enumerate() {
+            let whole: usize = self
+                .requests()
+                .iter()
+                .filter(|seen| seen.connection == connection)
+                .map(|seen| seen.head.len() + seen.body.len())
+                .sum();
+            assert_eq!(bytes.len(), whole, "connection {connection}: {:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
     async fn accept(&self, tcp: TcpStream, number: usize, minter: &Minter, speaks_h2: bool) {
         let mut first = [0];
         if !matches!(tcp.peek(&mut first).await, Ok(1)) {
