@@ -244,7 +244,7 @@ async fn a_missing_credential_is_a_refusal_and_nothing_is_sent() {
     let answer = ask(&lab, DEVBOT, "lost.example.test", "/x", &format!("authorization: Bearer {LOST_STUB}\r\n")).await;
     assert_eq!((answer.status, &*answer.reason()), (503, "credential_missing"));
     assert_eq!(lab.refusals(), ["credential_missing"]);
-    assert_eq!(lab.origin.byte_count(), 0);
+    assert_eq!(lab.origin.connections(), 0, "nothing is even dialled");
     // It comes.
     lab.write_secret("lost", "found-again-0123456789\n");
     lab.until("the secret is read", || lab.appliance.credentials.available("lost")).await;
