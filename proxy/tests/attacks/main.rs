@@ -10,7 +10,9 @@ mod lab;
 mod origin;
 
 mod authority;
+mod bounds;
 mod credentials;
+mod handshakes;
 mod origins;
 mod paths;
 mod records;
