@@ -137,6 +137,10 @@ fn prepare(
     let Permitted { identified, address, permit, place, question } = permitted;
     let crate::identify::Identified { arrived, snapshot, .. } = identified;
     let mut headers = arrived.headers;
+    if permit.swap().is_some_and(|swap| !appliance.credentials.available(&swap.name)) {
+        // Told before anything is dialled; `seal` asks again.
+        return Err((Reason::CredentialMissing.into(), Box::new(transaction)));
+    }
     if permit.stub_in_body_denied() && headers.contains_key(header::CONTENT_ENCODING) {
         // What can't be inspected under such a rule is refused (law 9).
         return Err((Reason::StubInBody.into(), Box::new(transaction)));
