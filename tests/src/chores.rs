@@ -24,9 +24,9 @@ pub fn clone_and_push(world: &World, way: Way, megabytes: u64) {
         random_file(&work.join(format!("data-{part}")), megabytes << 18);
     }
     client.git().dir(&work).args(["checkout", "-q", "-b", &branch]).run().success();
-    client.git().dir(&work).args(["-c", "core.compression=0", "add", "."]).run().success();
+    client.git().dir(&work).args(["-c", "core.compression=1", "add", "."]).run().success();
     client.git().dir(&work).args(["commit", "-qm", "Data"]).run().success();
-    let push = client.git().dir(&work).args(["-c", "core.compression=0", "-c", "pack.window=0"]);
+    let push = client.git().dir(&work).args(["-c", "core.compression=1", "-c", "pack.window=0"]);
     push.args(["push", "-q", "origin", &branch]).run().success();
     let commit = client.git().dir(&work).args(["rev-parse", "HEAD"]).run().success();
     client.git().args(["clone", "-q", "--branch", &branch, url]).arg(&again).run().success();

@@ -120,6 +120,7 @@ impl<'a> Client<'a> {
         std::fs::write(dir.join("package.json"), "{\"name\":\"app\",\"version\":\"1.0.0\"}")
             .expect("package.json");
         self.program("npm", "NODE_EXTRA_CA_CERTS")
+            .env("npm_config_globalconfig", "/dev/null")
             .env("npm_config_update_notifier", "false")
             .env("npm_config_cache", dir.join("cache"))
             .dir(dir)

@@ -118,7 +118,7 @@ impl Lab {
         let search = Search::new(&self.secrets);
         let dir = self.pod.dir();
         let mut found = Vec::new();
-        for part in ["seen", "appliance", "pod-home"] {
+        for part in ["seen/pod", "seen/appliance", "appliance", "pod-home"] {
             let part = dir.join(part);
             if part.exists() {
                 found.extend(search.path(&part));

@@ -15,6 +15,7 @@ type Layout = Box<dyn Fn(&Place) -> (String, Vec<Running>) + Send + Sync>;
 pub struct Nginx {
     names: Vec<String>,
     layout: Layout,
+    h2: bool,
 }
 
 impl Debug for Nginx {
@@ -29,14 +30,15 @@ impl Nginx {
         name: &str,
         layout: impl Fn(&Place) -> (String, Vec<Running>) + Send + Sync + 'static,
     ) -> Nginx {
-        Nginx { names: vec![name.to_owned()], layout: Box::new(layout) }
+        Nginx { names: vec![name.to_owned()], layout: Box::new(layout), h2: true }
     }
 
     /// `git http-backend` over Basic; the user is `x-access-token`, the password `token`. It holds one
-    /// repository, `acme/site.git`, that can be pushed to.
+    /// repository, `acme/site.git`, that can be pushed to. HTTP/1.1 only: nginx 1.22 garbles long HTTP/2
+    /// bodies without a length on their way to FastCGI, seen with pushes past no proxy at all.
     pub fn git(name: &str, token: &str) -> Nginx {
         let token = token.to_owned();
-        Nginx::new(name, move |place| {
+        let nginx = Nginx::new(name, move |place| {
             let dir = place.dir.display().to_string();
             demand_basic(&place.dir, "x-access-token", &token);
             shell(
@@ -51,7 +53,7 @@ impl Nginx {
             let wrapper = place
                 .node
                 .program("fcgiwrap")
-                .args(["-c", "4", "-s", &format!("unix:{dir}/fcgi.sock")])
+                .args(["-f", "-c", "4", "-s", &format!("unix:{dir}/fcgi.sock")])
                 .spawn();
             let locations = format!(
                 "auth_basic git; auth_basic_user_file {dir}/htpasswd; client_max_body_size 0;
@@ -69,7 +71,8 @@ impl Nginx {
                  }}"
             );
             (locations, vec![wrapper])
-        })
+        });
+        Nginx { h2: false, ..nginx }
     }
 
     /// A Python package index (PEP 503) with `labpkg` as a wheel and `labsource` as an sdist, over Basic.
@@ -137,12 +140,13 @@ impl Origin for Nginx {
                fastcgi_temp_path {dir}/fastcgi; uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
                sendfile on; keepalive_timeout 30;
                server {{
-                 listen {address}:443 ssl http2; server_name {names};
+                 listen {address}:443 ssl{h2}; server_name {names};
                  ssl_certificate {certificate}; ssl_certificate_key {key};
                  {locations}
                }}
              }}",
             address = place.address,
+            h2 = if self.h2 { " http2" } else { "" },
             names = self.names.join(" "),
             certificate = place.leaf.certificate.display(),
             key = place.leaf.key.display(),
