@@ -130,7 +130,7 @@ impl Origin for Nginx {
         let (locations, mut helpers) = (self.layout)(place);
         let dir = place.dir.display();
         let configuration = format!(
-            "daemon off; master_process off; pid {dir}/nginx.pid; error_log {dir}/error.log;
+            "daemon off; master_process off; user root root; pid {dir}/nginx.pid; error_log {dir}/error.log;
              events {{ worker_connections 1024; }}
              http {{
                types {{ text/html html; application/json json; }} default_type application/octet-stream;
