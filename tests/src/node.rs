@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -20,6 +20,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 pub struct Reaper {
     child: Child,
     pipe: Option<ChildStdin>,
+    holders: Mutex<Vec<Child>>,
     dir: PathBuf,
 }
 
@@ -39,7 +40,7 @@ impl Reaper {
             .expect("unshare(1) of util-linux");
         await_ready(&mut child);
         let pipe = child.stdin.take();
-        Reaper { child, pipe, dir: dir.to_owned() }
+        Reaper { child, pipe, holders: Mutex::default(), dir: dir.to_owned() }
     }
 
     fn namespace(&self, kind: &str) -> File {
@@ -50,6 +51,10 @@ impl Reaper {
 impl Drop for Reaper {
     fn drop(&mut self) {
         drop(self.pipe.take());
+        // A pid namespace ends only when all who lived in it have been waited for.
+        for holder in self.holders.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            let _ = holder.wait();
+        }
         let _ = self.child.wait();
         if std::env::var_os("STUBGATE_LAB_KEEP").is_some() {
             eprintln!("lab kept in {}", self.dir.display());
@@ -85,7 +90,9 @@ impl Node {
         .join()
         .expect("boot thread");
         await_ready(&mut child);
-        Node { name, pid: child.id(), reaper: Arc::clone(reaper) }
+        let pid = child.id();
+        reaper.holders.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+        Node { name, pid, reaper: Arc::clone(reaper) }
     }
 
     /// The machine's name, for folders and messages.
