@@ -31,7 +31,9 @@ pub struct Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Builder")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
     }
 }
 
@@ -124,8 +126,13 @@ impl Builder {
             lab.link = Some(Capture::start(&lab.pod, APPLIANCE));
             lab.wan = Some(Capture::start(&lab.internet, WAN));
         }
-        let appliance =
-            Appliance::lay_out(&machine, &root_file, &lab.secrets, &self.policy, &self.extra);
+        let appliance = Appliance::lay_out(
+            &machine,
+            &root_file,
+            &lab.secrets,
+            &self.policy,
+            &self.extra,
+        );
         appliance.start();
         lab.bundle = dir.join("bundle.pem");
         fs::write(&lab.bundle, appliance.bundle().success()).expect("write bundle");
@@ -144,7 +151,10 @@ pub fn fresh_secret(name: &str) -> String {
 }
 
 fn fresh_folder() -> PathBuf {
-    let dir = tempfile::Builder::new().prefix("stubgate-lab-").tempdir().expect("a folder");
+    let dir = tempfile::Builder::new()
+        .prefix("stubgate-lab-")
+        .tempdir()
+        .expect("a folder");
     dir.keep().canonicalize().expect("the folder")
 }
 
@@ -161,7 +171,12 @@ fn start_origins(
         fs::create_dir_all(&dir).expect("folder");
         internet.plumb(&format!("ip addr add {address}/32 dev lo"));
         let leaf = root.leaf(&origin.names(), &dir);
-        let place = Place { node: internet.clone(), address, dir, leaf };
+        let place = Place {
+            node: internet.clone(),
+            address,
+            dir,
+            leaf,
+        };
         running.extend(origin.start(&place));
         for name in origin.names() {
             names.set(&name, &[IpAddr::V4(address)]);
@@ -180,20 +195,26 @@ fn await_listener(node: &Node, socket: SocketAddr) {
 }
 
 fn join_directly(lab: &Lab) {
-    let (pod, internet) = (format!("{POD}/30"), format!("{APPLIANCE}/30"));
+    let (pod, internet) = (format!("{POD}/29"), format!("{APPLIANCE}/29"));
     node::join((&lab.pod, "eth0", &pod), (&lab.internet, "wan0", &internet));
-    lab.pod.plumb(&format!("ip route add default via {APPLIANCE}"));
-    lab.pod.overlay("/etc/resolv.conf", &format!("nameserver {NAME_SERVER}\n"));
+    lab.pod
+        .plumb(&format!("ip route add default via {APPLIANCE}"));
+    lab.pod
+        .overlay("/etc/resolv.conf", &format!("nameserver {NAME_SERVER}\n"));
 }
 
 fn join_through_appliance(lab: &Lab) -> Node {
     let machine = Node::boot("appliance", &lab.reaper);
-    let (pod, inner) = (format!("{POD}/30"), format!("{APPLIANCE}/30"));
+    let (pod, inner) = (format!("{POD}/29"), format!("{APPLIANCE}/29"));
     let (outer, internet) = (format!("{WAN}/30"), format!("{INTERNET}/30"));
     node::join((&lab.pod, "eth0", &pod), (&machine, "link0", &inner));
-    node::join((&machine, "wan0", &outer), (&lab.internet, "wan0", &internet));
+    node::join(
+        (&machine, "wan0", &outer),
+        (&lab.internet, "wan0", &internet),
+    );
     // The pod may send anything anywhere; the appliance is what every packet meets, and it routes none.
-    lab.pod.plumb(&format!("ip route add default via {APPLIANCE}"));
+    lab.pod
+        .plumb(&format!("ip route add default via {APPLIANCE}"));
     machine.plumb(&format!("ip route add default via {INTERNET}"));
     lab.pod.overlay(
         "/etc/resolv.conf",
@@ -202,9 +223,15 @@ fn join_through_appliance(lab: &Lab) -> Node {
              options ndots:5\n"
         ),
     );
-    lab.pod.overlay("/etc/hosts", &format!("127.0.0.1 localhost\n{APPLIANCE} appliance\n"));
+    lab.pod.overlay(
+        "/etc/hosts",
+        &format!("127.0.0.1 localhost\n{APPLIANCE} appliance\n"),
+    );
     // A search list here must never be used to dial.
-    machine.overlay("/etc/resolv.conf", &format!("nameserver {NAME_SERVER}\nsearch corp.example\n"));
+    machine.overlay(
+        "/etc/resolv.conf",
+        &format!("nameserver {NAME_SERVER}\nsearch corp.example\n"),
+    );
     machine.overlay("/etc/hosts", "127.0.0.1 localhost\n");
     machine
 }

@@ -136,18 +136,27 @@ impl Lab {
     /// real credential is where an agent or a reader of logs could see it.
     #[track_caller]
     pub fn oracles(&self) {
-        let Some(appliance) = &self.appliance else { return };
+        let Some(appliance) = &self.appliance else {
+            return;
+        };
         if appliance.is_running() {
             appliance.keep_metrics();
         }
         appliance.audit();
         let leaks = self.leaks();
-        assert!(leaks.is_empty(), "real credentials found:\n{}", leaks.join("\n"));
+        assert!(
+            leaks.is_empty(),
+            "real credentials found:\n{}",
+            leaks.join("\n")
+        );
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }

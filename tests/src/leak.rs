@@ -27,12 +27,18 @@ impl Search {
                 labels.push(format!("{name}, {encoding}"));
             }
         }
-        Search { automaton: AhoCorasick::new(needles).expect("needles"), labels }
+        Search {
+            automaton: AhoCorasick::new(needles).expect("needles"),
+            labels,
+        }
     }
 
     /// What was found in these bytes.
     pub fn bytes(&self, place: &str, bytes: &[u8]) -> Vec<String> {
-        self.automaton.find_iter(bytes).map(|hit| self.found(place, hit)).collect()
+        self.automaton
+            .find_iter(bytes)
+            .map(|hit| self.found(place, hit))
+            .collect()
     }
 
     /// What was found in a file, or in every file below a folder.
@@ -46,19 +52,33 @@ impl Search {
             return Vec::new();
         };
         let file = BufReader::with_capacity(1 << 20, File::open(path).expect("open"));
-        let hits = self.automaton.stream_find_iter(file).map(|hit| hit.expect("read"));
-        hits.map(|hit| self.found(&path.display().to_string(), hit)).collect()
+        let hits = self
+            .automaton
+            .stream_find_iter(file)
+            .map(|hit| hit.expect("read"));
+        hits.map(|hit| self.found(&path.display().to_string(), hit))
+            .collect()
     }
 
     fn found(&self, place: &str, hit: aho_corasick::Match) -> String {
-        format!("{place}: {} at byte {}", self.labels[hit.pattern().as_usize()], hit.start())
+        format!(
+            "{place}: {} at byte {}",
+            self.labels[hit.pattern().as_usize()],
+            hit.start()
+        )
     }
 }
 
 /// Every spelling of a secret that is searched for.
 fn spellings(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let hex = |upper: bool| -> Vec<u8> {
-        let each = |byte: &u8| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") };
+        let each = |byte: &u8| {
+            if upper {
+                format!("{byte:02X}")
+            } else {
+                format!("{byte:02x}")
+            }
+        };
         secret.iter().map(each).collect::<String>().into_bytes()
     };
     let percent = |all: bool, upper: bool| -> Vec<u8> {
@@ -79,8 +99,14 @@ fn spellings(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         ("percent", percent(false, true)),
         ("percent, lower case", percent(false, false)),
         ("percent, every byte", percent(true, true)),
-        ("JSON", serde_json::to_string(&String::from_utf8_lossy(secret)).unwrap_or_default()
-            .trim_matches('"').as_bytes().to_vec()),
+        (
+            "JSON",
+            serde_json::to_string(&String::from_utf8_lossy(secret))
+                .unwrap_or_default()
+                .trim_matches('"')
+                .as_bytes()
+                .to_vec(),
+        ),
     ];
     for (skip, name) in [(0, "base64"), (1, "base64 after 1"), (2, "base64 after 2")] {
         // The characters at either end also hold bits of the neighbours: not part of the needle.
@@ -122,7 +148,10 @@ mod tests {
             }
         }
         for text in texts {
-            assert!(!search().bytes("test", text.as_bytes()).is_empty(), "missed in {text}");
+            assert!(
+                !search().bytes("test", text.as_bytes()).is_empty(),
+                "missed in {text}"
+            );
         }
     }
 
@@ -138,6 +167,10 @@ mod tests {
 
     #[test]
     fn finds_nothing_in_a_stub() {
-        assert!(search().bytes("test", b"Authorization: Bearer proxy-token-github").is_empty());
+        assert!(
+            search()
+                .bytes("test", b"Authorization: Bearer proxy-token-github")
+                .is_empty()
+        );
     }
 }

@@ -57,13 +57,15 @@ impl Program {
 
     /// More arguments.
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Program {
-        self.argv.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.argv
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Sets a variable; the last one wins.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Program {
-        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env
+            .push((key.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -101,12 +103,19 @@ impl Program {
 
     fn command(&self, limit: bool) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--mount=/proc/{}/ns/mnt", self.node.pid())).arg("--");
+        command
+            .arg(format!("--mount=/proc/{}/ns/mnt", self.node.pid()))
+            .arg("--");
         if limit {
             command.args(["timeout", "--kill-after=2", &self.seconds.to_string()]);
         }
-        command.args(["sh", "-c", "cd -- \"$0\" && exec \"$@\""]).arg(&self.dir);
-        command.args(&self.argv).env_clear().envs(self.env.iter().cloned());
+        command
+            .args(["sh", "-c", "cd -- \"$0\" && exec \"$@\""])
+            .arg(&self.dir);
+        command
+            .args(&self.argv)
+            .env_clear()
+            .envs(self.env.iter().cloned());
         command
     }
 
@@ -114,7 +123,10 @@ impl Program {
         let folder = if self.kept { "seen" } else { "echoed" };
         let folder = self.node.dir().join(folder).join(self.node.name());
         fs::create_dir_all(&folder).expect("folder of outputs");
-        let name = Path::new(&self.argv[0]).file_name().unwrap_or_default().to_string_lossy();
+        let name = Path::new(&self.argv[0])
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
         folder.join(format!("{run:04}-{name}.{stream}"))
     }
 
@@ -137,8 +149,10 @@ impl Program {
             }
         }
         let begun = Instant::now();
-        let status =
-            self.node.enter(move || command.status()).expect("nsenter(1) of util-linux");
+        let status = self
+            .node
+            .enter(move || command.status())
+            .expect("nsenter(1) of util-linux");
         Ran {
             line: self
                 .argv
@@ -162,8 +176,10 @@ impl Program {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(File::create(&err).expect("file"));
-        let mut child =
-            self.node.enter(move || command.spawn()).expect("nsenter(1) of util-linux");
+        let mut child = self
+            .node
+            .enter(move || command.spawn())
+            .expect("nsenter(1) of util-linux");
         let (sender, lines) = mpsc::channel();
         let stdout = child.stdout.take().expect("piped");
         let mut copy = File::create(self.file(run, "out")).expect("file");
@@ -213,7 +229,11 @@ impl Ran {
     /// Both outputs, if it failed by itself; a timeout is no failure of its own.
     #[track_caller]
     pub fn failure(&self) -> String {
-        assert!(!self.status.success(), "should have failed: {}", self.report());
+        assert!(
+            !self.status.success(),
+            "should have failed: {}",
+            self.report()
+        );
         assert!(self.status.code() != Some(124), "hung: {}", self.report());
         format!("{}\n{}", self.text(), self.errors())
     }
@@ -279,7 +299,9 @@ impl Running {
 
     /// Sends a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
         let _ = rustix::process::kill_process(pid.expect("a pid"), signal);
     }
 }

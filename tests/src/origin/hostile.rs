@@ -23,7 +23,10 @@ pub struct Hostile {
 impl Hostile {
     /// A hostile origin of this name, which speaks HTTP/1.1 only.
     pub fn new(name: &str) -> Hostile {
-        Hostile { name: name.to_owned(), memory: Memory::default() }
+        Hostile {
+            name: name.to_owned(),
+            memory: Memory::default(),
+        }
     }
 }
 
@@ -43,7 +46,9 @@ fn script(path: &str) -> &'static [u8] {
             b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n\
               5\r\nhello\r\n0\r\n\r\n"
         }
-        "/two-lengths" => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nokSMUGGLE",
+        "/two-lengths" => {
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nokSMUGGLE"
+        }
         // Bytes behind the answer: an answer to nobody's question.
         "/extra" => {
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\
@@ -65,7 +70,9 @@ impl Origin for Hostile {
 
     fn start(&self, place: &Place) -> Vec<Running> {
         let socket = place.socket(443);
-        let listener = place.node.enter(move || TcpListener::bind(socket).expect("bind"));
+        let listener = place
+            .node
+            .enter(move || TcpListener::bind(socket).expect("bind"));
         let tls = place.leaf.server(&["http/1.1"]);
         let memory = self.memory.clone();
         thread::spawn(move || {

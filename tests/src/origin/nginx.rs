@@ -20,7 +20,9 @@ pub struct Nginx {
 
 impl Debug for Nginx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nginx").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Nginx")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -30,7 +32,11 @@ impl Nginx {
         name: &str,
         layout: impl Fn(&Place) -> (String, Vec<Running>) + Send + Sync + 'static,
     ) -> Nginx {
-        Nginx { names: vec![name.to_owned()], layout: Box::new(layout), h2: true }
+        Nginx {
+            names: vec![name.to_owned()],
+            layout: Box::new(layout),
+            h2: true,
+        }
     }
 
     /// `git http-backend` over Basic; the user is `x-access-token`, the password `token`. It holds one
@@ -107,8 +113,10 @@ impl Nginx {
 
     /// Files of zeros, by name and size, taking no room on disk.
     pub fn zeros(name: &str, files: &[(&str, u64)]) -> Nginx {
-        let files: Vec<(String, u64)> =
-            files.iter().map(|(file, size)| ((*file).to_owned(), *size)).collect();
+        let files: Vec<(String, u64)> = files
+            .iter()
+            .map(|(file, size)| ((*file).to_owned(), *size))
+            .collect();
         Nginx::new(name, move |place| {
             let root = place.dir.join("files");
             std::fs::create_dir_all(&root).expect("folder");
@@ -116,7 +124,10 @@ impl Nginx {
                 let file = std::fs::File::create(root.join(file)).expect("file");
                 file.set_len(*size).expect("a sparse file");
             }
-            (format!("location / {{ root {}; }}", root.display()), Vec::new())
+            (
+                format!("location / {{ root {}; }}", root.display()),
+                Vec::new(),
+            )
         })
     }
 }
@@ -153,7 +164,13 @@ impl Origin for Nginx {
         );
         let file = place.dir.join("nginx.conf");
         std::fs::write(&file, configuration).expect("write nginx.conf");
-        let server = place.node.program("nginx").arg("-p").arg(&place.dir).arg("-c").arg(&file);
+        let server = place
+            .node
+            .program("nginx")
+            .arg("-p")
+            .arg(&place.dir)
+            .arg("-c")
+            .arg(&file);
         helpers.push(server.spawn());
         helpers
     }
@@ -175,7 +192,10 @@ fn build_packages(place: &Place, base: &str) {
 
 fn shell(dir: &Path, line: &str) {
     let mut command = Command::new("sh");
-    command.current_dir(dir).args(["-ec", line]).env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command
+        .current_dir(dir)
+        .args(["-ec", line])
+        .env("GIT_CONFIG_GLOBAL", "/dev/null");
     assert!(command.status().expect("sh").success(), "{line}");
 }
 
