@@ -132,6 +132,32 @@ impl Lab {
         found
     }
 
+    /// Runs an attack; nothing at all may cross the link to the internet meanwhile.
+    #[track_caller]
+    pub fn nothing_leaves(&self, attack: impl FnOnce()) {
+        let before = self.wan().settle();
+        attack();
+        let crossed = self.wan().since(before);
+        let heads: Vec<_> = crossed
+            .iter()
+            .map(|packet| (packet.from, packet.to))
+            .collect();
+        assert!(heads.is_empty(), "crossed the link: {heads:?}");
+    }
+
+    /// Runs an attack in which an allowed name may be resolved; no connection may be opened.
+    #[track_caller]
+    pub fn nobody_is_called(&self, attack: impl FnOnce()) {
+        let before = self.wan().settle();
+        attack();
+        let crossed = self.wan().since(before);
+        let opens = crossed
+            .iter()
+            .filter(|packet| packet.tcp.is_some_and(|(_, opens)| opens));
+        let called: Vec<_> = opens.map(|packet| packet.to).collect();
+        assert!(called.is_empty(), "called: {called:?}");
+    }
+
     /// What must hold after every test: the appliance lives, every line of its audit is JSON, and no
     /// real credential is where an agent or a reader of logs could see it.
     #[track_caller]
