@@ -1,1 +1,28 @@
-//! Skeleton.
+//! Policy of stubgate: what security staff wrote, checked, and asked.
+//!
+//! The folders are the dataflow: `source` (text to spans) → `raw` (to serde structs) → `compile` (to a checked
+//! [`Policy`]) → `model` → `decide` (to a [`Decision`]); `diagnostic` says what is wrong with a file.
+//!
+//! Law 1: DNS, TLS, CONNECT, HTTP and the command line all ask [`Policy::decide`]; no second matcher exists.
+//! This crate is pure. It opens no file or socket, reads no clock, draws no randomness and holds no secret.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod compile;
+pub mod decide;
+pub mod diagnostic;
+pub mod model;
+mod raw;
+pub mod source;
+
+pub use compile::{Compiled, compile};
+
+pub use decide::{
+    Answer, Ask, BasicField, ConnectStage, Decision, Denial, NameGrant, NameStage, Permit, QueryKind, Reach,
+    RequestStage, SlotRef, Stage, Swap, Token,
+};
+pub use diagnostic::{Diagnostic, Label, Severity, render};
+pub use model::{
+    Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
+    Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
+};
+pub use source::SourceFile;

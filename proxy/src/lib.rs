@@ -1,1 +1,38 @@
-//! Skeleton.
+//! The appliance: the phases that a request goes through, the listeners before them, and the command line.
+//!
+//! ```text
+//! listen ─▶ identify ─▶ authority ─▶ decide ─▶ swap ─▶ forward ─▶ respond
+//!                                                │         │
+//!                                                └─ record ┘
+//! ```
+//!
+//! Each phase is a module of that name and takes the output of the one before; [`service`] is the order they come in.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+pub mod admin;
+pub mod appliance;
+pub mod authority;
+pub mod body;
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod deadline;
+pub mod decide;
+pub mod demo;
+pub mod forward;
+pub mod guard;
+pub mod headers;
+pub mod identify;
+pub mod listen;
+pub mod live;
+pub mod metrics;
+pub mod record;
+pub mod reload;
+pub mod request;
+pub mod respond;
+pub mod service;
+pub mod snapshot;
+pub mod start;
+pub mod stream;
+pub mod swap;
+pub mod transaction;

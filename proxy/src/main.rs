@@ -1,2 +1,7 @@
-//! Skeleton.
-fn main() {}
+//! The program `stubgate`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stubgate_proxy::cli::main()
+}

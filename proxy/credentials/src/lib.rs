@@ -1,1 +1,19 @@
-//! Skeleton.
+//! Credentials of stubgate: the only crate that can reveal a secret.
+//!
+//! A [`Secret`] comes from a source, is held by the [`CredentialStore`], and leaves it in one way: as a header value for
+//! a slot, for the holder of a permit of policy (laws 3 and 4). No value is ever sent in place of a missing one, and a
+//! broken source keeps the last good value and says so (law 5).
+//!
+//! This crate does not decide who may use what, and opens no connection.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
+
+mod secret;
+pub mod slots;
+mod source;
+mod store;
+mod swap;
+
+pub use secret::{Secret, SecretError};
+pub use source::SourceError;
+pub use store::{CredentialStore, LoadProblem};
+pub use swap::SwapError;

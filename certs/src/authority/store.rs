@@ -1,0 +1,116 @@
+//! The CA on disk: `ca/certificate.pem` and `ca/key.pem` in the appliance's state folder.
+//!
+//! Both files appear at once, by renaming a folder that is complete and synced. So there is never a certificate
+//! without its key, and of two processes that start together one makes the CA and the other takes it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::{CaError, CertificateAuthority};
+use crate::provider;
+
+/// More than any certificate chain or key needs; a mistyped path must not fill memory.
+const FILE_MAXIMUM_BYTES: usize = 256 * 1024;
+/// Permission bits that a key file may not have: anything for group and others.
+const PRIVATE: u32 = 0o077;
+/// The same for an operator's own file, which Kubernetes mounts readable by the pod's group (`fsGroup`).
+const GROUP_MAY_READ: u32 = 0o037;
+
+impl CertificateAuthority {
+    /// Reads the CA from the state folder, or makes one there (key mode 0600, folder mode 0700).
+    ///
+    /// # Errors
+    /// Where files cannot be read or written, the key is open to other users, or the two do not fit.
+    pub fn load_or_create(state_dir: &Path, now: SystemTime) -> Result<Self, CaError> {
+        let folder = state_dir.join("ca");
+        if !exists(&folder)? {
+            DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(at(state_dir))?;
+            create_folder(state_dir, &folder, now)?;
+        }
+        read_pair(&folder.join("certificate.pem"), &folder.join("key.pem"), PRIVATE)
+    }
+
+    /// Reads a CA that the operator provides, for example from a mounted secret. The key file may be readable by its
+    /// group, never by others, and writable by its owner only.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::load_or_create`].
+    pub fn load_files(certificate_file: &Path, key_file: &Path) -> Result<Self, CaError> {
+        read_pair(certificate_file, key_file, GROUP_MAY_READ)
+    }
+}
+
+fn exists(path: &Path) -> Result<bool, CaError> {
+    path.try_exists().map_err(at(path))
+}
+
+fn create_folder(state_dir: &Path, folder: &Path, now: SystemTime) -> Result<(), CaError> {
+    let suffix = u64::from_ne_bytes(provider::random()?);
+    // A subject of its own per CA: clients that hold an older one of ours must not try the wrong key.
+    let common_name = format!("stubgate CA {:08x}", suffix >> 32);
+    let (authority, key_pem) = CertificateAuthority::create_with_key(&common_name, now)?;
+
+    let draft = Draft(state_dir.join(format!(".ca-{suffix:016x}")));
+    DirBuilder::new().mode(0o700).create(&draft.0).map_err(at(&draft.0))?;
+    write_new(&draft.0.join("certificate.pem"), authority.certificate_pem().as_bytes(), 0o644)?;
+    write_new(&draft.0.join("key.pem"), key_pem.as_bytes(), 0o600)?;
+    sync(&draft.0)?;
+    match fs::rename(&draft.0, folder) {
+        Ok(()) => sync(state_dir),
+        // Another process was first: rename(2) does not replace a folder that has files. Its CA is the CA.
+        Err(_) if exists(folder)? => Ok(()),
+        Err(error) => Err(at(folder)(error)),
+    }
+}
+
+/// A folder that is removed unless it was renamed away.
+struct Draft(PathBuf);
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        // Nothing is left after a rename; after a failure a key that was never used must not stay.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CaError> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(at(path))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
+}
+
+fn sync(folder: &Path) -> Result<(), CaError> {
+    File::open(folder).and_then(|file| file.sync_all()).map_err(at(folder))
+}
+
+fn read_pair(certificate: &Path, key: &Path, forbidden: u32) -> Result<CertificateAuthority, CaError> {
+    let certificate_pem = read(certificate, 0)?;
+    let key_pem = read(key, forbidden)?;
+    CertificateAuthority::load(&certificate_pem, &key_pem)
+}
+
+/// Reads a file into memory that is wiped on drop. Permissions are those of the open file, not of the path.
+fn read(path: &Path, forbidden: u32) -> Result<Zeroizing<Vec<u8>>, CaError> {
+    let file = File::open(path).map_err(at(path))?;
+    let mode = file.metadata().map_err(at(path))?.permissions().mode() & 0o777;
+    if mode & forbidden != 0 {
+        return Err(CaError::KeyExposed { path: path.to_owned(), mode });
+    }
+    // Reserved up front: growing would leave copies of the key in freed memory.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAXIMUM_BYTES + 1));
+    let limit = u64::try_from(FILE_MAXIMUM_BYTES + 1).unwrap_or(u64::MAX);
+    let length = file.take(limit).read_to_end(&mut bytes).map_err(at(path))?;
+    if length > FILE_MAXIMUM_BYTES {
+        bytes.zeroize();
+        return Err(at(path)(io::Error::from(io::ErrorKind::FileTooLarge)));
+    }
+    Ok(bytes)
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> CaError + '_ {
+    move |source| CaError::Io { path: path.to_owned(), source }
+}

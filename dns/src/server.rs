@@ -1,0 +1,178 @@
+//! Sockets around the responder: binds, serves UDP and TCP, forwards, and drains when told to stop.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    DnsConfig, QueryOutcome, Surroundings, Transport, forward,
+    respond::{Batch, Forward, Responder},
+    wire::Query,
+};
+
+mod tcp;
+mod udp;
+
+/// Kernel buffer for datagrams that wait to be read, so that a burst of all agents is not lost.
+const UDP_BUFFER_BYTES: usize = 1 << 20;
+/// How often another port is tried where the system chose one for UDP that TCP has taken.
+const PORT_ATTEMPTS: usize = 16;
+
+/// The DNS server that agents ask.
+#[derive(Debug)]
+pub struct DnsServer;
+
+/// An address that could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("DNS can't listen on {address} ({}): {source}", transport.as_str())]
+pub struct BindError {
+    /// The address as configured.
+    pub address: SocketAddr,
+    /// Which of its two sockets failed.
+    pub transport: Transport,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// A part of the server ended on its own. Everything else was stopped too.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of the DNS server failed")]
+pub struct ServeError;
+
+/// A server with open sockets that reads nothing yet.
+#[derive(Debug)]
+pub struct Bound {
+    config: DnsConfig,
+    sockets: Vec<(UdpSocket, TcpListener)>,
+    local_addrs: Vec<SocketAddr>,
+}
+
+impl DnsServer {
+    /// Opens UDP and TCP sockets for every configured address; all or none. An IPv6 address serves IPv6 only.
+    pub async fn bind(config: DnsConfig) -> Result<Bound, BindError> {
+        let mut sockets = Vec::new();
+        let mut local_addrs = Vec::new();
+        for &address in &config.udp_and_tcp {
+            let (udp, tcp, local) = bind_both(address)?;
+            sockets.push((udp, tcp));
+            local_addrs.push(local);
+        }
+        Ok(Bound { config, sockets, local_addrs })
+    }
+}
+
+impl Bound {
+    /// The addresses that are served, with the ports that the system chose, in the order of the configuration.
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.local_addrs
+    }
+
+    /// Serves until `shutdown` is cancelled, then stops reading, lets what is under way end within its deadlines, and
+    /// returns.
+    pub async fn serve(
+        self,
+        surroundings: Arc<dyn Surroundings>,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let service = Arc::new(Service {
+            responder: Responder::new(&self.config, Instant::now()),
+            config: self.config,
+            surroundings,
+            underway: TaskTracker::new(),
+            shutdown: shutdown.child_token(),
+        });
+        let mut loops = tokio::task::JoinSet::new();
+        for (udp, tcp) in self.sockets {
+            loops.spawn(udp::serve(udp, service.clone()));
+            loops.spawn(tcp::serve(tcp, service.clone()));
+        }
+        let mut result = Ok(());
+        while let Some(ended) = loops.join_next().await {
+            if ended.is_err() || !shutdown.is_cancelled() {
+                result = Err(ServeError);
+                service.shutdown.cancel();
+            }
+        }
+        service.underway.close();
+        service.underway.wait().await;
+        result
+    }
+}
+
+/// What every loop and connection of one server shares.
+struct Service {
+    config: DnsConfig,
+    responder: Responder,
+    surroundings: Arc<dyn Surroundings>,
+    /// Connections and forwarded questions.
+    underway: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    /// Decides and records what arrived. `false`: it could not be recorded, so that nothing may be sent or forwarded.
+    fn take<'p>(&self, batch: &mut Batch, arrived: impl Iterator<Item = (SocketAddr, &'p [u8])>) -> bool {
+        let now = Instant::now();
+        batch.decide(&self.responder, self.surroundings.policy(), arrived, now);
+        batch.record(&*self.surroundings, now.elapsed())
+    }
+
+    /// Has a granted question answered by its zone, and records how that ended. `None`: nothing may be sent.
+    async fn forward(&self, forward: Forward) -> Option<Vec<u8>> {
+        let query = Query::parse(&forward.packet).ok()?;
+        let relayed = forward::relay(&query, forward.transport, &forward.servers, self.config.forward_timeout).await;
+        let (outcome, answer) = match relayed {
+            Ok(answer) if forward.transport == Transport::Udp && answer.len() > query.udp_limit() => {
+                (QueryOutcome::Forwarded, self.responder.truncated(&query))
+            }
+            Ok(answer) => (QueryOutcome::Forwarded, answer),
+            Err(forward::Unanswered) => (QueryOutcome::ForwardFailed, self.responder.unanswered(&query)),
+        };
+        let record = forward.record(outcome, Instant::now());
+        self.surroundings.record(&forward.policy, &[record]).then_some(answer)
+    }
+}
+
+fn bind_both(address: SocketAddr) -> Result<(UdpSocket, TcpListener, SocketAddr), BindError> {
+    let mut attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
+    loop {
+        let failed = |transport| move |source| BindError { address, transport, source };
+        let (udp, local) = bind_udp(address).map_err(failed(Transport::Udp))?;
+        attempts -= 1;
+        match bind_tcp(local) {
+            Ok(tcp) => return Ok((udp, tcp, local)),
+            Err(error) if attempts > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(failed(Transport::Tcp)(error)),
+        }
+    }
+}
+
+fn bind_udp(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
+    let socket = open(address, Type::DGRAM, Protocol::UDP)?;
+    // Best effort: the system's ceiling may be lower.
+    let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
+    let _ = socket.set_send_buffer_size(UDP_BUFFER_BYTES);
+    socket.bind(&address.into())?;
+    let socket = UdpSocket::from_std(socket.into())?;
+    let local = socket.local_addr()?;
+    Ok((socket, local))
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = open(address, Type::STREAM, Protocol::TCP)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}

@@ -1,0 +1,142 @@
+//! `agents:`: who may ask, and the networks that they ask from. No address may belong to two of them.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::Draft;
+use super::names::AGENT;
+use super::reader::{Item, Place, Reader};
+use crate::diagnostic::{Diagnostic, codes};
+use crate::model::policy::{AgentSet, SourceRange, Spot, spot};
+use crate::model::{Agent, AgentId};
+use crate::raw;
+
+pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
+    let mut defined = Vec::new();
+    for (file, document) in documents {
+        let mut reader = Reader::new(*file, &mut draft.found);
+        let Some(entries) = reader.optional(&document.agents) else {
+            continue;
+        };
+        for (name, span, given) in &entries.value.0 {
+            let first = draft.agents.define(AGENT, name, reader.place(span), reader.found);
+            let agent = reader.value(given).map(|agent| read(agent.value, span, &mut reader));
+            if first {
+                defined.push((name, agent.unwrap_or_default()));
+            }
+        }
+    }
+    draft.agents.sort();
+    defined.sort_by_key(|(name, _)| *name);
+    let mut networks = Vec::new();
+    for (at, (name, checked)) in defined.into_iter().enumerate() {
+        let Some(id) = AgentId::at(at) else { continue };
+        draft.parts.agents.push(Agent { name: name.as_str().into(), quarantined: checked.quarantined });
+        networks.extend(checked.networks.into_iter().map(|(net, place)| Network::new(net, id, place)));
+    }
+    draft.parts.sources = ranges(networks, &draft.parts.agents, &mut draft.found);
+}
+
+/// The agents of a rule or `dns:` entry.
+pub(super) fn resolve(items: &[Item<'_>], draft: &mut Draft, file: usize) -> AgentSet {
+    let mut reader = Reader::new(file, &mut draft.found);
+    if let Some(every) = items.iter().find(|item| item.value == "*") {
+        if items.len() > 1 {
+            let more = Diagnostic::error(codes::REPEATED, "`*` is every agent, and others stand beside it");
+            reader.report(more, every.span, "", "keep `*` alone, or name the agents");
+        }
+        return AgentSet::Every;
+    }
+    let mut ids: Vec<AgentId> = items
+        .iter()
+        .filter_map(|item| draft.agents.resolve(AGENT, item.value, item.span, draft.complete, &mut reader))
+        .filter_map(AgentId::at)
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    AgentSet::Some(ids.into())
+}
+
+#[derive(Default)]
+struct Checked {
+    quarantined: bool,
+    networks: Vec<(IpNet, Place)>,
+}
+
+fn read(agent: &raw::Agent, span: &raw::Span, reader: &mut Reader<'_>) -> Checked {
+    reader.unknown(&agent.unknown, raw::Agent::KEYS);
+    let sources = reader.required_texts(&agent.sources, "sources", span).unwrap_or_default();
+    let networks = sources.iter().filter_map(|item| Some((network(item, reader)?, reader.place(item.span)))).collect();
+    let quarantined = reader.optional(&agent.quarantined).is_some_and(|flag| flag.value.0);
+    Checked { quarantined, networks }
+}
+
+fn network(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<IpNet> {
+    let text = item.value.as_str();
+    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let Ok(net) = parsed else {
+        let bad = Diagnostic::error(codes::BAD_SOURCE, format!("`{text}` is not a network"));
+        reader.report(bad, item.span, "", "write an address and the length of its prefix: 10.42.0.11/32");
+        return None;
+    };
+    if let IpNet::V6(v6) = net
+        && let Some(v4) = v6.addr().to_ipv4_mapped()
+    {
+        let bad = Diagnostic::error(codes::BAD_SOURCE, "an IPv4 address in IPv6 form never matches");
+        reader.report(bad, item.span, "", &format!("write {v4}/{}", v6.prefix_len().saturating_sub(96)));
+        return None;
+    }
+    if net.addr() != net.network() {
+        let bits = Diagnostic::error(codes::HOST_BITS, format!("`{text}` has bits set behind its prefix"));
+        reader.report(
+            bits,
+            item.span,
+            "",
+            &format!("write {} for the network, or {} for the host", net.trunc(), IpNet::from(net.addr())),
+        );
+    }
+    if net.prefix_len() == 0 {
+        let all = Diagnostic::warning(codes::WIDE_SOURCE, "every address there is would be this agent");
+        reader.report(all, item.span, "", "name the networks that the agent is in");
+    }
+    Some(net.trunc())
+}
+
+struct Network {
+    first: Spot,
+    last: Spot,
+    agent: AgentId,
+    net: IpNet,
+    place: Place,
+}
+
+impl Network {
+    fn new(net: IpNet, agent: AgentId, place: Place) -> Self {
+        Network { first: spot(net.network()), last: spot(net.broadcast()), agent, net, place }
+    }
+}
+
+/// Ranges that don't overlap, in order. Two networks are apart or one holds the other.
+fn ranges(mut networks: Vec<Network>, agents: &[Agent], found: &mut Vec<Diagnostic>) -> Vec<SourceRange> {
+    networks.sort_by_key(|network| (network.first, std::cmp::Reverse(network.last)));
+    let name = |id: AgentId| agents.get(id.index()).map_or("", Agent::name);
+    let mut ranges = Vec::new();
+    let mut around: Vec<&Network> = Vec::new();
+    for network in &networks {
+        around.retain(|outer| outer.last >= network.first);
+        for outer in around.iter().filter(|outer| outer.agent != network.agent) {
+            let message =
+                format!("{} belongs to two agents, `{}` and `{}`", network.net, name(outer.agent), name(network.agent));
+            let overlap = Diagnostic::error(codes::OVERLAP, message)
+                .at(network.place.file, network.place.span.clone(), format!("`{}`", name(network.agent)))
+                .at(outer.place.file, outer.place.span.clone(), format!("`{}` has {}", name(outer.agent), outer.net));
+            found.push(overlap.help("give each address to one agent"));
+        }
+        if around.is_empty() {
+            ranges.push(SourceRange { first: network.first, last: network.last, agent: network.agent });
+        }
+        around.push(network);
+    }
+    ranges
+}

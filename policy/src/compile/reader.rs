@@ -1,0 +1,179 @@
+//! Takes raw values out, and says what is wrong with those that can't be taken.
+
+use std::collections::HashMap;
+
+use crate::diagnostic::{Diagnostic, codes};
+use crate::raw::{Given, Shape, Span, Unknown};
+use crate::source::{null, unknown_key};
+
+/// A place in some file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) file: usize,
+    pub(super) span: Span,
+}
+
+/// A value and where it stands.
+#[derive(Debug)]
+pub(super) struct Found<'a, T> {
+    pub(super) value: &'a T,
+    pub(super) span: &'a Span,
+}
+
+/// Reads the values of one file.
+pub(super) struct Reader<'a> {
+    pub(super) file: usize,
+    pub(super) found: &'a mut Vec<Diagnostic>,
+}
+
+/// One text of a list.
+pub(super) type Item<'a> = Found<'a, String>;
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(file: usize, found: &'a mut Vec<Diagnostic>) -> Self {
+        Reader { file, found }
+    }
+
+    pub(super) fn place(&self, span: &Span) -> Place {
+        Place { file: self.file, span: span.clone() }
+    }
+
+    /// Adds what is missing to a diagnostic of this file.
+    pub(super) fn report(&mut self, diagnostic: Diagnostic, span: &Span, label: &str, help: &str) {
+        let diagnostic = diagnostic.at(self.file, span.clone(), label);
+        self.found.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
+    }
+
+    /// The value itself.
+    pub(super) fn shape<T: Named>(&mut self, given: Given<T>) -> Option<T> {
+        self.wrong(&given);
+        match given.shape {
+            Shape::Is(value) => Some(value),
+            Shape::Null | Shape::Other(_) => None,
+        }
+    }
+
+    /// The value of a key that must stand; `map` is where it is missed.
+    pub(super) fn required<'g, T: Named>(
+        &mut self,
+        given: &'g Option<Given<T>>,
+        key: &str,
+        map: &Span,
+    ) -> Option<Found<'g, T>> {
+        if given.is_none() {
+            let missing = Diagnostic::error(codes::MISSING_KEY, format!("the key `{key}` is missing"));
+            self.report(missing, map, "", "");
+        }
+        self.optional(given)
+    }
+
+    pub(super) fn optional<'g, T: Named>(&mut self, given: &'g Option<Given<T>>) -> Option<Found<'g, T>> {
+        given.as_ref().and_then(|given| self.value(given))
+    }
+
+    pub(super) fn value<'g, T: Named>(&mut self, given: &'g Given<T>) -> Option<Found<'g, T>> {
+        self.wrong(given);
+        match &given.shape {
+            Shape::Is(value) => Some(Found { value, span: &given.span }),
+            Shape::Null | Shape::Other(_) => None,
+        }
+    }
+
+    fn wrong<T: Named>(&mut self, given: &Given<T>) {
+        match &given.shape {
+            Shape::Is(_) => {}
+            Shape::Null => self.found.push(null(self.file, given.span.clone())),
+            Shape::Other(what) => {
+                let wrong = Diagnostic::error(codes::WRONG_SHAPE, format!("expected {}, found {what}", T::WHAT));
+                self.report(wrong, &given.span, "", T::help(what));
+            }
+        }
+    }
+
+    /// A list that must have entries; those that are texts, each once.
+    pub(super) fn texts<'g>(&mut self, list: Option<Found<'g, Vec<Given<String>>>>) -> Option<Vec<Item<'g>>> {
+        let list = list?;
+        if list.value.is_empty() {
+            let empty = Diagnostic::error(codes::EMPTY_LIST, "the list is empty");
+            self.report(empty, list.span, "", "write an entry, or remove the key; nothing never means everything");
+        }
+        let items: Vec<Item<'g>> = list.value.iter().filter_map(|given| self.value(given)).collect();
+        let mut seen: HashMap<&str, &Span> = HashMap::new();
+        for item in &items {
+            if let Some(first) = seen.insert(item.value, item.span) {
+                let repeated =
+                    Diagnostic::error(codes::REPEATED, format!("`{}` stands twice in this list", item.value))
+                        .at(self.file, item.span.clone(), "second")
+                        .at(self.file, first.clone(), "first");
+                self.found.push(repeated);
+            }
+        }
+        Some(items)
+    }
+
+    pub(super) fn required_texts<'g>(
+        &mut self,
+        given: &'g Option<Given<Vec<Given<String>>>>,
+        key: &str,
+        map: &Span,
+    ) -> Option<Vec<Item<'g>>> {
+        let list = self.required(given, key, map);
+        self.texts(list)
+    }
+
+    pub(super) fn unknown(&mut self, unknown: &[Unknown], known: &[&str]) {
+        for key in unknown {
+            self.found.push(unknown_key(self.file, &key.key, key.span.clone(), known));
+        }
+    }
+}
+
+/// What a shape is called, and what to write instead of another.
+pub(super) trait Named {
+    const WHAT: &'static str;
+
+    fn help(_found: &str) -> &'static str {
+        ""
+    }
+}
+
+impl Named for String {
+    const WHAT: &'static str = "a text";
+
+    fn help(found: &str) -> &'static str {
+        match found {
+            "a number" | "true or false" => "quote it",
+            _ => "",
+        }
+    }
+}
+
+impl Named for crate::raw::Number {
+    const WHAT: &'static str = "a number";
+}
+
+impl Named for crate::raw::Flag {
+    const WHAT: &'static str = "true or false";
+}
+
+impl<T> Named for Vec<Given<T>> {
+    const WHAT: &'static str = "a list";
+
+    fn help(found: &str) -> &'static str {
+        if found == "a text" { "put it in brackets: [ … ]" } else { "" }
+    }
+}
+
+impl<T> Named for crate::raw::Entries<T> {
+    const WHAT: &'static str = "a map from names";
+}
+
+macro_rules! maps {
+    ($($type:ident)*) => {
+        $(impl Named for crate::raw::$type {
+            const WHAT: &'static str = "a map";
+        })*
+    };
+}
+
+maps!(Document Agent Credential SecretSource Rule Dns);

@@ -1,0 +1,70 @@
+//! The one decision (law 1), asked at three stages: *name*, *connect* and *request*.
+//!
+//! What is not known yet at a stage is existentially quantified. Only the request stage returns a [`Permit`], and
+//! nothing outside this crate can make one, nor a [`Reach`]. Default deny: no path through here ends in an allow
+//! without a rule that says so.
+
+mod ancestors;
+mod ask;
+mod grant;
+mod index;
+pub(crate) mod own;
+mod reach;
+mod request;
+mod table;
+mod tokens;
+
+use smallvec::SmallVec;
+
+pub use ask::{Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage, SlotRef, Stage, Token};
+pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap};
+
+pub(crate) use index::Index;
+
+use self::index::Bucket;
+use crate::model::{Authority, Host, Policy, Reason, Scheme, Slot};
+
+/// The buckets of every pattern that covers one host; most hosts have few.
+type Buckets<'a> = SmallVec<[&'a Bucket; 6]>;
+
+fn buckets<'a>(policy: &'a Policy, host: &Host) -> Buckets<'a> {
+    let mut found = Buckets::new();
+    policy.index.rules.find(host, |bucket| found.push(bucket));
+    found
+}
+
+impl Policy {
+    /// Whether an agent may do what it asks for.
+    pub fn decide<S: Stage>(&self, ask: &Ask<'_, S>) -> Decision<S::Grant> {
+        match self.agents.get(ask.agent.index()) {
+            None => Decision::deny(Reason::UnknownAgent),
+            Some(agent) if agent.quarantined => Decision::deny(Reason::Quarantined),
+            Some(_) => ask.at.decide(self, ask.agent),
+        }
+    }
+
+    /// Whether some credential's `hosts` name this authority, so that foreign credentials are refused there. Plain
+    /// HTTP to a host is bound as soon as the host is, on whatever port.
+    pub fn is_bound(&self, authority: &Authority) -> bool {
+        let mut bound = false;
+        let plain = authority.scheme() == Scheme::Http;
+        self.index.bound.find(authority.host(), |bindings| {
+            bound |= plain || bindings.iter().any(|binding| binding.ends.cover(authority));
+        });
+        bound
+    }
+
+    /// Every slot of every credential that is bound to this authority, each once, sorted.
+    pub fn bound_slots(&self, authority: &Authority) -> Vec<&Slot> {
+        let mut slots = Vec::new();
+        let plain = authority.scheme() == Scheme::Http;
+        self.index.bound.find(authority.host(), |bindings| {
+            for binding in bindings.iter().filter(|binding| plain || binding.ends.cover(authority)) {
+                slots.extend(&self.credential(binding.credential).slots);
+            }
+        });
+        slots.sort_unstable();
+        slots.dedup();
+        slots
+    }
+}

@@ -1,0 +1,155 @@
+//! What a decision gives. A later phase takes these types, so that no phase can be skipped.
+
+use std::sync::Arc;
+
+use crate::model::{AgentId, Authority, CredentialId, Host, Reason, RuleId};
+
+/// The outcome of [`Policy::decide`](crate::Policy::decide).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Decision<G> {
+    /// Go on, holding this.
+    Allow(G),
+    /// Refuse.
+    Deny(Denial),
+    /// Answer by ourselves; forward nothing.
+    Answer(Answer),
+}
+
+impl<G> Decision<G> {
+    pub(crate) fn deny(reason: Reason) -> Self {
+        Decision::Deny(Denial { reason, rule: None })
+    }
+
+    pub(crate) fn deny_by(reason: Reason, rule: RuleId) -> Self {
+        Decision::Deny(Denial { reason, rule: Some(rule) })
+    }
+
+    /// What was granted, if it was.
+    pub fn granted(&self) -> Option<&G> {
+        match self {
+            Decision::Allow(grant) => Some(grant),
+            Decision::Deny(_) | Decision::Answer(_) => None,
+        }
+    }
+
+    /// Why it was refused, if it was.
+    pub fn denial(&self) -> Option<Denial> {
+        match self {
+            Decision::Deny(denial) => Some(*denial),
+            Decision::Allow(_) | Decision::Answer(_) => None,
+        }
+    }
+}
+
+/// A refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// The deny or observe rule that matched; for records, never for the agent.
+    pub rule: Option<RuleId>,
+}
+
+/// What stubgate answers by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The certificates that an agent must trust, at `http://stubgate.internal/ca.pem`.
+    CaBundle,
+    /// The token endpoint of a login in escrow.
+    OauthToken(CredentialId),
+}
+
+/// What DNS does with an allowed name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameGrant {
+    /// Answer with our own addresses (A and AAAA), NODATA for every other type.
+    Advertise,
+    /// Ask the servers of the zone: a `dns:` entry allows this agent, name and type.
+    Forward,
+    /// NODATA: an ancestor of an allowed name (RFC 8020), or a forwarded name asked for a type that is not allowed.
+    Nodata,
+}
+
+/// Proof that some request of this agent to this authority may be allowed, so that a certificate may be minted and a
+/// head read. Allows nothing to be forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    pub(super) agent: AgentId,
+    pub(super) authority: Authority,
+}
+
+impl Reach {
+    /// Whose connection it is.
+    pub fn agent(&self) -> AgentId {
+        self.agent
+    }
+
+    /// Whom it is for.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The host to mint for.
+    pub fn host(&self) -> &Host {
+        self.authority.host()
+    }
+}
+
+/// Proof that one request may be forwarded, and with which credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permit {
+    pub(super) agent: AgentId,
+    pub(super) authority: Authority,
+    pub(super) rule: RuleId,
+    pub(super) swap: Option<Swap>,
+    pub(super) ranges: bool,
+    pub(super) deny_stub_in_body: bool,
+}
+
+impl Permit {
+    /// Whose request it is.
+    pub fn agent(&self) -> AgentId {
+        self.agent
+    }
+
+    /// The only place that the request may go.
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// The rule that grants: the first by name among those that grant the credential, if one is swapped, else among
+    /// those that match.
+    pub fn rule(&self) -> RuleId {
+        self.rule
+    }
+
+    /// The credential to put in, if any.
+    pub fn swap(&self) -> Option<&Swap> {
+        self.swap.as_ref()
+    }
+
+    /// Whether `Range` and `If-Range` may stay in a request that swaps.
+    pub fn ranges_allowed(&self) -> bool {
+        self.ranges
+    }
+
+    /// Whether a stub in the body must stop the request.
+    pub fn stub_in_body_denied(&self) -> bool {
+        self.deny_stub_in_body
+    }
+}
+
+/// A granted swap: this credential for the token at this place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Swap {
+    /// The credential, in the policy that decided.
+    pub credential: CredentialId,
+    /// Its name, which outlives a reload.
+    pub name: Arc<str>,
+    /// Its stub, as it stands in the request.
+    pub stub: Arc<str>,
+    /// Which of the tokens of the question holds the stub.
+    pub token_index: usize,
+}

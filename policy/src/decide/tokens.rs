@@ -1,0 +1,118 @@
+//! Law 3 in the head: which of the tokens found there is a stub, whether it may be swapped here, and whether anything
+//! else that looks like a credential may pass.
+//!
+//! Stubs are compared whole and in constant time. Agent and stub select exactly one credential: two credentials may
+//! share a stub only if no agent is granted both.
+
+use smallvec::SmallVec;
+use std::hash::{BuildHasher, Hasher};
+use subtle::ConstantTimeEq;
+
+use super::ask::{BasicField, RequestStage, SlotRef, Token};
+use super::grant::Swap;
+use super::request::Matched;
+use crate::model::hash::Folding;
+use crate::model::{CredentialId, Policy, Reason, Scheme};
+
+/// The swap to make, if any.
+pub(super) fn judge(policy: &Policy, ask: &RequestStage<'_>, matched: &Matched) -> Result<Option<Swap>, Reason> {
+    let options = || matched.iter().map(|id| policy.rule(*id).options);
+    let mut swap = None;
+    let mut foreign = 0;
+    let mut stubs = 0;
+    if ask.tokens.iter().any(|token| token.slot == SlotRef::Elsewhere) {
+        return Err(Reason::StubOutOfSlot);
+    }
+    for (at, token) in ask.tokens.iter().enumerate() {
+        if is_stub(policy, token.text) {
+            let credential = selected(policy, ask, matched, token)?;
+            stubs += 1;
+            swap = Some(Swap {
+                credential,
+                name: policy.credential(credential).name.clone(),
+                stub: policy.credential(credential).stub.clone(),
+                token_index: at,
+            });
+        } else if !is_companion(policy, ask.tokens, token) {
+            foreign += 1;
+        }
+    }
+    if stubs > 1 || (stubs == 1 && foreign > 0) {
+        return Err(Reason::TwoCredentials);
+    }
+    if foreign > 0 && policy.is_bound(ask.authority) && !options().any(|options| options.foreign_credentials) {
+        return Err(Reason::ForeignCredential);
+    }
+    if swap.is_none() && options().all(|options| options.credential_required) {
+        return Err(Reason::CredentialRequired);
+    }
+    Ok(swap)
+}
+
+/// Whether a text is the stub of some credential, for whatever agent.
+pub(super) fn is_stub(policy: &Policy, text: &[u8]) -> bool {
+    candidates(policy, text).next().is_some()
+}
+
+/// The key under which a stub is found, so that no comparison of texts ends early.
+pub(super) fn key(text: &[u8]) -> u64 {
+    let mut hasher = Folding.build_hasher();
+    hasher.write(text);
+    hasher.finish()
+}
+
+fn candidates<'a>(policy: &'a Policy, text: &'a [u8]) -> impl Iterator<Item = CredentialId> + 'a {
+    let ids = policy.index.credentials.get(&key(text)).map(Vec::as_slice).unwrap_or_default();
+    ids.iter().copied().filter(|id| policy.credential(*id).stub.as_bytes().ct_eq(text).into())
+}
+
+/// The one credential that this stub stands for here, or why it may not stand here.
+fn selected(
+    policy: &Policy,
+    ask: &RequestStage<'_>,
+    matched: &Matched,
+    token: &Token<'_>,
+) -> Result<CredentialId, Reason> {
+    if ask.authority.scheme() != Scheme::Https {
+        return Err(Reason::StubOverPlain);
+    }
+    let at_home = |id: &CredentialId| policy.credential(*id).hosts.iter().any(|host| host.covers(ask.authority));
+    let granted = |id: &CredentialId| matched.iter().any(|rule| policy.rule(*rule).credentials.contains(id));
+    let known: SmallVec<[CredentialId; 4]> = candidates(policy, token.text).collect();
+    if !known.iter().any(at_home) {
+        return Err(Reason::StubWrongHost);
+    }
+    let Some(id) = known.iter().copied().find(granted) else {
+        return Err(Reason::StubNotGranted);
+    };
+    if !at_home(&id) {
+        return Err(Reason::StubWrongHost);
+    }
+    if !policy.credential(id).slots.iter().any(|slot| slot.holds(token.slot)) {
+        return Err(Reason::StubOutOfSlot);
+    }
+    Ok(id)
+}
+
+/// Whether this is the harmless half of a Basic pair whose other half is a stub. Beside a stub as user, a long
+/// password is no filler (`x-oauth-basic`) but a credential that the origin might prefer.
+fn is_companion(policy: &Policy, tokens: &[Token<'_>], token: &Token<'_>) -> bool {
+    let SlotRef::Basic(field) = token.slot else {
+        return false;
+    };
+    let mut pairs = tokens.iter().filter(|other| matches!(other.slot, SlotRef::Basic(_)));
+    let (Some(a), Some(b), None) = (pairs.next(), pairs.next(), pairs.next()) else {
+        return false;
+    };
+    let other = if std::ptr::eq(a, token) { b } else { a };
+    let paired = matches!(
+        (field, other.slot),
+        (BasicField::User, SlotRef::Basic(BasicField::Password))
+            | (BasicField::Password, SlotRef::Basic(BasicField::User))
+    );
+    let short = field == BasicField::User || token.text.len() <= MAX_FILLER;
+    paired && short && is_stub(policy, other.text)
+}
+
+/// Longest password beside a stub as user, in bytes: shorter than any token worth stealing.
+const MAX_FILLER: usize = 15;

@@ -1,0 +1,83 @@
+//! Every code of this crate. A code is never used again for something else; gaps stay gaps.
+
+macro_rules! codes {
+    ($($name:ident $code:literal $what:literal,)*) => {
+        $(
+            #[doc = $what]
+            pub const $name: &str = $code;
+        )*
+
+        /// Every code with what it stands for, in order.
+        pub const ALL: &[(&str, &str)] = &[$(($code, $what),)*];
+    };
+}
+
+codes! {
+    SYNTAX "SG0001" "the text is not YAML",
+    TOO_LARGE "SG0002" "the file has too many bytes or values",
+    HIDDEN_CHARACTER "SG0003" "a byte order mark, control or bidirectional character",
+    TAG "SG0004" "a YAML tag",
+    ANCHOR "SG0005" "a YAML anchor or alias",
+    MERGE_KEY "SG0006" "a YAML merge key",
+    SECOND_DOCUMENT "SG0007" "more than one document in a file",
+    DUPLICATE_KEY "SG0008" "a key stands twice in one map",
+    NULL "SG0009" "a value is missing",
+    UNKNOWN_KEY "SG0010" "a key that nobody knows",
+    MISSING_KEY "SG0011" "a key that must stand is missing",
+    WRONG_SHAPE "SG0012" "a list where a text is expected, and the like",
+    EMPTY_LIST "SG0013" "an empty list",
+    EMPTY_FILE "SG0014" "nothing in the file",
+    TOO_DEEP "SG0015" "maps and lists nested too deep",
+
+    NO_FILES "SG0101" "no policy file at all",
+    VERSION "SG0102" "a version that this program does not know",
+    BAD_NAME "SG0103" "a name of an agent, credential or rule in a form that is not allowed",
+    DEFINED_TWICE "SG0104" "an agent, credential or rule is defined twice",
+    UNKNOWN_AGENT "SG0105" "an agent that is not defined",
+    UNKNOWN_CREDENTIAL "SG0106" "a credential that is not defined",
+    TOO_MANY "SG0107" "too many agents, credentials or rules",
+    REPEATED "SG0108" "an entry stands twice in one list",
+    BAD_CHOICE "SG0109" "not one of the values that may stand here",
+
+    BAD_SOURCE "SG0110" "not a network",
+    HOST_BITS "SG0111" "a network with host bits",
+    OVERLAP "SG0112" "one address belongs to two agents",
+    WIDE_SOURCE "SG0113" "a network that holds every address",
+
+    BAD_STUB "SG0120" "a stub in a form that is not allowed",
+    STUB_CLASH "SG0121" "one stub is part of another",
+    STUB_SHARED "SG0122" "two credentials with one stub are granted to one agent",
+    BAD_SLOT "SG0123" "not a slot",
+    BAD_SECRET_SOURCE "SG0124" "not a place that a secret can be read from",
+
+    BAD_HOST "SG0130" "not a host",
+    BAD_WILDCARD "SG0131" "a wildcard that stands for something else than whole labels in front",
+    PUBLIC_SUFFIX "SG0132" "a wildcard under a public suffix",
+    BAD_PORT "SG0133" "not a port",
+    BAD_SCHEME "SG0134" "a scheme that may not stand here",
+    BAD_ANY "SG0135" "`any` where it may not stand",
+    RESERVED_HOST "SG0136" "a host that stubgate answers for by itself",
+
+    BAD_METHOD "SG0140" "not a method",
+    DEAD_METHOD "SG0141" "a method that no rule matches",
+
+    BAD_PATH "SG0150" "not a path pattern",
+
+    PLAIN_CREDENTIAL "SG0160" "a credential on a plain http host",
+    USELESS_GRANT "SG0161" "a credential that is bound to none of the rule's hosts",
+    GRANT_ON_DENY "SG0162" "a deny rule that grants or relaxes something",
+    CONTRADICTION "SG0163" "options that can't be fulfilled together",
+
+    BAD_TYPE "SG0170" "not a record type that may be forwarded",
+
+    GRANTS_NOTHING "SG0180" "a policy that allows nothing",
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn codes_are_unique_and_in_order() {
+        let codes: Vec<&str> = super::ALL.iter().map(|(code, _)| *code).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+    }
+}

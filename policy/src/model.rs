@@ -1,0 +1,27 @@
+//! What policy speaks of: names from the wire, parsed once, and the checked policy itself.
+//!
+//! Law 2: each type here has one parser and private fields, so that a name in an odd spelling can't be held, matched
+//! or dialled. Nothing here reads files or decides.
+
+pub(crate) mod authority;
+pub(crate) mod hash;
+pub(crate) mod hosts;
+mod ids;
+pub(crate) mod method;
+pub(crate) mod methods;
+mod name;
+pub(crate) mod path;
+pub(crate) mod paths;
+pub(crate) mod policy;
+mod reason;
+mod slot;
+
+pub use authority::{Authority, AuthorityError, Scheme};
+pub use hosts::HostRule;
+pub use ids::{AgentId, CredentialId, RuleId};
+pub use method::{Method, MethodError};
+pub use name::{Host, Name, NameError};
+pub use path::{Path, PathError, Target};
+pub use policy::{Agent, Credential, Effect, Policy, Rule, Source};
+pub use reason::Reason;
+pub use slot::Slot;

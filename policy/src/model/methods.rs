@@ -1,0 +1,52 @@
+//! Which methods a rule is about. GET does not imply HEAD; TRACE and CONNECT are in no set.
+
+use super::method::Method;
+
+/// A set of methods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MethodSet {
+    any: bool,
+    known: u16,
+    other: Vec<Method>,
+}
+
+impl MethodSet {
+    /// Every method that can match at all, WebSocket handshakes included.
+    pub(crate) fn any() -> MethodSet {
+        MethodSet { any: true, ..MethodSet::default() }
+    }
+
+    pub(crate) fn insert(&mut self, method: Method) {
+        match method.bit() {
+            Some(bit) => self.known |= bit,
+            None if self.other.contains(&method) => {}
+            None => self.other.push(method),
+        }
+    }
+
+    pub(crate) fn contains(&self, method: &Method) -> bool {
+        if method.never_matches() {
+            return false;
+        }
+        match method.bit() {
+            _ if self.any => true,
+            Some(bit) => self.known & bit != 0,
+            None => self.other.contains(method),
+        }
+    }
+
+    /// Adds all of `other`.
+    pub(crate) fn join(&mut self, other: &MethodSet) {
+        self.any |= other.any;
+        self.known |= other.known;
+        for method in &other.other {
+            self.insert(method.clone());
+        }
+    }
+
+    /// Whether all of `other` is in this set.
+    pub(crate) fn covers(&self, other: &MethodSet) -> bool {
+        self.any
+            || (!other.any && other.known & !self.known == 0 && other.other.iter().all(|method| self.contains(method)))
+    }
+}

@@ -1,0 +1,310 @@
+//! The checked policy: agents, rules and credentials, immutable, shared by every thread.
+//!
+//! Law 5: [`Policy::empty`] denies all, and so does an id that belongs to another policy.
+
+use std::net::IpAddr;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use super::hosts::HostRule;
+use super::ids::{AgentId, CredentialId, RuleId};
+use super::methods::MethodSet;
+use super::paths::Paths;
+use super::slot::Slot;
+use crate::decide::Index;
+
+/// A checked policy. Built by compile; asked with [`Policy::decide`].
+#[derive(Debug)]
+pub struct Policy {
+    pub(crate) agents: Box<[Agent]>,
+    pub(crate) rules: Box<[Rule]>,
+    pub(crate) credentials: Box<[Credential]>,
+    pub(crate) sources: Box<[SourceRange]>,
+    pub(crate) fingerprint: Box<str>,
+    pub(crate) index: Index,
+    nobody: Agent,
+    nothing: Rule,
+    worthless: Credential,
+}
+
+/// What compile hands over: all of it checked, each list sorted by name.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) credentials: Vec<Credential>,
+    pub(crate) sources: Vec<SourceRange>,
+    pub(crate) forwards: Vec<Forward>,
+    pub(crate) fingerprint: u64,
+}
+
+impl Policy {
+    /// Knows no agent and denies all.
+    pub fn empty() -> Policy {
+        Policy::new(Parts::default())
+    }
+
+    pub(crate) fn new(parts: Parts) -> Policy {
+        let index = Index::new(&parts);
+        Policy {
+            agents: parts.agents.into(),
+            rules: parts.rules.into(),
+            credentials: parts.credentials.into(),
+            sources: parts.sources.into(),
+            fingerprint: format!("{:016x}", parts.fingerprint).into(),
+            index,
+            nobody: Agent { name: "".into(), quarantined: true },
+            nothing: Rule::nothing(),
+            worthless: Credential {
+                name: "".into(),
+                stub: "".into(),
+                slots: Box::default(),
+                hosts: Box::default(),
+                source: Source::Env(Box::default()),
+            },
+        }
+    }
+
+    /// The agent at a peer address; IPv4-mapped addresses are unmapped first.
+    pub fn identify(&self, peer: IpAddr) -> Option<AgentId> {
+        let ip = spot(peer.to_canonical());
+        let after = self.sources.partition_point(|range| range.first <= ip);
+        let range = self.sources.get(after.checked_sub(1)?)?;
+        (ip <= range.last).then_some(range.agent)
+    }
+
+    /// An agent of this policy. An id of another policy gives a quarantined agent without a name.
+    pub fn agent(&self, id: AgentId) -> &Agent {
+        self.agents.get(id.index()).unwrap_or(&self.nobody)
+    }
+
+    /// A rule of this policy. An id of another policy gives a deny rule without a name.
+    pub fn rule(&self, id: RuleId) -> &Rule {
+        self.rules.get(id.index()).unwrap_or(&self.nothing)
+    }
+
+    /// A credential of this policy. An id of another policy gives one without a name, stub or slot.
+    pub fn credential(&self, id: CredentialId) -> &Credential {
+        self.credentials.get(id.index()).unwrap_or(&self.worthless)
+    }
+
+    /// All agents, in the order of their ids.
+    pub fn agents(&self) -> &[Agent] {
+        &self.agents
+    }
+
+    /// All rules, in the order of their ids.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// All credentials, in the order of their ids.
+    pub fn credentials(&self) -> &[Credential] {
+        &self.credentials
+    }
+
+    /// The agent of that name.
+    pub fn agent_named(&self, name: &str) -> Option<AgentId> {
+        let at = self.agents.binary_search_by(|agent| agent.name().cmp(name)).ok()?;
+        AgentId::at(at)
+    }
+
+    /// The rule of that name.
+    pub fn rule_named(&self, name: &str) -> Option<RuleId> {
+        let at = self.rules.binary_search_by(|rule| rule.name().cmp(name)).ok()?;
+        RuleId::at(at)
+    }
+
+    /// The credential of that name.
+    pub fn credential_named(&self, name: &str) -> Option<CredentialId> {
+        let at = self.credentials.binary_search_by(|credential| credential.name().cmp(name)).ok()?;
+        CredentialId::at(at)
+    }
+
+    /// Every distinct stub text, sorted, for a scanner of whole heads and bodies.
+    pub fn stubs(&self) -> impl Iterator<Item = &str> {
+        self.index.stubs.iter().map(|stub| &**stub)
+    }
+
+    /// 16 hexadecimal digits that change when what the policy says changes. Not for security.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+}
+
+/// A workload with an identity.
+#[derive(Debug)]
+pub struct Agent {
+    pub(crate) name: Arc<str>,
+    pub(crate) quarantined: bool,
+}
+
+impl Agent {
+    /// Its name in policy.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether all is denied to it at once.
+    pub fn quarantined(&self) -> bool {
+        self.quarantined
+    }
+}
+
+/// What a rule does where it matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Grants.
+    Allow,
+    /// Refuses, whatever other rules grant.
+    Deny,
+    /// Grants nothing, but records what it would have granted.
+    Observe,
+}
+
+/// A named grant or refusal.
+#[derive(Debug)]
+pub struct Rule {
+    pub(crate) name: Arc<str>,
+    pub(crate) effect: Effect,
+    pub(crate) agents: AgentSet,
+    pub(crate) hosts: Box<[HostRule]>,
+    pub(crate) methods: MethodSet,
+    pub(crate) paths: Paths,
+    pub(crate) credentials: Box<[CredentialId]>,
+    pub(crate) options: Options,
+}
+
+/// What a rule demands or relaxes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// No request without a swap.
+    pub(crate) credential_required: bool,
+    /// Credentials that are no stubs may pass to bound hosts.
+    pub(crate) foreign_credentials: bool,
+    /// A stub in a body stops the request.
+    pub(crate) deny_stub_in_body: bool,
+    /// `Range` stays in requests that swap.
+    pub(crate) ranges: bool,
+}
+
+/// Agents of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AgentSet {
+    /// `"*"`: every agent that is defined.
+    Every,
+    /// These, sorted.
+    Some(Box<[AgentId]>),
+}
+
+impl AgentSet {
+    pub(crate) fn contains(&self, agent: AgentId) -> bool {
+        match self {
+            AgentSet::Every => true,
+            AgentSet::Some(ids) => ids.binary_search(&agent).is_ok(),
+        }
+    }
+}
+
+/// Who may ask which forwarded names.
+#[derive(Clone, Debug)]
+pub(crate) struct Forward {
+    pub(crate) agents: AgentSet,
+    pub(crate) names: Box<[HostRule]>,
+    /// Record types, sorted.
+    pub(crate) types: Box<[u16]>,
+}
+
+impl Rule {
+    /// Its name in policy.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it does.
+    pub fn effect(&self) -> Effect {
+        self.effect
+    }
+
+    /// The credentials that it grants.
+    pub fn credentials(&self) -> &[CredentialId] {
+        &self.credentials
+    }
+
+    fn nothing() -> Rule {
+        Rule {
+            name: "".into(),
+            effect: Effect::Deny,
+            agents: AgentSet::Some(Box::default()),
+            hosts: Box::default(),
+            methods: MethodSet::default(),
+            paths: Paths::All,
+            credentials: Box::default(),
+            options: Options::default(),
+        }
+    }
+}
+
+/// What stands behind a stub; the secret itself is never here.
+#[derive(Debug)]
+pub struct Credential {
+    pub(crate) name: Arc<str>,
+    pub(crate) stub: Arc<str>,
+    pub(crate) slots: Box<[Slot]>,
+    pub(crate) hosts: Box<[HostRule]>,
+    pub(crate) source: Source,
+}
+
+impl Credential {
+    /// Its name in policy.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The placeholder that agents hold.
+    pub fn stub(&self) -> &str {
+        &self.stub
+    }
+
+    /// Where the stub may stand.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The only places that it may ever go.
+    pub fn hosts(&self) -> &[HostRule] {
+        &self.hosts
+    }
+
+    /// Where the secret is read from.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+}
+
+/// Where a secret is read from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// An absolute path.
+    File(Box<FilePath>),
+    /// A variable of the appliance's own environment.
+    Env(Box<str>),
+}
+
+/// Addresses of one agent, first and last included; ranges never overlap.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SourceRange {
+    pub(crate) first: Spot,
+    pub(crate) last: Spot,
+    pub(crate) agent: AgentId,
+}
+
+/// A place on one line of all addresses: IPv4 first, then IPv6.
+pub(crate) type Spot = (bool, u128);
+
+pub(crate) fn spot(ip: IpAddr) -> Spot {
+    match ip {
+        IpAddr::V4(ip) => (false, u128::from(ip.to_bits())),
+        IpAddr::V6(ip) => (true, ip.to_bits()),
+    }
+}

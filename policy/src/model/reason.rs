@@ -1,0 +1,116 @@
+//! Why something was refused: one closed list for records, metrics and answers.
+//!
+//! Law 7: label values come from here and never from the wire. A hint tells an agent what it can do, never which
+//! rules, hosts or agents exist.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident $text:literal $hint:literal,)*) => {
+        /// Why something was refused.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Reason {
+            /// Every reason, for metrics that announce their labels.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant,)*];
+
+            /// The word in records and metrics.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Reason::$variant => $text,)*
+                }
+            }
+
+            /// What the agent is told.
+            pub const fn hint(self) -> &'static str {
+                match self {
+                    $(Reason::$variant => $hint,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The peer's address belongs to no agent.
+    UnknownAgent "unknown_agent" "this address is not a known agent; ask the operator",
+    /// The agent is quarantined.
+    Quarantined "quarantined" "this agent is quarantined; ask the operator",
+    /// No rule lets this agent ask for the name.
+    NameNotAllowed "name_not_allowed" "policy does not allow this name; don't retry",
+    /// No rule lets this agent reach the host and port.
+    ConnectNotAllowed "connect_not_allowed" "policy does not allow this host and port; don't retry",
+    /// No rule lets this agent reach the host and port.
+    HostNotAllowed "host_not_allowed" "policy does not allow this host and port; don't retry",
+    /// The host is allowed, the method is not.
+    MethodNotAllowed "method_not_allowed" "policy does not allow this method here; don't retry",
+    /// Host and method are allowed, the path is not.
+    PathNotAllowed "path_not_allowed" "policy does not allow this path; don't retry",
+    /// The path has several readings and some rule of the host has paths.
+    PathAmbiguous "path_ambiguous" "the path can be read in more than one way; send it without dot segments, //, \\, ; or double encoding",
+    /// A deny rule matches.
+    DeniedByRule "denied_by_rule" "policy denies this; don't retry",
+    /// Only an observe rule matches: recorded, not forwarded.
+    Observed "observed" "policy records this but does not allow it yet; don't retry",
+    /// A stub stood where no slot is.
+    StubOutOfSlot "stub_out_of_slot" "the placeholder credential stands in the wrong place; send it only as the client's own setting does",
+    /// A stub for another host.
+    StubWrongHost "stub_wrong_host" "this placeholder credential is not for this host; send the request without it",
+    /// A stub that no matching rule grants to this agent.
+    StubNotGranted "stub_not_granted" "this placeholder credential may not be used for this request",
+    /// A credential that is no stub, where stubs are expected.
+    ForeignCredential "foreign_credential" "use the placeholder credential of the environment, not one of your own",
+    /// More than one credential.
+    TwoCredentials "two_credentials" "send one credential only",
+    /// The credential has no secret at the moment.
+    CredentialMissing "credential_missing" "the credential is not available at the moment; retry later",
+    /// The rules demand a credential.
+    CredentialRequired "credential_required" "send the placeholder credential with this request",
+    /// A stub in a body, where the rule forbids it.
+    StubInBody "stub_in_body" "the body holds a placeholder credential; remove it",
+    /// A stub over plain HTTP.
+    StubOverPlain "stub_over_plain" "credentials go out over https only",
+    /// SNI, Host, `:authority` and CONNECT target differ.
+    AuthorityMismatch "authority_mismatch" "the request is for another host than its connection; open a new connection",
+    /// The request is malformed.
+    BadRequest "bad_request" "the request is malformed",
+    /// The host or port is malformed.
+    BadAuthority "bad_authority" "the host or port is malformed",
+    /// The name did not resolve.
+    Unresolvable "unresolvable" "the host name can't be resolved at the moment",
+    /// The name resolves to an address that is not public.
+    AddressNotPublic "address_not_public" "the host is at an address that is not public",
+    /// The upstream's certificate or handshake failed.
+    UpstreamTls "upstream_tls" "no trusted TLS connection to the host",
+    /// The upstream can't be reached.
+    UpstreamUnreachable "upstream_unreachable" "the host can't be reached at the moment",
+    /// The upstream broke its protocol.
+    UpstreamProtocol "upstream_protocol" "the host's answer is malformed",
+    /// The upstream took too long.
+    UpstreamTimeout "upstream_timeout" "the host took too long",
+    /// A limit of this agent is reached.
+    LimitReached "limit_reached" "too much at once; slow down and retry later",
+    /// The record could not be written.
+    AuditFull "audit_full" "requests with credentials are paused; retry later",
+    /// A reload took the permission away.
+    PolicyChanged "policy_changed" "policy no longer allows this",
+    /// No usable policy yet.
+    NotReady "not_ready" "not ready yet; retry later",
+    /// Draining.
+    ShuttingDown "shutting_down" "shutting down; retry later",
+    /// Our own fault.
+    Internal "internal" "internal error; retry later",
+    /// The upstream did not switch protocols as asked.
+    UpgradeRefused "upgrade_refused" "the host did not accept the upgrade",
+    /// The request came through here before.
+    LoopDetected "loop_detected" "the request came back to where it started",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

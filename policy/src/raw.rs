@@ -1,0 +1,73 @@
+//! The shape of a policy file, as serde structs: every value with its place, nothing judged.
+//!
+//! Nothing here fails on a wrong shape or an unknown key: both are kept for compile, so that one run reports every
+//! error of a file. `Option` never means "any": a missing key is an error for compile to find.
+
+mod given;
+
+use given::lenient;
+pub(crate) use given::{Entries, Flag, Given, Number, Shape, Span, Text, Unknown};
+
+lenient! {
+    /// A policy file.
+    pub(crate) struct Document {
+        version: Number,
+        agents: Entries<Agent>,
+        credentials: Entries<Credential>,
+        rules: Vec<Given<Rule>>,
+        dns: Vec<Given<Dns>>,
+    }
+}
+
+lenient! {
+    /// `agents: { NAME: … }`
+    pub(crate) struct Agent {
+        sources: Vec<Given<Text>>,
+        quarantined: Flag,
+    }
+}
+
+lenient! {
+    /// `credentials: { NAME: … }`
+    pub(crate) struct Credential {
+        stub: Text,
+        slots: Vec<Given<Text>>,
+        hosts: Vec<Given<Text>>,
+        source: SecretSource,
+    }
+}
+
+lenient! {
+    /// Exactly one key.
+    pub(crate) struct SecretSource {
+        file: Text,
+        env: Text,
+    }
+}
+
+lenient! {
+    /// An entry of `rules`.
+    pub(crate) struct Rule {
+        name: Text,
+        effect: Text,
+        agents: Vec<Given<Text>>,
+        hosts: Vec<Given<Text>>,
+        methods: Vec<Given<Text>>,
+        paths: Vec<Given<Text>>,
+        credentials: Vec<Given<Text>>,
+        credential_required: Flag,
+        foreign_credentials: Text,
+        stub_in_body: Text,
+        ranges: Text,
+        encoded_slash: Text,
+    }
+}
+
+lenient! {
+    /// An entry of `dns`.
+    pub(crate) struct Dns {
+        agents: Vec<Given<Text>>,
+        names: Vec<Given<Text>>,
+        types: Vec<Given<Text>>,
+    }
+}

@@ -1,0 +1,5 @@
+//! The policy crate as its users see it: files in, decisions out.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod diagnostics;
+mod support;

@@ -1,0 +1,139 @@
+//! The secrets of a policy, held in memory, read again on reload.
+//!
+//! A reader always sees one whole generation. A source that breaks keeps the last good value *of the same source*: a
+//! value is never carried over to a credential whose source was changed (law 5). What a policy no longer names is
+//! dropped and wiped once the last request that uses it is done (CR-24).
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use stubgate_policy::{Permit, Policy, SlotRef, Source};
+
+use crate::secret::Secret;
+use crate::source::{self, SourceError};
+use crate::swap::{self, SwapError};
+
+/// One credential that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("credential {credential}: {from} {error}{}", if *kept { "; the last good value stays in use" } else { "; requests that need it are refused" })]
+pub struct LoadProblem {
+    /// Its name in policy.
+    pub credential: Arc<str>,
+    /// Where it should come from: `file /run/secrets/github`.
+    pub from: String,
+    /// What is wrong.
+    pub error: SourceError,
+    /// Whether the value of before stays in use.
+    pub kept: bool,
+}
+
+/// Holds the secrets of the policy in force.
+pub struct CredentialStore {
+    generation: ArcSwap<HashMap<Arc<str>, Held>>,
+    /// Reloads run one after the other, so that an older reading never replaces a newer one.
+    reloading: Mutex<()>,
+}
+
+#[derive(Clone)]
+struct Held {
+    source: Source,
+    /// `None` where the source has never given a good value.
+    secret: Option<Arc<Secret>>,
+}
+
+impl CredentialStore {
+    /// Reads every credential of `policy`, blocking. What can't be read is missing, and requests that need it are
+    /// refused.
+    pub fn load(policy: &Policy) -> (Self, Vec<LoadProblem>) {
+        let store = Self { generation: ArcSwap::default(), reloading: Mutex::new(()) };
+        let problems = store.reload(policy);
+        (store, problems)
+    }
+
+    /// Reads everything again, for this policy, blocking; takes effect at once and as a whole.
+    pub fn reload(&self, policy: &Policy) -> Vec<LoadProblem> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.generation.load_full();
+        let mut problems = Vec::new();
+        let mut after = HashMap::new();
+        for credential in policy.credentials() {
+            let name: Arc<str> = Arc::from(credential.name());
+            let source = credential.source().clone();
+            let secret = match source::read(&source) {
+                Ok(secret) => Some(Arc::new(secret)),
+                Err(error) => {
+                    let last_good =
+                        before.get(&name).filter(|held| held.source == source).and_then(|held| held.secret.clone());
+                    problems.push(LoadProblem {
+                        credential: Arc::clone(&name),
+                        from: source::describe(&source),
+                        error,
+                        kept: last_good.is_some(),
+                    });
+                    last_good
+                }
+            };
+            after.insert(name, Held { source, secret });
+        }
+        self.generation.store(Arc::new(after));
+        problems
+    }
+
+    /// The folders in which a change may mean a new value: those of the files, and those that symlinks lead to.
+    pub fn watched_paths(&self) -> Vec<PathBuf> {
+        let mut folders = BTreeSet::new();
+        for held in self.generation.load().values() {
+            if let Source::File(path) = &held.source {
+                folders.extend(path.parent().map(Path::to_owned));
+                let target = path.canonicalize().ok();
+                folders.extend(target.as_deref().and_then(Path::parent).map(Path::to_owned));
+            }
+        }
+        folders.into_iter().collect()
+    }
+
+    /// Whether the credential of that name has a value.
+    pub fn available(&self, name: &str) -> bool {
+        self.generation.load().get(name).is_some_and(|held| held.secret.is_some())
+    }
+
+    /// The value of the header that carries the credential which `permit` grants: the single place where a secret is
+    /// revealed.
+    ///
+    /// `policy` is the one that decided, `slot` the place of the granted token, and `original` the header's value as
+    /// the agent sent it. The stub in it is compared once more, as a whole and in constant time. The result is marked
+    /// sensitive. Only call this when the upstream's certificate has been verified, and send it nowhere else.
+    ///
+    /// # Errors
+    /// Where nothing is granted, the credential has no value or is no longer the one that was granted, or `original`
+    /// does not hold its stub in that slot.
+    pub fn header_value(
+        &self,
+        policy: &Policy,
+        permit: &Permit,
+        slot: SlotRef<'_>,
+        original: &HeaderValue,
+    ) -> Result<HeaderValue, SwapError> {
+        let swap = permit.swap().ok_or(SwapError::NotGranted)?;
+        let credential = policy.credential(swap.credential);
+        if credential.name() != &*swap.name || credential.stub() != &*swap.stub {
+            return Err(SwapError::Changed);
+        }
+        if !credential.slots().iter().any(|declared| declared.holds(slot)) {
+            return Err(SwapError::Slot);
+        }
+        let generation = self.generation.load();
+        let held = generation.get(&swap.name).ok_or(SwapError::Changed)?;
+        if held.source != *credential.source() {
+            return Err(SwapError::Changed);
+        }
+        let secret = held.secret.as_deref().ok_or(SwapError::Missing)?;
+        swap::header_value(slot, swap.stub.as_bytes(), secret, original.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+use std::fs;
+use std::path::Path;
+
+use stubgate_policy::{Ask, Authority, BasicField, Decision, Method, RequestStage, Scheme, SourceFile, Target, Token};
+
+use super::*;
+
+const STUB: &str = "proxy-token-github";
+
+fn policy_text(folder: &Path, file: &str) -> String {
+    format!(
+        r#"
+version: 1
+agents:
+  devbot: {{ sources: ["10.42.0.11/32"] }}
+credentials:
+  github:
+    stub: {STUB}
+    slots: [bearer, basic]
+    hosts: [api.github.com]
+    source: {{ file: {} }}
+rules:
+  - name: github
+    agents: [devbot]
+    hosts: [api.github.com]
+    methods: [GET]
+    credentials: [github]
+"#,
+        folder.join(file).display()
+    )
+}
+
+fn policy(text: &str) -> Policy {
+    let files = [SourceFile { name: "policy.yaml".into(), text: text.into() }];
+    match stubgate_policy::compile(&files) {
+        Ok(compiled) => compiled.policy,
+        Err(found) => panic!("{}", stubgate_policy::render(&found, &files, false)),
+    }
+}
+
+/// A real permit: the only way to get one.
+fn permit(policy: &Policy, slot: Option<SlotRef<'_>>) -> Permit {
+    let authority = Authority::parse(Scheme::Https, b"api.github.com").unwrap();
+    let tokens: Vec<Token<'_>> = slot.into_iter().map(|slot| Token { slot, text: STUB.as_bytes() }).collect();
+    let stage = RequestStage {
+        authority: &authority,
+        method: &Method::parse(b"GET").unwrap(),
+        target: &Target::parse(b"/user").unwrap(),
+        tokens: &tokens,
+    };
+    match policy.decide(&Ask::new(policy.agent_named("devbot").unwrap(), stage)) {
+        Decision::Allow(permit) => permit,
+        Decision::Deny(denial) => panic!("{denial:?}"),
+        Decision::Answer(answer) => panic!("{answer:?}"),
+    }
+}
+
+fn bearer(store: &CredentialStore, policy: &Policy) -> Result<String, SwapError> {
+    let permit = permit(policy, Some(SlotRef::Bearer));
+    let original = HeaderValue::try_from(format!("bearer {STUB}")).unwrap();
+    let value = store.header_value(policy, &permit, SlotRef::Bearer, &original)?;
+    Ok(value.to_str().unwrap().to_owned())
+}
+
+struct Set {
+    folder: tempfile::TempDir,
+    policy: Policy,
+}
+
+impl Set {
+    fn new(content: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("github"), content).unwrap();
+        let policy = policy(&policy_text(folder.path(), "github"));
+        Self { folder, policy }
+    }
+
+    fn write(&self, content: &str) {
+        fs::write(self.folder.path().join("github"), content).unwrap();
+    }
+}
+
+#[test]
+fn a_permit_turns_the_stub_into_the_secret() {
+    let set = Set::new("ghp_real_value\n");
+    let (store, problems) = CredentialStore::load(&set.policy);
+    assert!(problems.is_empty());
+    assert!(store.available("github"));
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_real_value".into()));
+
+    let slot = SlotRef::Basic(BasicField::Password);
+    let permit = permit(&set.policy, Some(slot));
+    let original = HeaderValue::from_bytes(&crate::slots::encode_basic(b"x", STUB.as_bytes())).unwrap();
+    let value = store.header_value(&set.policy, &permit, slot, &original).unwrap();
+    assert_eq!(value.as_bytes(), &crate::slots::encode_basic(b"x", b"ghp_real_value")[..]);
+    assert!(value.is_sensitive());
+}
+
+#[test]
+fn nothing_is_revealed_without_a_granted_swap_in_a_declared_slot() {
+    let set = Set::new("ghp_real_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let original = HeaderValue::from_static("Bearer proxy-token-github");
+    let without = permit(&set.policy, None);
+    let outcome = store.header_value(&set.policy, &without, SlotRef::Bearer, &original);
+    assert_eq!(outcome.unwrap_err(), SwapError::NotGranted);
+    let with = permit(&set.policy, Some(SlotRef::Bearer));
+    for slot in [SlotRef::Bare, SlotRef::Header("x-api-key"), SlotRef::Query("key"), SlotRef::Elsewhere] {
+        let outcome = store.header_value(&set.policy, &with, slot, &original);
+        assert_eq!(outcome.unwrap_err(), SwapError::Slot, "{slot:?}");
+    }
+    let other = HeaderValue::from_static("Bearer proxy-token-gitlab");
+    let outcome = store.header_value(&set.policy, &with, SlotRef::Bearer, &other);
+    assert_eq!(outcome.unwrap_err(), SwapError::NotTheStub);
+}
+
+#[test]
+fn a_missing_credential_is_refused_and_named() {
+    let set = Set::new("");
+    let (store, problems) = CredentialStore::load(&set.policy);
+    assert!(!store.available("github"));
+    assert!(!store.available("unknown"));
+    assert_eq!(bearer(&store, &set.policy), Err(SwapError::Missing));
+    let said = problems[0].to_string();
+    assert!(said.starts_with("credential github: file ") && said.contains("is empty"), "{said}");
+    assert!(said.ends_with("requests that need it are refused"), "{said}");
+}
+
+#[test]
+fn rotation_takes_effect_at_once() {
+    let set = Set::new("ghp_first_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    set.write("ghp_second_value");
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_first_value".into()));
+    assert!(store.reload(&set.policy).is_empty());
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_second_value".into()));
+}
+
+#[test]
+fn a_broken_source_keeps_the_last_good_value_and_says_so() {
+    let set = Set::new("ghp_first_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let path = set.folder.path().join("github");
+    for content in [Some(""), Some("two\nlines-of-secret"), None] {
+        match content {
+            Some(content) => fs::write(&path, content).unwrap(),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let problems = store.reload(&set.policy);
+        assert!(problems[0].kept);
+        let said = format!("{} {:?}", problems[0], problems[0]);
+        assert!(said.contains("last good value stays") && !said.contains("lines-of"), "{said}");
+        assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_first_value".into()));
+    }
+}
+
+#[test]
+fn a_value_is_never_carried_over_to_another_source() {
+    let set = Set::new("ghp_first_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let moved = policy(&policy_text(set.folder.path(), "elsewhere"));
+    let problems = store.reload(&moved);
+    assert!(!problems[0].kept);
+    assert!(!store.available("github"));
+    assert_eq!(bearer(&store, &moved), Err(SwapError::Missing));
+}
+
+#[test]
+fn a_permit_of_before_gets_no_credential_that_was_redefined_since() {
+    let set = Set::new("ghp_first_value");
+    fs::write(set.folder.path().join("elsewhere"), "ghp_other_value").unwrap();
+    let (store, _) = CredentialStore::load(&set.policy);
+    store.reload(&policy(&policy_text(set.folder.path(), "elsewhere")));
+    assert_eq!(bearer(&store, &set.policy), Err(SwapError::Changed));
+    store.reload(&Policy::empty());
+    assert_eq!(bearer(&store, &set.policy), Err(SwapError::Changed));
+    assert!(!store.available("github"));
+}
+
+#[test]
+fn a_permit_is_worth_nothing_with_another_policy() {
+    let set = Set::new("ghp_first_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let text = policy_text(set.folder.path(), "github");
+    let other = policy(&text.replace(STUB, "another-stub"));
+    let renamed = policy(&text.replace("github:", "gitlab:").replace("[github]", "[gitlab]"));
+    let permit = permit(&set.policy, Some(SlotRef::Bearer));
+    let original = HeaderValue::from_static("Bearer proxy-token-github");
+    for wrong in [&other, &renamed, &Policy::empty()] {
+        let outcome = store.header_value(wrong, &permit, SlotRef::Bearer, &original);
+        assert_eq!(outcome.unwrap_err(), SwapError::Changed);
+    }
+}
+
+#[test]
+fn folders_are_watched_where_links_lead_too() {
+    let set = Set::new("ghp_first_value");
+    let folder = set.folder.path();
+    fs::create_dir(folder.join("..2026")).unwrap();
+    fs::rename(folder.join("github"), folder.join("..2026/github")).unwrap();
+    std::os::unix::fs::symlink("..2026", folder.join("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/github", folder.join("github")).unwrap();
+    let (store, problems) = CredentialStore::load(&set.policy);
+    assert!(problems.is_empty());
+    let real = folder.canonicalize().unwrap();
+    assert_eq!(store.watched_paths(), [folder.to_owned(), real.join("..2026")]);
+}
+
+#[test]
+fn readers_see_the_old_or_the_new_value_while_it_rotates() {
+    let set = Set::new("ghp_value_0000");
+    let (store, _) = CredentialStore::load(&set.policy);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..500).all(|_| {
+                        bearer(&store, &set.policy).is_ok_and(|value| value.starts_with("Bearer ghp_value_00"))
+                    })
+                })
+            })
+            .collect();
+        for round in 0..50 {
+            let draft = set.folder.path().join("draft");
+            fs::write(&draft, format!("ghp_value_{round:04}")).unwrap();
+            fs::rename(&draft, set.folder.path().join("github")).unwrap();
+            assert!(store.reload(&set.policy).is_empty());
+        }
+        assert!(readers.into_iter().all(|reader| reader.join().unwrap()));
+    });
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_value_0049".into()));
+}

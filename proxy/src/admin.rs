@@ -1,0 +1,81 @@
+//! The admin endpoint: `/metrics`, `/healthz`, `/readyz`. For operators and Prometheus, never for agents: it is on an
+//! address of its own, loopback by default, and tells neither secrets nor what policy says.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::appliance::{Appliance, refresh};
+
+/// Connections at once.
+const CONNECTIONS: usize = 64;
+
+/// Serves until the appliance closes; `/readyz` says so from the moment that it drains.
+pub async fn serve(appliance: Arc<Appliance>, sockets: TcpListener) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = sockets.accept() => accepted,
+            () = appliance.closing.cancelled() => return,
+        };
+        let (Ok((tcp, _)), Ok(slot)) = (accepted, Arc::clone(&slots).try_acquire_owned()) else {
+            // Too many, or out of file descriptors: give connections time to end.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let appliance = Arc::clone(&appliance);
+        // Not among the appliance's tasks: a scraper that keeps its connection does not hold up a shutdown.
+        tokio::spawn(async move {
+            let service = service_fn(|request| {
+                let appliance = Arc::clone(&appliance);
+                async move { Ok::<_, Infallible>(answer(&appliance, &request)) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(Duration::from_secs(10))
+                .serve_connection(TokioIo::new(tcp), service);
+            // A scraper that went away is no news.
+            let _ = tokio::time::timeout(Duration::from_secs(300), connection).await;
+            drop(slot);
+        });
+    }
+}
+
+fn answer(appliance: &Appliance, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
+    }
+    match request.uri().path() {
+        "/metrics" => {
+            refresh(appliance);
+            let mut response = text(StatusCode::OK, appliance.metrics.render());
+            let kind = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            response
+        }
+        "/healthz" => text(StatusCode::OK, "alive\n"),
+        "/readyz" if appliance.draining.is_cancelled() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        "/readyz" if !appliance.snapshot.load().is_ready() => {
+            text(StatusCode::SERVICE_UNAVAILABLE, "no usable policy; see the log\n")
+        }
+        "/readyz" => text(StatusCode::OK, "ready\n"),
+        _ => text(StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz\n"),
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static("text/plain"));
+    response
+}

@@ -1,0 +1,125 @@
+//! What every part of the appliance shares: the policy in force, the credentials, the records, the connections.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use stubgate_certs::Minter;
+use stubgate_credentials::CredentialStore;
+use stubgate_dns::{QueryRecord, Surroundings};
+use stubgate_policy::Policy;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Limits, Timeouts};
+use crate::forward::Pool;
+use crate::forward::dial::Dialer;
+use crate::forward::pool::h1_limits;
+use crate::listen::Admissions;
+use crate::live::Live;
+use crate::metrics::Metrics;
+use crate::record::{Audit, Event, Layer, Line, Wire};
+use crate::request::Ids;
+use crate::snapshot::Snapshot;
+
+/// One running appliance.
+pub struct Appliance {
+    /// The policy in force.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// The credentials in force.
+    pub credentials: CredentialStore,
+    /// Where decisions are recorded.
+    pub audit: Audit,
+    /// What Prometheus sees.
+    pub metrics: Metrics,
+    /// How much of everything.
+    pub limits: Limits,
+    /// How long for everything.
+    pub timeouts: Timeouts,
+    /// Certificates for agents.
+    pub minter: Minter,
+    /// Connections to origins, to be made.
+    pub dialer: Dialer,
+    /// Connections to origins, made.
+    pub pool: Pool,
+    /// What is under way.
+    pub live: Arc<Live>,
+    /// Connections of agents.
+    pub admissions: Admissions,
+    /// Names for requests.
+    pub ids: Ids,
+    /// The certificates that agents must trust, PEM.
+    pub bundle: Bytes,
+    /// Cancelled when no new work is taken.
+    pub draining: CancellationToken,
+    /// Cancelled when what is left is cut.
+    pub closing: CancellationToken,
+    /// Connections and what they started.
+    pub tasks: TaskTracker,
+}
+
+impl Appliance {
+    /// The bounds on an HTTP/1.1 head.
+    pub fn h1_limits(&self) -> stubgate_h1::Limits {
+        h1_limits(&self.limits)
+    }
+
+    /// Decides everything under way again, after policy or credentials changed.
+    pub fn decide_again(&self) {
+        let cut = self.live.decide_again(&self.snapshot.load(), &self.credentials);
+        if cut > 0 {
+            tracing::info!(cut, "requests and tunnels under way are no longer allowed and were cut");
+        }
+    }
+}
+
+impl Surroundings for Appliance {
+    fn policy(&self) -> Arc<Policy> {
+        Arc::clone(&self.snapshot.load().policy)
+    }
+
+    fn record(&self, policy: &Policy, queries: &[QueryRecord<'_>]) -> bool {
+        let mut lines = Vec::with_capacity(queries.len());
+        let now = std::time::Instant::now();
+        for query in queries {
+            self.metrics.dns_query(query.qtype, query.outcome.as_str()).inc();
+            let granted = query.outcome.granted();
+            let line = Line {
+                agent: query.agent.map(|agent| policy.agent(agent).name()),
+                peer: Some(query.peer),
+                protocol: Some(query.transport.as_str()),
+                name: query.name.map(Wire),
+                qtype: Some(query.qtype),
+                decision: Some(if granted { "allow" } else { "deny" }),
+                rule: query.rule.map(|rule| policy.rule(rule).name()),
+                reason: query.reason,
+                outcome: Some(query.outcome.as_str()),
+                policy: Some(policy.fingerprint()),
+                ..Line::new(if granted { Event::Allowed } else { Event::Refused }, Layer::Dns)
+            };
+            if granted || self.audit.admit(&line, now) == crate::record::suppress::Admission::Write {
+                lines.push(line);
+            } else {
+                self.metrics.audit_suppressed.inc();
+            }
+        }
+        // No credential goes out by DNS, so a sink that is full stops no answer; the loss is counted and told.
+        let _ = lines.is_empty() || self.audit.write_all(&lines).is_ok();
+        true
+    }
+}
+
+/// Counts what the minter signed, for a scrape.
+pub(crate) fn refresh(appliance: &Appliance) {
+    let minted = i64::try_from(appliance.minter.minted_total()).unwrap_or(i64::MAX);
+    appliance.metrics.certificates_minted.set(minted);
+    let missing = appliance
+        .snapshot
+        .load()
+        .policy
+        .credentials()
+        .iter()
+        .filter(|credential| !appliance.credentials.available(credential.name()))
+        .count();
+    appliance.metrics.credentials_missing.set(i64::try_from(missing).unwrap_or(i64::MAX));
+}

@@ -1,0 +1,195 @@
+//! Bodies on their way through.
+//!
+//! They stream: no body is held. A request's body is counted and searched for stubs as it passes; what policy wants done
+//! about one (`stub_in_body`) is done before the piece that completes it is sent. No real value is ever put into a body
+//! (law 3).
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use stubgate_h1::{BodyError, SharedBody, SharedConn};
+
+use crate::snapshot::StubScanner;
+use crate::stream::Stream;
+
+/// The body of a request, from either version of HTTP.
+pub enum RequestBody {
+    /// None.
+    Empty,
+    /// From an HTTP/1.1 connection.
+    H1(SharedBody<Stream>),
+    /// From an HTTP/2 stream.
+    H2(hyper::body::Incoming),
+}
+
+/// Why a request's body ended early. The agent is at fault, or left.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestBodyError {
+    /// HTTP/1.1.
+    #[error("{0}")]
+    H1(#[from] BodyError),
+    /// HTTP/2.
+    #[error("the stream failed")]
+    H2(#[from] hyper::Error),
+    /// It holds a stub where that is denied.
+    #[error("a stub in the body")]
+    Stub,
+}
+
+impl RequestBody {
+    /// The HTTP/1.1 connection that it comes from.
+    pub fn conn(&self) -> Option<SharedConn<Stream>> {
+        match self {
+            RequestBody::H1(body) => Some(body.conn().clone()),
+            RequestBody::Empty | RequestBody::H2(_) => None,
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        Poll::Ready(match self.get_mut() {
+            RequestBody::Empty => None,
+            RequestBody::H1(body) => ready!(Pin::new(body).poll_frame(cx)).map(|f| f.map_err(RequestBodyError::H1)),
+            RequestBody::H2(body) => ready!(Pin::new(body).poll_frame(cx)).map(|f| f.map_err(RequestBodyError::H2)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            RequestBody::Empty => true,
+            RequestBody::H1(body) => body.is_end_stream(),
+            RequestBody::H2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            RequestBody::Empty => SizeHint::with_exact(0),
+            RequestBody::H1(body) => body.size_hint(),
+            RequestBody::H2(body) => body.size_hint(),
+        }
+    }
+}
+
+/// What passed, read by the record at the end.
+#[derive(Debug, Default)]
+pub struct Passed {
+    /// Bytes of the request's body.
+    pub bytes: AtomicU64,
+    /// Stubs seen in it.
+    pub stubs: AtomicU64,
+    /// Whether it was stopped for one.
+    pub stopped: AtomicBool,
+}
+
+/// A request's body, watched. Trailers end here: an origin that merges them would take them for headers.
+pub struct Watched {
+    body: RequestBody,
+    stubs: StubScanner,
+    deny_stubs: bool,
+    carry: Vec<u8>,
+    passed: Arc<Passed>,
+    continue_first: bool,
+}
+
+impl Watched {
+    /// Watches `body`.
+    pub fn new(body: RequestBody, stubs: StubScanner, deny_stubs: bool) -> Self {
+        Watched { body, stubs, deny_stubs, carry: Vec::new(), passed: Arc::default(), continue_first: false }
+    }
+
+    /// What passed so far.
+    pub fn passed(&self) -> Arc<Passed> {
+        Arc::clone(&self.passed)
+    }
+
+    /// Has `100 Continue` sent when the body is first asked for.
+    pub fn continue_first(&mut self) {
+        self.continue_first = true;
+    }
+
+    /// Whether nothing was taken from it yet, so that the request can be sent again.
+    pub fn is_untouched(&self) -> bool {
+        self.passed.bytes.load(Ordering::Relaxed) == 0
+    }
+
+    fn look(&mut self, data: &[u8]) -> Result<(), RequestBodyError> {
+        self.passed.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+        let keep = self.stubs.longest().saturating_sub(1);
+        if keep == 0 {
+            return Ok(());
+        }
+        let mut seen = self.stubs.count_after(data, 0);
+        // What stands across the border of two pieces.
+        let head = data.get(..keep.min(data.len())).unwrap_or_default();
+        let before = self.carry.len();
+        self.carry.extend_from_slice(head);
+        if before > 0 {
+            seen += self.stubs.count_after(&self.carry, before).saturating_sub(self.stubs.count_after(head, 0));
+        }
+        let tail = data.get(data.len().saturating_sub(keep)..).unwrap_or_default();
+        if tail.len() == keep {
+            self.carry.clear();
+            self.carry.extend_from_slice(tail);
+        } else {
+            let excess = self.carry.len().saturating_sub(keep);
+            self.carry.drain(..excess);
+        }
+        if seen > 0 {
+            self.passed.stubs.fetch_add(seen, Ordering::Relaxed);
+            if self.deny_stubs {
+                self.passed.stopped.store(true, Ordering::Relaxed);
+                return Err(RequestBodyError::Stub);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let this = self.get_mut();
+        if this.continue_first {
+            this.continue_first = false;
+            if let Some(conn) = this.body.conn() {
+                let mut conn = conn.lock();
+                conn.queue_interim(StatusCode::CONTINUE, &HeaderMap::new());
+                // What is left of it goes with the response.
+                let _ = conn.poll_flush(cx);
+            }
+        }
+        loop {
+            return Poll::Ready(match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    let Some(data) = frame.data_ref() else { continue };
+                    let data = data.clone();
+                    Some(this.look(&data).map(|()| frame))
+                }
+                other => other,
+            });
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+use std::future::poll_fn;
+
+use proptest::prelude::*;
+use stubgate_policy::{SourceFile, compile};
+
+use super::*;
+use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
+
+fn scanner() -> StubScanner {
+    let text = "version: 1\nagents:\n  a: { sources: [\"10.0.0.1/32\"] }\ncredentials:\n  c:\n    stub: proxy-token-github\n    slots: [bearer]\n    hosts: [api.example.com]\n    source: { env: TOKEN }\nrules:\n  - { name: r, agents: [a], hosts: [api.example.com], methods: [GET], credentials: [c] }\n";
+    let files = [SourceFile { name: "p.yaml".into(), text: text.into() }];
+    Snapshot::new(compile(&files).unwrap().policy, 1, &Metrics::new()).stubs
+}
+
+fn pass(watched: &mut Watched, text: &[u8], cuts: &[usize]) -> Result<(), RequestBodyError> {
+    let mut rest = text;
+    for &cut in cuts {
+        let (front, back) = rest.split_at(cut.min(rest.len()));
+        watched.look(front)?;
+        rest = back;
+    }
+    watched.look(rest)
+}
+
+proptest! {
+    #[test]
+    fn a_stub_is_seen_once_wherever_the_body_is_cut(before in "[a-z ]{0,60}", after in "[a-z ]{0,60}", cuts in proptest::collection::vec(0usize..30, 0..12)) {
+        let text = format!("{before}proxy-token-github{after}");
+        let mut watched = Watched::new(RequestBody::Empty, scanner(), false);
+        pass(&mut watched, text.as_bytes(), &cuts).unwrap();
+        prop_assert_eq!(watched.passed().stubs.load(Ordering::Relaxed), 1);
+        prop_assert_eq!(watched.passed().bytes.load(Ordering::Relaxed), text.len() as u64);
+        let mut denied = Watched::new(RequestBody::Empty, scanner(), true);
+        prop_assert!(pass(&mut denied, text.as_bytes(), &cuts).is_err());
+    }
+}
+
+#[tokio::test]
+async fn an_empty_body_ends_at_once() {
+    let mut watched = Watched::new(RequestBody::Empty, scanner(), true);
+    assert!(watched.is_end_stream());
+    assert!(poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await.is_none());
+}

@@ -1,0 +1,123 @@
+//! The command line. One definition gives the parser, the help and, later, man pages and completions.
+
+mod ca;
+mod check;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The egress credential firewall for containers that run AI agents.
+///
+/// stubgate is an agent's DNS server and its only way out. It allows what policy names, denies the rest, and swaps
+/// worthless stubs for real credentials at the boundary.
+#[derive(Debug, Parser)]
+#[command(name = "stubgate", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the main job on loopback; nothing to configure, no root, no network
+    Demo,
+    /// Run the appliance
+    Run {
+        /// Configuration of the appliance, YAML
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Work on policy files
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Work on the appliance's configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Work on the certificate authority that agents must trust
+    #[command(subcommand)]
+    Ca(Ca),
+}
+
+#[derive(Debug, Subcommand)]
+enum Policy {
+    /// Check policy files: every error at once, with its place and what to write instead
+    Check {
+        /// Files, or folders of which every *.yaml is read; checked together, as one policy
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Config {
+    /// Check a stubgate.yaml, as `policy check` does
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Ca {
+    /// Make the certificate authority, if there is none yet
+    Init(Place),
+    /// Show its fingerprint and when it ends
+    Show(Place),
+    /// Print the certificates that an agent must trust, PEM
+    Bundle {
+        #[command(flatten)]
+        place: Place,
+        /// Leave the system's own certificates out
+        #[arg(long)]
+        only_own: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// The appliance's configuration, which says where the authority is
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The appliance's state folder
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// Exit status for findings: the policy or configuration is wrong, or the demonstration failed.
+const WRONG: u8 = 1;
+/// Exit status for usage errors and paths that can't be read, as clap uses it.
+const UNUSABLE: u8 = 2;
+
+/// Runs the program with the arguments of its process.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Demo => run::demo(),
+        Command::Run { config } => run::run(&config),
+        Command::Policy(Policy::Check { paths }) => check::policy(&paths),
+        Command::Config(Config::Check { file }) => check::config(&file),
+        Command::Ca(command) => ca::main(&command),
+    }
+}
+
+/// Ends with a message.
+fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
+    eprintln!("stubgate: {message}");
+    ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

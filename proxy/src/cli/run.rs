@@ -1,0 +1,75 @@
+//! `stubgate run` and `stubgate demo`.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{UNUSABLE, WRONG, fail};
+use crate::config::Config;
+use crate::{demo, start};
+
+pub(super) fn run(path: &Path) -> ExitCode {
+    log();
+    let config = match Config::read(path) {
+        Ok(config) => config,
+        Err(problem) => {
+            let code = if problem.files.is_empty() { UNUSABLE } else { WRONG };
+            return fail(code, format!("the configuration can't be used\n{problem}"));
+        }
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(WRONG, error),
+    };
+    let result = runtime.block_on(async {
+        let mut terminated = signal(SignalKind::terminate())?;
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let started = start::start(config).await?;
+        started
+            .serve(async move {
+                tokio::select! {
+                    _ = terminated.recv() => {}
+                    _ = interrupted.recv() => {}
+                }
+            })
+            .await
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(WRONG, format!("{error:#}")),
+    }
+}
+
+pub(super) fn demo() -> ExitCode {
+    match runtime() {
+        Ok(runtime) => match runtime.block_on(demo::run()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::from(WRONG),
+            Err(error) => fail(WRONG, format!("{error:#}")),
+        },
+        Err(error) => fail(WRONG, error),
+    }
+}
+
+/// A single core gains nothing from handing tasks between threads.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() }.enable_all().build()
+}
+
+/// Logs for people go to standard error; records of decisions go where `audit` says. `STUBGATE_LOG` chooses the level.
+fn log() {
+    let filter = EnvFilter::try_from_env("STUBGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let is_terminal = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // Only one subscriber is ever set, here.
+    if is_terminal {
+        let _ = subscriber.with_ansi(true).try_init();
+    } else {
+        let _ = subscriber.with_ansi(false).json().try_init();
+    }
+}

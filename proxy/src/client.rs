@@ -1,0 +1,44 @@
+//! A connection of an agent, as every request on it sees it.
+
+use std::net::SocketAddr;
+
+use stubgate_policy::{Authority, Host, Scheme};
+
+use crate::metrics::Listener;
+
+/// Whence requests come, and for whom the connection was opened.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The address of the other side; it tells who the agent is.
+    pub peer: SocketAddr,
+    /// The listener that accepted it.
+    pub listener: Listener,
+    /// What the connection itself says about the authority of its requests.
+    pub entry: Entry,
+}
+
+/// What a connection says about the authority of its requests (law 2).
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// Plain HTTP sent to us as if we were the origin.
+    Plain,
+    /// Plain HTTP sent to us as a proxy: absolute-form only.
+    Proxy,
+    /// TLS: the name in the ClientHello, and the target of the CONNECT around it if there is one.
+    Tls {
+        /// The host of the ClientHello; of CONNECT where an IP literal allows no SNI.
+        host: Host,
+        /// The CONNECT target.
+        tunnel: Option<Authority>,
+    },
+}
+
+impl Entry {
+    /// The scheme of every request on the connection.
+    pub fn scheme(&self) -> Scheme {
+        match self {
+            Entry::Plain | Entry::Proxy => Scheme::Http,
+            Entry::Tls { .. } => Scheme::Https,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `stubgate.yaml`: what the platform operator decides.
+//!
+//! Text becomes a tree of nodes with places, and that a checked [`Config`] in which nothing is left to
+//! doubt: addresses are addresses, numbers are in range, grants lie in private ranges. Every error of a file is reported
+//! in one run, with line, column, code and fix. Compiling is pure; only [`Config::read`] and [`policy_files`] touch the
+//! disk. It says nothing about who may do what: that is policy's, and no setting here can widen it (law 1).
+
+mod audit;
+pub mod codes;
+mod compile;
+mod files;
+mod listen;
+mod node;
+mod numbers;
+mod reader;
+mod upstream;
+
+use std::path::PathBuf;
+
+use stubgate_policy::Name;
+use stubgate_policy::diagnostic::Diagnostic;
+use stubgate_policy::source::SourceFile;
+
+pub use audit::{AuditFile, AuditSink};
+pub use compile::compile;
+pub use files::policy_files;
+pub use listen::{Advertise, Listen};
+pub use numbers::{Limits, Timeouts};
+pub use upstream::Upstream;
+
+/// The checked configuration of one appliance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to accept connections and queries.
+    pub listen: Listen,
+    /// What DNS answers with for an allowed name.
+    pub advertise: Advertise,
+    /// Policy files, and folders of them; see [`policy_files`].
+    pub policy: Vec<PathBuf>,
+    /// What must survive a restart lies here. Default `/var/lib/stubgate`.
+    pub state_dir: PathBuf,
+    /// The operator's own CA; none means that one is made in `state_dir`.
+    pub ca: Option<CaFiles>,
+    /// Zones whose questions go to other servers.
+    pub forward: Vec<Forward>,
+    /// How much of everything.
+    pub limits: Limits,
+    /// How long for everything.
+    pub timeouts: Timeouts,
+    /// How origins are found, reached and trusted.
+    pub upstream: Upstream,
+    /// Where records go; never empty.
+    pub audit: Vec<AuditFile>,
+}
+
+/// Certificate and key of the operator's CA, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaFiles {
+    /// The issuing certificate first.
+    pub certificate_file: PathBuf,
+    /// Readable by nobody else.
+    pub key_file: PathBuf,
+}
+
+/// Zones and the servers that know them. Who may ask for what in them stands in policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The zones, none of them in two entries.
+    pub zones: Vec<Name>,
+    /// Servers, asked in this order.
+    pub to: Vec<std::net::SocketAddr>,
+}
+
+/// Why there is no configuration: everything that is wrong with it, and the file to show it in.
+#[derive(Clone, Debug)]
+pub struct ConfigProblem {
+    /// What is wrong, in the order of the file.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What the diagnostics' labels point into.
+    pub files: Vec<SourceFile>,
+}
+
+impl std::fmt::Display for ConfigProblem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&stubgate_policy::diagnostic::render(&self.diagnostics, &self.files, false))
+    }
+}
+
+impl std::error::Error for ConfigProblem {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! Every code of the configuration. A code is never used again for something else; gaps stay gaps.
+//!
+//! What is wrong with YAML or its structure has the codes of the reader (`SG0001` to `SG0099`), as in policy files.
+
+macro_rules! codes {
+    ($($name:ident $code:literal $what:literal,)*) => {
+        $(
+            #[doc = $what]
+            pub const $name: &str = $code;
+        )*
+
+        /// Every code with what it stands for, in order.
+        pub const ALL: &[(&str, &str)] = &[$(($code, $what),)*];
+    };
+}
+
+codes! {
+    UNREADABLE "SC0001" "the configuration file can't be read",
+    BAD_ADDRESS "SC0002" "not an IP address with a port",
+    BAD_IP "SC0003" "not an IP address that fits here",
+    REPEATED "SC0004" "an entry stands twice",
+    NO_LISTENER "SC0005" "nothing to listen on",
+    NO_ADVERTISE "SC0006" "a DNS listener without an address to answer with",
+    BAD_PATH "SC0007" "not a path of a file or folder",
+    HALF_CA "SC0008" "a certificate file without a key file, or the other way round",
+    BAD_ZONE "SC0009" "not a DNS zone",
+    LOOP "SC0010" "a server that is stubgate itself",
+    OUT_OF_RANGE "SC0011" "a number out of its range",
+    BAD_AUTHORITY "SC0012" "not a host with a port",
+    BAD_HOST "SC0013" "not an exact host",
+    BAD_NETWORK "SC0014" "not a network",
+    NOT_PRIVATE "SC0015" "a network that is not within a private range",
+    NO_AUDIT "SC0016" "no place for audit records",
+    USELESS "SC0017" "a setting that has no effect here",
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn codes_are_unique_and_in_order() {
+        let codes: Vec<&str> = super::ALL.iter().map(|(code, _)| *code).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+    }
+}

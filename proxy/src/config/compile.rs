@@ -1,0 +1,82 @@
+//! From text to a checked configuration. Pure: no file, clock or environment is looked at.
+
+use std::path::{Path, PathBuf};
+
+use stubgate_policy::source::{self, SourceFile};
+
+use super::node::Node;
+use super::reader::{FILE, Map, Reader};
+use super::upstream::Own;
+use super::{Advertise, AuditFile, CaFiles, Config, ConfigProblem, Forward, Limits, Listen, Timeouts, Upstream};
+use super::{codes, upstream};
+
+const KEYS: &[&str] =
+    &["listen", "advertise", "policy", "state_dir", "ca", "dns", "limits", "timeouts", "upstream", "audit"];
+const STATE_DIR: &str = "/var/lib/stubgate";
+
+/// Checks the text of a configuration file. Relative paths in it start at the folder of `source.name`.
+///
+/// # Errors
+/// Everything that is wrong with it, in the order of the file.
+pub fn compile(source: SourceFile) -> Result<Config, ConfigProblem> {
+    let read = source::read::<Node>(FILE, &source);
+    let base = Path::new(&source.name).parent().unwrap_or(Path::new("")).to_owned();
+    let result = read.and_then(|node| {
+        let mut reader = Reader::new(&base);
+        let config = config(&mut reader, &node);
+        let mut found = reader.found;
+        found.sort_by_key(|diagnostic| diagnostic.labels.first().map(|label| label.span.start));
+        match config {
+            Some(config) if found.is_empty() => Ok(config),
+            _ => Err(found),
+        }
+    });
+    result.map_err(|diagnostics| ConfigProblem { diagnostics, files: vec![source] })
+}
+
+fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
+    let root = reader.map(node, KEYS)?;
+    let listen = Listen::read(reader, root);
+    let advertise = Advertise::read(reader, root, !listen.dns.is_empty());
+    let own = Own { listen: &listen, advertise: &advertise };
+    let dns = reader.section(root, "dns", &["forward"]);
+    let forward = Forward::read_all(reader, dns, &own);
+    let section = reader.section(root, "upstream", upstream::KEYS);
+    let upstream = Upstream::read(reader, section, &own);
+    let policy =
+        reader.full_list(root, "policy", "name files or folders, such as `policy: [\"/etc/stubgate/policy\"]`");
+    let policy = policy.iter().filter_map(|node| reader.path(node)).collect();
+    let state_dir = root.get("state_dir");
+    let state_dir = state_dir.map_or_else(|| Some(PathBuf::from(STATE_DIR)), |node| reader.path(node));
+    let ca = ca(reader, root);
+    let limits = reader.section(root, "limits", Limits::KEYS);
+    let limits = Limits::read(reader, limits);
+    let timeouts = reader.section(root, "timeouts", Timeouts::KEYS);
+    let timeouts = Timeouts::read(reader, timeouts);
+    let audit = reader.section(root, "audit", &["files"]);
+    let audit = AuditFile::read_all(reader, audit);
+    Some(Config { listen, advertise, policy, state_dir: state_dir?, ca, forward, limits, timeouts, upstream, audit })
+}
+
+fn ca(reader: &mut Reader<'_>, root: Map<'_>) -> Option<CaFiles> {
+    let section = reader.section(root, "ca", &["certificate_file", "key_file"]);
+    let certificate = section.get("certificate_file");
+    let key = section.get("key_file");
+    let one = match (certificate, key) {
+        (Some(node), None) => Some((node, "key_file")),
+        (None, Some(node)) => Some((node, "certificate_file")),
+        (Some(_), Some(_)) | (None, None) => None,
+    };
+    if let Some((node, missing)) = one {
+        let message = format!("`{missing}` is missing beside this");
+        reader.refuse(
+            codes::HALF_CA,
+            message,
+            &node.span,
+            format!("add `{missing}`, or leave both out and let stubgate make a CA"),
+        );
+    }
+    let certificate_file = certificate.and_then(|node| reader.path(node));
+    let key_file = key.and_then(|node| reader.path(node));
+    Some(CaFiles { certificate_file: certificate_file?, key_file: key_file? })
+}

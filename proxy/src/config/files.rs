@@ -1,0 +1,95 @@
+//! Reading the configuration file and the policy files that it names. Bounded: a mistyped path must not fill memory.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use stubgate_policy::diagnostic::Diagnostic;
+use stubgate_policy::source::SourceFile;
+
+use super::{Config, ConfigProblem, codes, compile};
+
+const CONFIG_MAXIMUM_BYTES: usize = 1024 * 1024;
+/// Of all policy files together; a hundred thousand rules need about a fifth of it.
+const POLICY_MAXIMUM_BYTES: usize = 128 * 1024 * 1024;
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(path: &Path) -> Result<Self, ConfigProblem> {
+        match read_file(path, CONFIG_MAXIMUM_BYTES) {
+            Ok(file) => compile(file),
+            Err(error) => Err(ConfigProblem {
+                diagnostics: vec![
+                    Diagnostic::error(codes::UNREADABLE, error.to_string())
+                        .help("name a readable file: `stubgate run --config FILE`"),
+                ],
+                files: Vec::new(),
+            }),
+        }
+    }
+}
+
+/// All policy files: of a folder those named `*.yaml` without a leading dot, sorted by name, folders in it left alone.
+///
+/// # Errors
+/// Where one can't be read, is no text, or all together are too large; the text names it.
+pub fn policy_files(paths: &[PathBuf]) -> io::Result<Vec<SourceFile>> {
+    let mut room = POLICY_MAXIMUM_BYTES;
+    let mut files = Vec::new();
+    for path in paths {
+        for path in expand(path)? {
+            let file = read_file(&path, room)?;
+            room = room.saturating_sub(file.text.len());
+            files.push(file);
+        }
+    }
+    Ok(files)
+}
+
+fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let name = |error| at(path, &error);
+    if !fs::metadata(path).map_err(name)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).map_err(name)? {
+        let entry = entry.map_err(name)?;
+        let file_name = entry.file_name();
+        let file_name = file_name.as_encoded_bytes();
+        // Kubernetes mounts files as symlinks into folders with a leading dot; only the links are read.
+        if file_name.starts_with(b".") || !file_name.ends_with(b".yaml") {
+            continue;
+        }
+        let path = entry.path();
+        if !fs::metadata(&path).map_err(|error| at(&path, &error))?.is_dir() {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read_file(path: &Path, room: usize) -> io::Result<SourceFile> {
+    let name = |error| at(path, &error);
+    // Asked before opening: opening a pipe would wait for a writer.
+    if !fs::metadata(path).map_err(name)?.is_file() {
+        return Err(name(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    let file = File::open(path).map_err(name)?;
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(room).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes).map_err(name)?;
+    if bytes.len() > room {
+        return Err(name(io::Error::new(io::ErrorKind::FileTooLarge, "too large")));
+    }
+    let text =
+        String::from_utf8(bytes).map_err(|_| name(io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text")))?;
+    Ok(SourceFile { name: path.display().to_string(), text })
+}
+
+fn at(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,143 @@
+//! `limits` and `timeouts`: how much and how long (law 7). Each has a default that suits most, and a range that keeps
+//! a slip of the finger from turning a bound off: none can be 0 or endless.
+
+use std::time::Duration;
+
+use super::reader::{Map, Reader};
+
+macro_rules! limits {
+    ($(#[$of:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty = $default:literal, $low:literal to $high:literal;)* }) => {
+        $(#[$of])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            $(
+                $(#[$doc])*
+                #[doc = concat!("Default ", stringify!($default), "; ", stringify!($low), " to ", stringify!($high), ".")]
+                pub $field: $type,
+            )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: $default,)* }
+            }
+        }
+
+        impl $name {
+            /// The keys of the section.
+            pub const KEYS: &'static [&'static str] = &[$(stringify!($field),)*];
+
+            #[cfg(test)]
+            pub(super) const RANGES: &'static [(&'static str, u64, u64, u64)] =
+                &[$((stringify!($field), $low, $default, $high),)*];
+
+            pub(super) fn read(reader: &mut Reader<'_>, section: Map<'_>) -> Self {
+                let mut read = Self::default();
+                $(
+                    if let Some(node) = section.get(stringify!($field))
+                        && let Some(number) = reader.number(node, stringify!($field), ($low, $high))
+                        && let Ok(number) = <$type>::try_from(number)
+                    {
+                        read.$field = number;
+                    }
+                )*
+                read
+            }
+        }
+    };
+}
+
+macro_rules! timeouts {
+    ($(#[$of:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident $key:literal = $default:literal, $low:literal to $high:literal;)* }) => {
+        $(#[$of])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $name {
+            $(
+                $(#[$doc])*
+                #[doc = concat!("Key `", $key, "`, default ", stringify!($default), "; ", stringify!($low), " to ", stringify!($high), ".")]
+                pub $field: Duration,
+            )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: Duration::from_secs($default),)* }
+            }
+        }
+
+        impl $name {
+            /// The keys of the section.
+            pub const KEYS: &'static [&'static str] = &[$($key,)*];
+
+            #[cfg(test)]
+            pub(super) const RANGES: &'static [(&'static str, u64, u64, u64)] =
+                &[$(($key, $low, $default, $high),)*];
+
+            pub(super) fn read(reader: &mut Reader<'_>, section: Map<'_>) -> Self {
+                let mut read = Self::default();
+                $(
+                    if let Some(node) = section.get($key)
+                        && let Some(seconds) = reader.number(node, $key, ($low, $high))
+                    {
+                        read.$field = Duration::from_secs(seconds);
+                    }
+                )*
+                read
+            }
+        }
+    };
+}
+
+limits! {
+    /// Bounds on what agents can make the appliance hold or do.
+    pub struct Limits {
+        /// Open connections of one agent, over all listeners.
+        connections_per_agent: usize = 1024, 1 to 1_000_000;
+        /// Open connections of all agents and of unknown sources.
+        connections: usize = 16_384, 1 to 10_000_000;
+        /// HTTP/2 streams that a client may have open on one connection.
+        streams_per_connection: u32 = 100, 1 to 10_000;
+        /// Bytes of one request or response head, first line included.
+        header_bytes: usize = 65_536, 1_024 to 1_048_576;
+        /// Header fields of one head.
+        headers: usize = 100, 8 to 10_000;
+        /// Bytes of the first line of a request: method, target and version.
+        request_line_bytes: usize = 16_384, 256 to 262_144;
+        /// DNS queries of one agent in a second, in the long run.
+        dns_queries_per_second: u32 = 500, 1 to 10_000_000;
+        /// DNS queries of one agent at once, on top of the long run.
+        dns_burst: u32 = 1_000, 1 to 10_000_000;
+        /// Names whose certificates are kept.
+        minted_certificates: u64 = 10_000, 1 to 10_000_000;
+        /// Idle connections kept for one agent to one authority.
+        upstream_idle_per_authority: usize = 32, 1 to 10_000;
+        /// Refusals of one agent recorded one by one in a second; the rest become one `suppressed` record.
+        refusals_per_second: u32 = 20, 1 to 100_000;
+    }
+}
+
+timeouts! {
+    /// Deadlines, in whole seconds.
+    pub struct Timeouts {
+        /// From accepting a connection to the end of its TLS handshake or CONNECT.
+        handshake "handshake_seconds" = 10, 1 to 120;
+        /// From the first byte of a request's head to its last.
+        header "header_seconds" = 15, 1 to 600;
+        /// A client's connection without any request.
+        idle "idle_seconds" = 120, 1 to 86_400;
+        /// A body, in either direction, without a byte moving. Event streams pause long.
+        body_idle "body_idle_seconds" = 300, 1 to 86_400;
+        /// Resolving, connecting to and shaking hands with an origin.
+        connect "connect_seconds" = 10, 1 to 300;
+        /// From the end of a request to the head of its response. Models think long.
+        upstream_header "upstream_header_seconds" = 600, 1 to 86_400;
+        /// A WebSocket or other tunnel without a byte moving.
+        tunnel_idle "tunnel_idle_seconds" = 900, 1 to 604_800;
+        /// From SIGTERM to cutting what is still open; below the 30 seconds that Kubernetes gives.
+        drain "drain_seconds" = 25, 1 to 3_600;
+        /// A forwarded DNS question, all servers together.
+        dns_forward "dns_forward_seconds" = 4, 1 to 60;
+        /// An idle connection to an origin before it is closed.
+        upstream_idle "upstream_idle_seconds" = 60, 1 to 3_600;
+    }
+}

@@ -1,0 +1,4 @@
+//! placeholder
+pub async fn run() -> anyhow::Result<bool> {
+    Ok(true)
+}

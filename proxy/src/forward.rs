@@ -1,0 +1,202 @@
+//! Phase *forward*: to the origin that the permit names, and to no other.
+//!
+//! Resolve, vet the addresses, dial one of them, verify TLS for that name; or take a connection that was made so before,
+//! for the same agent and authority. Then, as the last step, swap and send. A head is written anew from its parts; raw
+//! bytes are relayed only after a correct 101.
+//!
+//! Which version of HTTP is spoken to the origin follows the client where the origin allows it, since then nothing needs
+//! translating (interim responses, upgrades, trailers); where it does not, the other one is used.
+
+pub mod dial;
+mod h1;
+mod h2;
+pub mod pool;
+mod relay;
+pub(crate) mod websocket;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response, header};
+use http_body::Body as _;
+use stubgate_policy::{Permit, Reason};
+
+pub use pool::Pool;
+pub use relay::{Relay, RelayError};
+pub use websocket::Tunnel;
+
+use crate::appliance::Appliance;
+use crate::body::{RequestBody, Watched};
+use crate::decide::Permitted;
+use crate::headers;
+use crate::live::Underway;
+use crate::request::Refusal;
+use crate::respond::ResponseBody;
+use crate::snapshot::Snapshot;
+use crate::swap::{self, Place, Verified};
+use crate::transaction::Transaction;
+use dial::Wanted;
+use pool::{Key, Upstream};
+
+/// A request ready for an origin: everything but the credential, which goes in last.
+pub(crate) struct Outgoing {
+    method: http::Method,
+    /// Path and query.
+    target: String,
+    headers: HeaderMap,
+    body: Watched,
+    permit: Permit,
+    place: Option<Place>,
+    snapshot: Arc<Snapshot>,
+    /// The key that a WebSocket handshake must be answered for.
+    websocket: Option<Box<[u8]>>,
+    /// An HTTP/1.1 client, who can be sent interim responses.
+    interim: Option<stubgate_h1::SharedConn<crate::stream::Stream>>,
+    is_begun: bool,
+    underway: Underway,
+    transaction: Transaction,
+}
+
+/// Why a request did not get its response.
+pub(crate) enum Failure {
+    /// To be told to the agent.
+    Refused(Refusal, Box<Transaction>),
+    /// A pooled connection had gone stale before a byte of response came; the request can be sent again.
+    Stale(Box<Outgoing>),
+}
+
+impl Failure {
+    fn new(reason: Reason, outgoing: Outgoing) -> Self {
+        Failure::Refused(reason.into(), Box::new(outgoing.transaction))
+    }
+}
+
+/// Forwards a permitted request.
+///
+/// # Errors
+/// The refusal to tell, with the transaction to record it in.
+pub async fn forward(
+    appliance: &Arc<Appliance>,
+    permitted: Permitted,
+    transaction: Transaction,
+) -> Result<Response<ResponseBody>, (Refusal, Transaction)> {
+    let mut outgoing = match prepare(appliance, permitted, transaction) {
+        Ok(outgoing) => outgoing,
+        Err((refusal, transaction)) => return Err((refusal, *transaction)),
+    };
+    let key = Key::new(&outgoing.transaction.known, outgoing.permit.authority());
+    let wanted = if outgoing.websocket.is_some() {
+        Wanted::H1Only
+    } else if outgoing.transaction.known.protocol == "h2" {
+        Wanted::H2First
+    } else {
+        Wanted::H1First
+    };
+    let mut may_reuse = true;
+    loop {
+        let upstream = match connect(appliance, &key, wanted, may_reuse, &outgoing).await {
+            Ok(upstream) => upstream,
+            Err(refusal) => return Err((refusal, outgoing.transaction)),
+        };
+        let sent = match upstream {
+            Upstream::H1(upstream) => h1::exchange(appliance, upstream, key.clone(), outgoing).await,
+            Upstream::H2(upstream) => h2::exchange(appliance, upstream, outgoing).await,
+        };
+        match sent {
+            Ok(response) => return Ok(response),
+            Err(Failure::Refused(refusal, transaction)) => return Err((refusal, *transaction)),
+            Err(Failure::Stale(again)) => {
+                outgoing = *again;
+                may_reuse = false;
+            }
+        }
+    }
+}
+
+async fn connect(
+    appliance: &Arc<Appliance>,
+    key: &Key,
+    wanted: Wanted,
+    may_reuse: bool,
+    outgoing: &Outgoing,
+) -> Result<Upstream, Refusal> {
+    if may_reuse && let Some(upstream) = appliance.pool.take(key, wanted) {
+        return Ok(upstream);
+    }
+    let dialled = tokio::select! {
+        dialled = appliance.dialer.dial(outgoing.permit.authority(), wanted) => dialled?,
+        () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => return Err(Reason::PolicyChanged.into()),
+    };
+    pool::open(appliance, key, dialled).await
+}
+
+fn prepare(
+    appliance: &Arc<Appliance>,
+    permitted: Permitted,
+    mut transaction: Transaction,
+) -> Result<Outgoing, (Refusal, Box<Transaction>)> {
+    let Permitted { identified, address, permit, place, question } = permitted;
+    let crate::identify::Identified { arrived, snapshot, .. } = identified;
+    let mut headers = arrived.headers;
+    if permit.stub_in_body_denied() && headers.contains_key(header::CONTENT_ENCODING) {
+        // What can't be inspected under such a rule is refused (law 9).
+        return Err((Reason::StubInBody.into(), Box::new(transaction)));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).map(|v| v.as_bytes().into());
+    let websocket = arrived.websocket.then_some(key).flatten();
+    let is_grpc = headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
+    headers::strip_request(&mut headers);
+    if is_grpc {
+        headers.insert(header::TE, http::HeaderValue::from_static("trailers"));
+    }
+    let mut target = String::with_capacity(address.target.as_str().len() + 64);
+    target.push_str(address.target.as_str());
+    if let Some(query) = &arrived.query {
+        target.push('?');
+        // The head's parser let ASCII through only.
+        target.push_str(&String::from_utf8_lossy(query));
+    }
+    let interim = arrived.body.conn();
+    let body = if arrived.body.is_end_stream() { RequestBody::Empty } else { arrived.body };
+    let body = Watched::new(body, snapshot.stubs.clone(), permit.stub_in_body_denied());
+    transaction.watch(body.passed());
+    let underway = appliance.live.enter(arrived.client.peer.ip(), question);
+    Ok(Outgoing {
+        method: arrived.method,
+        target,
+        headers,
+        body,
+        permit,
+        place,
+        snapshot,
+        websocket,
+        interim,
+        is_begun: false,
+        underway,
+        transaction,
+    })
+}
+
+impl Outgoing {
+    /// The last step before the bytes go: the `begin` record, then the credential.
+    fn seal(&mut self, appliance: &Appliance, verified: Option<&Verified>) -> Result<(), Refusal> {
+        if self.underway.is_cut() {
+            return Err(Reason::PolicyChanged.into());
+        }
+        if self.is_begun {
+            return Ok(());
+        }
+        let credential = self.permit.swap().map(|swap| Arc::clone(&swap.name));
+        if let Some(name) = &credential
+            && !appliance.credentials.available(name)
+        {
+            return Err(Reason::CredentialMissing.into());
+        }
+        self.transaction.begin(&self.snapshot, self.permit.rule(), credential)?;
+        if self.permit.swap().is_some() {
+            let place = self.place.as_ref().ok_or(Reason::Internal)?;
+            swap::put_in(&appliance.credentials, &self.snapshot, &self.permit, place, verified, &mut self.headers)?;
+        }
+        self.is_begun = true;
+        Ok(())
+    }
+}

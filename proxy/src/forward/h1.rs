@@ -1,0 +1,257 @@
+//! One exchange over HTTP/1.1 with an origin.
+//!
+//! The agent's task drives both sides: while the head of the response is awaited, the request's body goes out as it comes
+//! in. Nothing is relayed raw but what follows a correct 101.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, Response, StatusCode, header};
+use http_body::Body;
+use stubgate_h1::{Conn, Framing, ReadError, ResponseHead, Version, framing};
+use stubgate_policy::Reason;
+
+use super::pool::{Key, UpstreamH1};
+use super::relay::{Relay, SourceH1};
+use super::{Failure, Outgoing, Tunnel, websocket};
+use crate::appliance::Appliance;
+use crate::body::{RequestBodyError, Watched};
+use crate::headers;
+use crate::request::Refusal;
+use crate::respond::{Declared, ResponseBody};
+use crate::stream::Stream;
+
+/// Interim responses that one exchange may have.
+const MOST_INTERIM: u32 = 16;
+
+/// The request's body on its way out.
+pub(super) struct Upload {
+    body: Watched,
+    state: Sending,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    Body,
+    Flushing,
+    Done,
+    /// The origin takes no more; its response may still come.
+    Abandoned,
+}
+
+impl Upload {
+    /// Moves what can be moved. An error is the agent's: a body cut short or malformed, or a stub that is denied.
+    pub(super) fn poll(&mut self, conn: &mut Conn<Stream>, cx: &mut Context<'_>) -> Result<bool, RequestBodyError> {
+        let mut moved = false;
+        while self.state == Sending::Body {
+            match conn.poll_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(_)) => {
+                    self.state = Sending::Abandoned;
+                    return Ok(moved);
+                }
+                Poll::Pending => return Ok(moved),
+            }
+            match std::pin::Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        moved = true;
+                        conn.queue_data(data)?;
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Err(error),
+                Poll::Ready(None) => {
+                    conn.finish(None)?;
+                    self.state = Sending::Flushing;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if matches!(self.state, Sending::Body | Sending::Flushing) {
+            match conn.poll_flush(cx) {
+                Poll::Ready(Ok(())) if self.state == Sending::Flushing => {
+                    moved = true;
+                    self.state = Sending::Done;
+                }
+                Poll::Ready(Err(_)) => self.state = Sending::Abandoned,
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Whether all was sent.
+    pub(super) fn is_done(&self) -> bool {
+        self.state == Sending::Done
+    }
+}
+
+/// Sends the request and waits for the head of its response.
+pub(super) async fn exchange(
+    appliance: &Arc<Appliance>,
+    mut upstream: Box<UpstreamH1>,
+    key: Key,
+    mut outgoing: Outgoing,
+) -> Result<Response<ResponseBody>, Failure> {
+    outgoing.transaction.upstream = Some(upstream.address);
+    if let Err(refusal) = outgoing.seal(appliance, upstream.verified.as_ref()) {
+        return Err(Failure::Refused(refusal, Box::new(outgoing.transaction)));
+    }
+    let body_framing = if outgoing.body.is_end_stream() {
+        Framing::Length(0)
+    } else {
+        outgoing.body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)
+    };
+    let host = outgoing.permit.authority().host_header();
+    if outgoing.websocket.is_some() {
+        websocket::declare(&mut outgoing.headers);
+    }
+    upstream.conn.queue_request(&outgoing.method, &outgoing.target, &host, &outgoing.headers, body_framing);
+    let is_reused = std::mem::replace(&mut upstream.is_used, true);
+    let Outgoing { method, target, headers, body, .. } = outgoing;
+    let (permit, place, snapshot) = (outgoing.permit, outgoing.place, outgoing.snapshot);
+    let (websocket, interim, underway, transaction) =
+        (outgoing.websocket, outgoing.interim, outgoing.underway, outgoing.transaction);
+    let mut upload = Upload { state: Sending::Body, body };
+    upstream.deadline.restart(appliance.timeouts.upstream_header);
+    let mut interims = 0;
+    let head = poll_fn(|cx| {
+        if underway.poll_cut(cx).is_ready() {
+            return Poll::Ready(Err(Wait::Refused(Reason::PolicyChanged)));
+        }
+        match upload.poll(&mut upstream.conn, cx) {
+            Ok(true) => upstream.deadline.touch(),
+            Ok(false) => {}
+            Err(RequestBodyError::Stub) => return Poll::Ready(Err(Wait::Refused(Reason::StubInBody))),
+            Err(_) => return Poll::Ready(Err(Wait::Refused(Reason::BadRequest))),
+        }
+        loop {
+            match upstream.conn.poll_response(cx) {
+                Poll::Ready(Ok(head)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Poll::Ready(Ok(head));
+                }
+                Poll::Ready(Ok(head)) if head.status.is_informational() => {
+                    interims += 1;
+                    if interims > MOST_INTERIM {
+                        return Poll::Ready(Err(Wait::Refused(Reason::UpstreamProtocol)));
+                    }
+                    upstream.deadline.touch();
+                    if let Some(client) = &interim {
+                        relay_interim(client, head, cx);
+                    }
+                }
+                Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(Wait::Failed(error))),
+                Poll::Pending => {
+                    if upstream.deadline.poll(cx).is_ready() {
+                        return Poll::Ready(Err(Wait::Refused(Reason::UpstreamTimeout)));
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    })
+    .await;
+    let head = match head {
+        Ok(head) => head,
+        Err(wait) => {
+            let is_stale = is_reused
+                && matches!(&wait, Wait::Failed(ReadError::Io(_)))
+                && upload.body.is_untouched()
+                && is_safe_to_repeat(&method, upload.body.is_end_stream());
+            let reason = wait.reason();
+            if is_stale {
+                return Err(Failure::Stale(Box::new(Outgoing {
+                    method,
+                    target,
+                    headers,
+                    body: upload.body,
+                    permit,
+                    place,
+                    snapshot,
+                    websocket,
+                    interim,
+                    is_begun: true,
+                    underway,
+                    transaction,
+                })));
+            }
+            return Err(Failure::Refused(Refusal::from(reason), Box::new(transaction)));
+        }
+    };
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let accepted = websocket.is_some_and(|key| websocket::is_accepted(&key, &head.headers)) && upload.is_done();
+        if !accepted {
+            return Err(Failure::Refused(Reason::UpgradeRefused.into(), Box::new(transaction)));
+        }
+        return Ok(Tunnel::response(head, *upstream, underway, transaction));
+    }
+    let framing = match framing::of_response(&method, head.status, head.version, &head.headers) {
+        Ok(framing) => framing,
+        Err(_) => return Err(Failure::Refused(Reason::UpstreamProtocol.into(), Box::new(transaction))),
+    };
+    Ok(respond(appliance, head, framing, SourceH1 { upstream, upload, key, keeps: true }, underway, transaction))
+}
+
+fn respond(
+    appliance: &Arc<Appliance>,
+    head: ResponseHead,
+    framing: Framing,
+    mut source: SourceH1,
+    underway: crate::live::Underway,
+    mut transaction: crate::transaction::Transaction,
+) -> Response<ResponseBody> {
+    let declared = framing::declared(head.version, &head.headers).ok().flatten();
+    source.keeps = framing != Framing::Close
+        && match head.version {
+            Version::Http11 => !headers::connection_has(&head.headers, "close"),
+            Version::Http10 => headers::connection_has(&head.headers, "keep-alive"),
+        };
+    source.upstream.conn.start_reading(framing);
+    source.upstream.deadline.restart(appliance.timeouts.body_idle);
+    let mut fields = head.headers;
+    headers::strip_response(&mut fields);
+    fields.remove(header::CONTENT_LENGTH);
+    transaction.answered(head.status);
+    let length = match framing {
+        Framing::Length(n) => Some(n),
+        Framing::Chunked | Framing::Close => None,
+    };
+    let relay = Relay::h1(Arc::clone(appliance), source, length, underway, transaction);
+    let mut response = Response::new(ResponseBody::Relay(Box::new(relay)));
+    *response.status_mut() = head.status;
+    *response.headers_mut() = fields;
+    response.extensions_mut().insert(Declared(declared));
+    response
+}
+
+enum Wait {
+    Refused(Reason),
+    Failed(ReadError),
+}
+
+impl Wait {
+    fn reason(&self) -> Reason {
+        match self {
+            Wait::Refused(reason) => *reason,
+            Wait::Failed(ReadError::Io(_)) => Reason::UpstreamUnreachable,
+            Wait::Failed(ReadError::Head(_)) => Reason::UpstreamProtocol,
+        }
+    }
+}
+
+/// Whether a request whose connection died before any response may be sent once more (RFC 9110 section 9.2.2).
+fn is_safe_to_repeat(method: &http::Method, has_no_body: bool) -> bool {
+    method.is_idempotent() && has_no_body
+}
+
+fn relay_interim(client: &stubgate_h1::SharedConn<Stream>, head: ResponseHead, cx: &mut Context<'_>) {
+    let mut fields: HeaderMap = head.headers;
+    headers::strip_response(&mut fields);
+    fields.remove(header::CONTENT_LENGTH);
+    let mut conn = client.lock();
+    conn.queue_interim(head.status, &fields);
+    // What is not taken now goes with the response.
+    let _ = conn.poll_flush(cx);
+}

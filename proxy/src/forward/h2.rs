@@ -1,0 +1,111 @@
+//! One exchange over HTTP/2 with an origin.
+
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::{HeaderMap, Request, Response, Version, header};
+use http_body::Body as _;
+use stubgate_h1::Framing;
+use stubgate_policy::Reason;
+
+use super::pool::UpstreamH2;
+use super::relay::Relay;
+use super::{Failure, Outgoing};
+use crate::appliance::Appliance;
+use crate::body::Watched;
+use crate::deadline::Deadline;
+use crate::headers;
+use crate::request::Refusal;
+use crate::respond::{Declared, ResponseBody};
+use crate::snapshot::StubScanner;
+
+/// Sends the request and waits for the head of its response.
+pub(super) async fn exchange(
+    appliance: &Arc<Appliance>,
+    mut upstream: UpstreamH2,
+    mut outgoing: Outgoing,
+) -> Result<Response<ResponseBody>, Failure> {
+    outgoing.transaction.upstream = Some(upstream.address);
+    if upstream.sender.ready().await.is_err() {
+        return Err(Failure::Stale(Box::new(outgoing)));
+    }
+    if let Err(refusal) = outgoing.seal(appliance, upstream.verified.as_ref()) {
+        return Err(Failure::Refused(refusal, Box::new(outgoing.transaction)));
+    }
+    let request = match build(&mut outgoing) {
+        Ok(request) => request,
+        Err(refusal) => return Err(Failure::Refused(refusal, Box::new(outgoing.transaction))),
+    };
+    let passed = request.body().passed();
+    let mut sending = std::pin::pin!(upstream.sender.send_request(request));
+    let mut deadline = Deadline::new(appliance.timeouts.upstream_header);
+    let mut bytes = 0;
+    let underway = &outgoing.underway;
+    let sent = std::future::poll_fn(|cx| {
+        if underway.poll_cut(cx).is_ready() {
+            return Poll::Ready(Err(Reason::PolicyChanged));
+        }
+        if let Poll::Ready(result) = sending.as_mut().poll(cx) {
+            return Poll::Ready(result.map_err(|error| {
+                tracing::debug!(%error, "an HTTP/2 exchange with an origin failed");
+                if passed.stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                    Reason::StubInBody
+                } else if error.is_user() {
+                    Reason::BadRequest
+                } else {
+                    Reason::UpstreamUnreachable
+                }
+            }));
+        }
+        let now = passed.bytes.load(std::sync::atomic::Ordering::Relaxed);
+        if now != bytes {
+            bytes = now;
+            deadline.touch();
+        }
+        deadline.poll(cx).map(|()| Err(Reason::UpstreamTimeout))
+    })
+    .await;
+    let response = match sent {
+        Ok(response) => response,
+        Err(reason) => return Err(Failure::new(reason, outgoing)),
+    };
+    let (mut parts, body) = response.into_parts();
+    headers::strip_response(&mut parts.headers);
+    let declared = parts
+        .headers
+        .remove(header::CONTENT_LENGTH)
+        .and_then(|value| stubgate_h1::framing::parse_length(value.as_bytes()).ok().map(Framing::Length));
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    parts.extensions.insert(Declared(declared));
+    outgoing.transaction.answered(parts.status);
+    let relay = Relay::h2(body, Deadline::new(appliance.timeouts.body_idle), outgoing.underway, outgoing.transaction);
+    Ok(Response::from_parts(parts, ResponseBody::Relay(Box::new(relay))))
+}
+
+fn build(outgoing: &mut Outgoing) -> Result<Request<Watched>, Refusal> {
+    let authority = outgoing.permit.authority().host_header();
+    let uri = http::Uri::builder()
+        .scheme("https")
+        .authority(authority)
+        .path_and_query(outgoing.target.as_str())
+        .build()
+        .map_err(|_| Reason::BadRequest)?;
+    // The origin's `100 Continue` does not reach us over HTTP/2, so the client is given ours once its body is wanted.
+    let continue_first = outgoing.headers.remove(header::EXPECT).is_some();
+    let mut fields = std::mem::replace(&mut outgoing.headers, HeaderMap::new());
+    let empty = Watched::new(crate::body::RequestBody::Empty, StubScanner::none(), false);
+    let mut body = std::mem::replace(&mut outgoing.body, empty);
+    if continue_first {
+        body.continue_first();
+    }
+    if let Some(length) = body.size_hint().exact().filter(|_| !body.is_end_stream()) {
+        fields.insert(header::CONTENT_LENGTH, length.into());
+    }
+    let mut request = Request::new(body);
+    *request.method_mut() = outgoing.method.clone();
+    *request.uri_mut() = uri;
+    *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = fields;
+    Ok(request)
+}

@@ -1,0 +1,191 @@
+//! Connections to origins that wait to be used again.
+//!
+//! Kept by agent and authority: no agent ever sends on a connection that another one opened. A connection that has
+//! something to read while it waits is broken or lying, and is closed.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use stubgate_h1::{Conn, Limits};
+use stubgate_policy::{Authority, Reason};
+
+use super::dial::{Dialled, Wanted};
+use crate::appliance::Appliance;
+use crate::body::Watched;
+use crate::deadline::Deadline;
+use crate::request::{Known, Refusal};
+use crate::stream::Stream;
+use crate::swap::Verified;
+
+/// Whose connection, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    agent: Arc<str>,
+    authority: Authority,
+}
+
+impl Key {
+    /// For a request of a known agent.
+    pub fn new(known: &Known, authority: &Authority) -> Self {
+        Key { agent: known.agent.clone().unwrap_or_default(), authority: authority.clone() }
+    }
+}
+
+/// A connection to an origin.
+pub enum Upstream {
+    /// For one request at a time.
+    H1(Box<UpstreamH1>),
+    /// Shared by requests of one agent.
+    H2(UpstreamH2),
+}
+
+/// An HTTP/1.1 connection to an origin.
+pub struct UpstreamH1 {
+    /// The connection.
+    pub conn: Conn<Stream>,
+    /// Of waiting for the origin.
+    pub deadline: Deadline,
+    /// Where it leads.
+    pub address: SocketAddr,
+    /// For whom its certificate was verified.
+    pub verified: Option<Verified>,
+    /// Whether a request was sent on it before.
+    pub is_used: bool,
+}
+
+/// An HTTP/2 connection to an origin.
+#[derive(Clone)]
+pub struct UpstreamH2 {
+    /// Sends requests.
+    pub sender: http2::SendRequest<Watched>,
+    /// Where it leads.
+    pub address: SocketAddr,
+    /// For whom its certificate was verified.
+    pub verified: Option<Verified>,
+}
+
+/// The connections that wait.
+pub struct Pool {
+    places: Mutex<HashMap<Key, Waiting>>,
+    most_per_place: usize,
+    longest: Duration,
+}
+
+#[derive(Default)]
+struct Waiting {
+    h1: Vec<(Box<UpstreamH1>, Instant)>,
+    h2: Option<(UpstreamH2, Instant)>,
+}
+
+impl Pool {
+    /// Keeps at most `most_per_place` idle connections for an agent and authority, each at most `longest`.
+    pub fn new(most_per_place: usize, longest: Duration) -> Self {
+        Pool { places: Mutex::default(), most_per_place, longest }
+    }
+
+    /// A connection that is good as far as can be told.
+    pub fn take(&self, key: &Key, wanted: Wanted) -> Option<Upstream> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = places.get_mut(key)?;
+        if wanted != Wanted::H1Only
+            && let Some((h2, used)) = &mut waiting.h2
+        {
+            if h2.sender.is_ready() {
+                *used = Instant::now();
+                return Some(Upstream::H2(h2.clone()));
+            }
+            if h2.sender.is_closed() {
+                waiting.h2 = None;
+            }
+        }
+        while let Some((mut h1, since)) = waiting.h1.pop() {
+            if since.elapsed() < self.longest && is_quiet(&mut h1) {
+                return Some(Upstream::H1(h1));
+            }
+        }
+        None
+    }
+
+    /// Takes a connection back whose exchange ended cleanly.
+    pub fn give_back(&self, key: Key, upstream: Box<UpstreamH1>) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = places.entry(key).or_default();
+        if waiting.h1.len() < self.most_per_place {
+            waiting.h1.push((upstream, Instant::now()));
+        }
+    }
+
+    fn share(&self, key: &Key, upstream: &UpstreamH2) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.entry(key.clone()).or_default().h2 = Some((upstream.clone(), Instant::now()));
+    }
+
+    /// Closes what has waited too long.
+    pub fn sweep(&self) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.retain(|_, waiting| {
+            waiting.h1.retain(|(_, since)| since.elapsed() < self.longest);
+            if waiting.h2.as_ref().is_some_and(|(h2, used)| h2.sender.is_closed() || used.elapsed() >= self.longest) {
+                waiting.h2 = None;
+            }
+            !waiting.h1.is_empty() || waiting.h2.is_some()
+        });
+    }
+
+    /// Closes every connection that waits.
+    pub fn clear(&self) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// Whether an idle connection has nothing to read: neither its end nor bytes that nobody asked for.
+fn is_quiet(upstream: &mut UpstreamH1) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    upstream.conn.poll_readable(&mut cx).is_pending()
+}
+
+/// Makes a fresh connection usable.
+///
+/// # Errors
+/// `upstream_protocol` where the HTTP/2 preface fails.
+pub async fn open(appliance: &Arc<Appliance>, key: &Key, dialled: Dialled) -> Result<Upstream, Refusal> {
+    let Dialled { stream, is_h2, address, verified } = dialled;
+    if !is_h2 {
+        return Ok(Upstream::H1(Box::new(UpstreamH1 {
+            conn: Conn::new(stream, BytesMut::new(), appliance.h1_limits()),
+            deadline: Deadline::new(appliance.timeouts.upstream_header),
+            address,
+            verified,
+            is_used: false,
+        })));
+    }
+    let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20))
+        .max_header_list_size(u32::try_from(appliance.limits.header_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|_| Reason::UpstreamProtocol)?;
+    appliance.tasks.spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "an HTTP/2 connection to an origin ended");
+        }
+    });
+    let upstream = UpstreamH2 { sender, address, verified };
+    appliance.pool.share(key, &upstream);
+    Ok(Upstream::H2(upstream))
+}
+
+/// The bounds on an HTTP/1.1 head.
+pub fn h1_limits(limits: &crate::config::Limits) -> Limits {
+    Limits { head_bytes: limits.header_bytes, target_bytes: limits.request_line_bytes, headers: limits.headers }
+}

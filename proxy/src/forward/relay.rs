@@ -1,0 +1,169 @@
+//! A response's body on its way back to the agent.
+//!
+//! Pulled by whoever writes it to the agent; each pull also moves what is left of the request's body. It ends with the
+//! connection given back to the pool and the record written, or with an error that the agent sees as a body cut short.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::h1::Upload;
+use super::pool::{Key, UpstreamH1};
+use crate::appliance::Appliance;
+use crate::deadline::Deadline;
+use crate::live::Underway;
+use crate::transaction::{Outcome, Transaction};
+
+/// A body from an origin.
+pub struct Relay {
+    source: Source,
+    length: Option<u64>,
+    underway: Underway,
+    transaction: Option<Transaction>,
+}
+
+enum Source {
+    H1(Arc<Appliance>, Option<SourceH1>),
+    H2(hyper::body::Incoming, Deadline),
+}
+
+/// An HTTP/1.1 exchange whose response is being read.
+pub(super) struct SourceH1 {
+    /// The connection.
+    pub upstream: Box<UpstreamH1>,
+    /// What is left to send.
+    pub upload: Upload,
+    /// Where the connection goes afterwards.
+    pub key: Key,
+    /// Whether the origin keeps it open.
+    pub keeps: bool,
+}
+
+/// Why a response ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// Policy changed.
+    #[error("cut because policy changed")]
+    Cut,
+    /// Nothing moved for too long.
+    #[error("the origin stopped sending")]
+    TimedOut,
+    /// The request's body failed: the agent's fault.
+    #[error("the request's body failed")]
+    Request,
+    /// The response's body failed: the origin's fault.
+    #[error("the response's body failed")]
+    Response,
+}
+
+impl Relay {
+    pub(super) fn h1(
+        appliance: Arc<Appliance>,
+        source: SourceH1,
+        length: Option<u64>,
+        underway: Underway,
+        transaction: Transaction,
+    ) -> Self {
+        Relay { source: Source::H1(appliance, Some(source)), length, underway, transaction: Some(transaction) }
+    }
+
+    pub(super) fn h2(
+        body: hyper::body::Incoming,
+        deadline: Deadline,
+        underway: Underway,
+        transaction: Transaction,
+    ) -> Self {
+        let length = body.size_hint().exact();
+        Relay { source: Source::H2(body, deadline), length, underway, transaction: Some(transaction) }
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Some(transaction) = self.transaction.take() {
+            transaction.end(outcome);
+        }
+        if let Source::H1(appliance, source) = &mut self.source
+            && let Some(source) = source.take()
+            && outcome == Outcome::Complete
+            && source.keeps
+            && source.upload.is_done()
+            && !source.upstream.conn.has_unread()
+        {
+            appliance.pool.give_back(source.key, source.upstream);
+        }
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        match &mut self.source {
+            Source::H1(_, None) => Poll::Ready(None),
+            Source::H1(_, Some(source)) => {
+                let SourceH1 { upstream, upload, .. } = source;
+                match upload.poll(&mut upstream.conn, cx) {
+                    Ok(true) => upstream.deadline.touch(),
+                    Ok(false) => {}
+                    Err(_) => return Poll::Ready(Some(Err(RelayError::Request))),
+                }
+                match upstream.conn.poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        upstream.deadline.touch();
+                        Poll::Ready(Some(Ok(frame)))
+                    }
+                    Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(RelayError::Response))),
+                    Poll::Ready(None) => Poll::Ready(None),
+                    Poll::Pending => upstream.deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut))),
+                }
+            }
+            Source::H2(body, deadline) => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    deadline.touch();
+                    Poll::Ready(Some(Ok(frame)))
+                }
+                Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(RelayError::Response))),
+                Poll::Ready(None) => Poll::Ready(None),
+                Poll::Pending => deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut))),
+            },
+        }
+    }
+}
+
+impl Body for Relay {
+    type Data = Bytes;
+    type Error = RelayError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        let this = self.get_mut();
+        if this.transaction.is_none() {
+            return Poll::Ready(None);
+        }
+        if this.underway.poll_cut(cx).is_ready() {
+            this.end(Outcome::Cut);
+            return Poll::Ready(Some(Err(RelayError::Cut)));
+        }
+        let polled = this.poll_source(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(data), Some(transaction)) = (frame.data_ref(), &mut this.transaction) {
+                    transaction.bytes_out += data.len() as u64;
+                    if let Some(left) = &mut this.length {
+                        *left = left.saturating_sub(data.len() as u64);
+                    }
+                }
+            }
+            Poll::Ready(Some(Err(_))) => this.end(Outcome::Aborted),
+            Poll::Ready(None) => this.end(Outcome::Complete),
+            Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        // The end must be pulled, so that the record is written and the connection given back.
+        self.transaction.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

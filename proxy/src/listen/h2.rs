@@ -1,0 +1,163 @@
+//! HTTP/2 towards agents, by hyper, over a stream that is metered ([`meter`](super::meter)).
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use stubgate_h1::Framing;
+use stubgate_policy::Reason;
+
+use super::meter::Metered;
+use crate::appliance::Appliance;
+use crate::body::RequestBody;
+use crate::client::Client;
+use crate::deadline::Deadline;
+use crate::request::{Arrived, Known};
+use crate::respond::{Answered, Declared, Shape};
+use crate::service;
+use crate::stream::Stream;
+use crate::transaction::Transaction;
+
+/// Serves a connection until its end.
+pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Client) {
+    let client = Arc::new(client);
+    let active = Arc::new(AtomicUsize::new(0));
+    let service = service_fn({
+        let (appliance, client, active) = (Arc::clone(appliance), client, Arc::clone(&active));
+        move |request: Request<Incoming>| {
+            let (appliance, client) = (Arc::clone(&appliance), Arc::clone(&client));
+            let counted = Active::enter(&active);
+            async move {
+                let answered = respond(&appliance, client, request).await;
+                drop(counted);
+                answered
+            }
+        }
+    });
+    let limits = &appliance.limits;
+    let mut connection = pin!(
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(limits.streams_per_connection)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20)
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20))
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(Metered::new(stream)), service)
+    );
+    let mut idle = Deadline::new(appliance.timeouts.idle);
+    let mut draining = pin!(appliance.draining.cancelled());
+    let mut is_ending = false;
+    let ended = poll_fn(|cx| {
+        if !is_ending && draining.as_mut().poll(cx).is_ready() {
+            is_ending = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            return Poll::Ready(ended);
+        }
+        if active.load(Ordering::Relaxed) > 0 {
+            idle.touch();
+        }
+        if idle.poll(cx).is_ready() && !is_ending {
+            is_ending = true;
+            connection.as_mut().graceful_shutdown();
+            return connection.as_mut().poll(cx);
+        }
+        Poll::Pending
+    })
+    .await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, "an HTTP/2 connection of an agent ended");
+    }
+}
+
+async fn respond(appliance: &Arc<Appliance>, client: Arc<Client>, request: Request<Incoming>) -> Answered {
+    let shape = Shape::of(request.headers());
+    let response = match arrive(Arc::clone(&client), request) {
+        Ok(arrived) => service::serve(appliance, arrived, "h2").await,
+        Err((reason, method, at)) => {
+            let snapshot = appliance.snapshot.load_full();
+            let agent = snapshot.policy.identify(client.peer.ip());
+            let known = Known {
+                id: appliance.ids.next(),
+                agent: agent.map(|agent| snapshot.policy.agent(agent).name().into()),
+                authority: None,
+                method,
+                path: "".into(),
+                protocol: "h2",
+                at,
+            };
+            let transaction = Transaction::new(Arc::clone(appliance), known, client.peer);
+            service::refuse(&snapshot, reason.into(), transaction, shape)
+        }
+    };
+    let (mut parts, body) = response.into_parts();
+    if let Some(Declared(Some(Framing::Length(length)))) = parts.extensions.remove::<Declared>() {
+        parts.headers.insert(header::CONTENT_LENGTH, length.into());
+    }
+    Ok(http::Response::from_parts(parts, body))
+}
+
+/// What hyper lets through and must be refused: no `:authority`, another scheme, `*`, CONNECT.
+fn arrive(client: Arc<Client>, request: Request<Incoming>) -> Result<Arrived, (Reason, http::Method, Instant)> {
+    let at = Instant::now();
+    let (parts, body) = request.into_parts();
+    let bad = |reason| (reason, parts.method.clone(), at);
+    let authority = parts.uri.authority().ok_or_else(|| bad(Reason::BadAuthority))?;
+    if parts.uri.scheme_str() != Some(client.entry.scheme().as_str()) {
+        return Err(bad(Reason::BadRequest));
+    }
+    let path_and_query = parts.uri.path_and_query().ok_or_else(|| bad(Reason::BadRequest))?;
+    let is_visible = path_and_query.as_str().bytes().all(|b| (0x21..0x7f).contains(&b) && b != b'#');
+    if !path_and_query.path().starts_with('/') || !is_visible {
+        return Err(bad(Reason::BadRequest));
+    }
+    let mut claims = vec![Bytes::copy_from_slice(authority.as_str().as_bytes())];
+    let mut headers = parts.headers;
+    claims.extend(headers.get_all(header::HOST).iter().map(|v| Bytes::copy_from_slice(v.as_bytes())));
+    if claims.len() > 2 {
+        return Err((Reason::BadAuthority, parts.method, at));
+    }
+    headers.remove(header::HOST);
+    headers.remove(header::CONTENT_LENGTH);
+    Ok(Arrived {
+        client,
+        method: parts.method,
+        claims,
+        path: Bytes::copy_from_slice(path_and_query.path().as_bytes()),
+        query: path_and_query.query().map(|q| Bytes::copy_from_slice(q.as_bytes())),
+        headers,
+        websocket: false,
+        body: if body.is_end_stream() { RequestBody::Empty } else { RequestBody::H2(body) },
+        at,
+    })
+}
+
+/// Counts a stream from its head to the head of its response; what flows afterwards keeps the connection busy by itself.
+struct Active(Arc<AtomicUsize>);
+
+impl Active {
+    fn enter(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Active(Arc::clone(count))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,151 @@
+//! TLS towards agents: the ClientHello is read first, policy is asked whether this agent may reach that name at all, and
+//! only then is a certificate minted.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use rustls::server::Acceptor;
+use stubgate_certs::LeafName;
+use stubgate_policy::{Ask, Authority, ConnectStage, Decision, Host, Name, Reason, Scheme};
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
+
+use super::{h1, h2};
+use crate::appliance::Appliance;
+use crate::client::{Client, Entry};
+use crate::identify::identify;
+use crate::metrics::Listener;
+use crate::record::{Event, Layer, Line};
+use crate::request::Refusal;
+use crate::stream::{Socket, Stream};
+
+/// A fatal `unrecognized_name` alert (RFC 6066 section 3), as a plaintext record.
+const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
+
+/// Takes a TLS connection through its handshake and serves what is inside. `tunnel` is the CONNECT target around it.
+pub(super) async fn serve(
+    appliance: &Arc<Appliance>,
+    socket: Socket,
+    peer: SocketAddr,
+    listener: Listener,
+    tunnel: Option<Authority>,
+) {
+    let deadline = Instant::now() + appliance.timeouts.handshake;
+    let mut hello = std::pin::pin!(LazyConfigAcceptor::new(Acceptor::default(), socket));
+    let started = match timeout_at(deadline, hello.as_mut()).await {
+        Ok(Ok(started)) => started,
+        Ok(Err(_)) => return record(appliance, peer, None, Reason::BadRequest.into()),
+        Err(_) => return record(appliance, peer, None, Reason::LimitReached.into()),
+    };
+    let host = match host(started.client_hello().server_name(), tunnel.as_ref()) {
+        Ok(host) => host,
+        Err(refusal) => return alert(appliance, started.io, peer, tunnel.as_ref(), refusal).await,
+    };
+    let authority =
+        tunnel.clone().unwrap_or_else(|| Authority::new(Scheme::Https, host.clone(), Scheme::Https.default_port()));
+    if let Err(refusal) = reach(appliance, peer, &authority, tunnel.is_some()) {
+        return alert(appliance, started.io, peer, Some(&authority), refusal).await;
+    }
+    let name = match &host {
+        Host::Name(name) => LeafName::Dns(name.as_str()),
+        Host::Ip(ip) => LeafName::Ip(*ip),
+    };
+    let config = match appliance.minter.server_config(&name).await {
+        Ok(config) => config,
+        Err(error) => {
+            tracing::error!(%error, %host, "no certificate could be minted");
+            return record(appliance, peer, Some(&authority), Reason::Internal.into());
+        }
+    };
+    let Ok(Ok(tls)) = timeout_at(deadline, started.into_stream(config)).await else {
+        // An agent that does not trust our certificate, or went away.
+        tracing::debug!(%peer, %authority, "a TLS handshake with an agent failed");
+        return;
+    };
+    let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+    let client = Client { peer, listener, entry: Entry::Tls { host, tunnel } };
+    let stream = Stream::Tls(Box::new(tls.into()));
+    if is_h2 {
+        h2::serve(appliance, stream, client).await;
+    } else {
+        h1::serve(appliance, stream, BytesMut::new(), client).await;
+    }
+}
+
+/// The host that a connection is for. Without CONNECT only SNI tells it. Under CONNECT it must be the target's; an IP
+/// literal can't be in SNI, so there its absence counts as equal.
+fn host(sni: Option<&str>, tunnel: Option<&Authority>) -> Result<Host, Refusal> {
+    let named = match sni {
+        Some(name) => Some(Name::parse(name.as_bytes()).map(Host::Name).map_err(|_| Reason::BadAuthority)?),
+        None => None,
+    };
+    match (named, tunnel) {
+        (Some(host), None) => Ok(host),
+        (Some(host), Some(tunnel)) if host == *tunnel.host() => Ok(host),
+        (None, Some(tunnel)) if matches!(tunnel.host(), Host::Ip(_)) => Ok(tunnel.host().clone()),
+        (None, _) => Err(Reason::BadAuthority.into()),
+        (Some(_), Some(_)) => Err(Reason::AuthorityMismatch.into()),
+    }
+}
+
+/// Asks policy at the *connect* stage. By SNI alone the port is not known yet, so a name that is allowed on another port
+/// must pass here too; the request stage decides on the port.
+fn reach(appliance: &Appliance, peer: SocketAddr, authority: &Authority, has_port: bool) -> Result<(), Refusal> {
+    let snapshot = appliance.snapshot.load();
+    let (agent, _) = identify(&snapshot, peer.ip())?;
+    match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority })) {
+        Decision::Allow(_) => Ok(()),
+        Decision::Deny(denial) => {
+            if !has_port && name_is_allowed(&snapshot, agent, authority) {
+                return Ok(());
+            }
+            Err(Refusal { reason: denial.reason, rule: denial.rule })
+        }
+        Decision::Answer(_) => Err(Reason::ConnectNotAllowed.into()),
+    }
+}
+
+fn name_is_allowed(
+    snapshot: &crate::snapshot::Snapshot,
+    agent: stubgate_policy::AgentId,
+    authority: &Authority,
+) -> bool {
+    let Host::Name(name) = authority.host() else { return false };
+    let kind = stubgate_policy::QueryKind::A;
+    let asked = snapshot.policy.decide(&Ask::new(agent, stubgate_policy::NameStage { name, kind }));
+    matches!(asked, Decision::Allow(stubgate_policy::NameGrant::Advertise))
+}
+
+async fn alert(
+    appliance: &Appliance,
+    mut io: Socket,
+    peer: SocketAddr,
+    authority: Option<&Authority>,
+    refusal: Refusal,
+) {
+    record(appliance, peer, authority, refusal);
+    // Best effort: the connection ends in any case.
+    let _ = io.write_all(&UNRECOGNIZED_NAME).await;
+    let _ = io.shutdown().await;
+}
+
+fn record(appliance: &Appliance, peer: SocketAddr, authority: Option<&Authority>, refusal: Refusal) {
+    let snapshot = appliance.snapshot.load();
+    let rule = refusal.rule.map(|rule| snapshot.policy.rule(rule).name());
+    appliance.metrics.refused(refusal.reason, rule.unwrap_or("")).inc();
+    let agent = snapshot.policy.identify(peer.ip()).map(|agent| snapshot.policy.agent(agent).name());
+    let line = Line {
+        agent,
+        peer: Some(peer),
+        authority,
+        decision: Some("deny"),
+        rule,
+        reason: Some(refusal.reason),
+        policy: Some(snapshot.policy.fingerprint()),
+        ..Line::new(Event::Refused, Layer::Tls)
+    };
+    // Refused all the same; a lost record is counted.
+    let _ = appliance.audit.refuse(&line);
+}

@@ -1,0 +1,247 @@
+//! Metrics in Prometheus' text format.
+//!
+//! Label values come from closed enums and from policy, never from the wire (law 7), and call sites pass typed values,
+//! so that they can't do otherwise.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+use stubgate_policy::Reason;
+
+/// Every metric of the appliance. Cloning shares them.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    dns_queries: IntCounterVec,
+    connections: IntGaugeVec,
+    swaps: IntCounterVec,
+    tripwires: IntCounterVec,
+    reloads: IntCounterVec,
+    /// From a request's head to the end of its response.
+    pub request_seconds: Histogram,
+    /// Grows with every policy that was taken.
+    pub policy_generation: IntGauge,
+    /// When the last good policy was taken, in seconds since 1970.
+    pub policy_last_success: IntGauge,
+    /// 1 while the last reload was good.
+    pub policy_last_ok: IntGauge,
+    /// Credentials without a value.
+    pub credentials_missing: IntGauge,
+    /// Records that could not be written.
+    pub audit_dropped: IntCounter,
+    /// Refusals that were counted instead of written.
+    pub audit_suppressed: IntCounter,
+    /// Leaf certificates signed.
+    pub certificates_minted: IntGauge,
+    /// Stubs seen in request bodies.
+    pub stubs_in_bodies: IntCounter,
+    /// Requests and tunnels cut because policy changed.
+    pub cuts: IntCounter,
+}
+
+/// Listeners, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// Plain HTTP.
+    Http,
+    /// TLS by SNI.
+    Https,
+    /// CONNECT and absolute-form.
+    Proxy,
+}
+
+impl Listener {
+    /// The word in labels and records.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Listener::Http => "http",
+            Listener::Https => "https",
+            Listener::Proxy => "proxy",
+        }
+    }
+}
+
+/// Outcome of a reload, as a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// The new one is in force.
+    Taken,
+    /// It is broken; the last good one stays.
+    Failed,
+}
+
+impl Metrics {
+    /// Fresh metrics, all announced at zero.
+    pub fn new() -> Self {
+        // Static names can only fail to register if two are the same, which the test below would show.
+        let registry = Registry::new();
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let counter = |name: &str, help: &str| register(&registry, IntCounter::new(name, help));
+        let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help));
+        let build = register(
+            &registry,
+            IntGaugeVec::new(Opts::new("stubgate_build_info", "Version of the appliance."), &["version"]),
+        );
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let metrics = Metrics {
+            requests: counters(
+                "stubgate_requests_total",
+                "Requests decided, by decision, rule that decided and reason of refusal.",
+                &["decision", "rule", "reason"],
+            ),
+            dns_queries: counters(
+                "stubgate_dns_queries_total",
+                "DNS questions answered, by type and outcome.",
+                &["qtype", "outcome"],
+            ),
+            connections: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("stubgate_connections_open", "Connections of agents that are open, by listener."),
+                    &["listener"],
+                ),
+            ),
+            swaps: counters(
+                "stubgate_credential_swaps_total",
+                "Requests in which a stub was swapped for the credential of that name.",
+                &["credential"],
+            ),
+            tripwires: counters(
+                "stubgate_tripwires_total",
+                "Stubs seen where they have no business, by reason of refusal.",
+                &["reason"],
+            ),
+            reloads: counters("stubgate_policy_reloads_total", "Reloads of policy, by outcome.", &["outcome"]),
+            request_seconds: register(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "stubgate_request_duration_seconds",
+                        "Time from a forwarded request's head to the end of its response.",
+                    )
+                    .buckets(vec![0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0, 600.0]),
+                ),
+            ),
+            policy_generation: gauge("stubgate_policy_generation", "Grows with every policy that was taken."),
+            policy_last_success: gauge(
+                "stubgate_policy_last_success_timestamp_seconds",
+                "When the last good policy was taken.",
+            ),
+            policy_last_ok: gauge("stubgate_policy_last_reload_ok", "1 if the last reload of policy was good."),
+            credentials_missing: gauge("stubgate_credentials_missing", "Credentials that have no value."),
+            audit_dropped: counter("stubgate_audit_dropped_total", "Audit records that could not be written."),
+            audit_suppressed: counter(
+                "stubgate_audit_suppressed_total",
+                "Refusals counted in suppressed records instead of written one by one.",
+            ),
+            certificates_minted: gauge("stubgate_certificates_minted", "Leaf certificates signed since the start."),
+            stubs_in_bodies: counter("stubgate_stubs_in_bodies_total", "Stubs seen in request bodies."),
+            cuts: counter(
+                "stubgate_cuts_total",
+                "Requests, streams and tunnels cut because policy no longer allowed them.",
+            ),
+            registry,
+        };
+        for listener in [Listener::Http, Listener::Https, Listener::Proxy] {
+            metrics.connections(listener).set(0);
+        }
+        for outcome in [Reload::Taken, Reload::Failed] {
+            metrics.reload(outcome).inc_by(0);
+        }
+        metrics
+    }
+
+    /// Allowed requests of a rule.
+    pub fn allowed(&self, rule: &str) -> IntCounter {
+        self.requests.with_label_values(&["allow", rule, ""])
+    }
+
+    /// Answered requests.
+    pub fn answered(&self) -> IntCounter {
+        self.requests.with_label_values(&["answer", "", ""])
+    }
+
+    /// Refused requests.
+    pub fn refused(&self, reason: Reason, rule: &str) -> IntCounter {
+        self.requests.with_label_values(&["deny", rule, reason.as_str()])
+    }
+
+    /// DNS questions; types that are not named by the closed set are `other`.
+    pub fn dns_query(&self, qtype: u16, outcome: &'static str) -> IntCounter {
+        let qtype = match qtype {
+            1 => "A",
+            28 => "AAAA",
+            65 => "HTTPS",
+            64 => "SVCB",
+            16 => "TXT",
+            33 => "SRV",
+            12 => "PTR",
+            255 => "ANY",
+            _ => "other",
+        };
+        self.dns_queries.with_label_values(&[qtype, outcome])
+    }
+
+    /// Open connections of a listener.
+    pub fn connections(&self, listener: Listener) -> IntGauge {
+        self.connections.with_label_values(&[listener.as_str()])
+    }
+
+    /// Swaps of a credential, by its name in policy.
+    pub fn swaps(&self, credential: &str) -> IntCounter {
+        self.swaps.with_label_values(&[credential])
+    }
+
+    /// A stub where it has no business.
+    pub fn tripwire(&self, reason: Reason) -> IntCounter {
+        self.tripwires.with_label_values(&[reason.as_str()])
+    }
+
+    /// Reloads of policy.
+    pub fn reload(&self, outcome: Reload) -> IntCounter {
+        self.reloads.with_label_values(&[match outcome {
+            Reload::Taken => "taken",
+            Reload::Failed => "failed",
+        }])
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn render(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+#[expect(clippy::expect_used, reason = "names and help texts are constants of this file; a test builds them all")]
+fn register<M: prometheus::core::Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
+    let metric = metric.expect("a metric's name is valid");
+    registry.register(Box::new(metric.clone())).expect("a metric's name is its own");
+    metric
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_announced_with_help() {
+        let metrics = Metrics::new();
+        metrics.allowed("r").inc();
+        metrics.refused(Reason::PathNotAllowed, "").inc();
+        metrics.dns_query(9999, "denied").inc();
+        let text = metrics.render();
+        assert!(text.contains("stubgate_requests_total{decision=\"allow\",reason=\"\",rule=\"r\"} 1"));
+        assert!(text.contains("stubgate_dns_queries_total{outcome=\"denied\",qtype=\"other\"} 1"));
+        assert!(text.contains("stubgate_connections_open{listener=\"proxy\"} 0"));
+        let typed = text.lines().filter(|l| l.starts_with("# TYPE")).count();
+        assert_eq!(text.lines().filter(|l| l.starts_with("# HELP")).count(), typed);
+    }
+}

@@ -1,0 +1,151 @@
+//! Phase *record* (law 8): one line of JSON for every decision, written before the answer is sent.
+//!
+//! - [`Line`] is the record itself; what came from the wire is escaped and bounded when it is written.
+//! - [`Audit`] writes lines: at once for decisions and the `begin` of a forwarded request, with the next ones for
+//!   outcomes (`end`), which nothing waits for.
+//! - An agent's refusals above a rate become one `suppressed` line a second ([`suppress`]).
+//!
+//! A sink that can't be written is an error for the caller, who refuses requests with a credential (law 5), and is
+//! counted and told in a `gap` line once it works again.
+
+mod line;
+mod sink;
+pub mod suppress;
+
+use std::io;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+pub use line::{Event, Layer, Line, Wire};
+pub use sink::Sink;
+
+use crate::config::AuditFile;
+use crate::metrics::Metrics;
+use suppress::{Admission, Suppressor};
+
+/// Writes records.
+pub struct Audit {
+    sink: Mutex<Sink>,
+    suppressor: Mutex<Suppressor>,
+    sequence: AtomicU64,
+    dropped: AtomicU64,
+    metrics: Metrics,
+}
+
+/// A record could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit record could not be written")]
+pub struct AuditFull;
+
+impl Audit {
+    /// Records go to `destinations`, of an agent at most `refusals_per_second` refusals one by one.
+    pub fn open(destinations: &[AuditFile], refusals_per_second: u32, metrics: Metrics) -> io::Result<Self> {
+        Ok(Audit {
+            sink: Mutex::new(Sink::open(destinations)?),
+            suppressor: Mutex::new(Suppressor::new(refusals_per_second)),
+            sequence: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            metrics,
+        })
+    }
+
+    /// Writes a record before anything that follows from it happens.
+    pub fn write(&self, line: &Line<'_>) -> Result<(), AuditFull> {
+        self.write_all(std::slice::from_ref(line))
+    }
+
+    /// Writes several records with one write.
+    pub fn write_all(&self, lines: &[Line<'_>]) -> Result<(), AuditFull> {
+        self.append(lines, true)
+    }
+
+    /// Takes a record that may be written with the next ones, at the latest within a tick.
+    pub fn write_later(&self, line: &Line<'_>) {
+        // Counted as dropped in `append`; nobody waits for an outcome.
+        let _ = self.append(std::slice::from_ref(line), false);
+    }
+
+    /// Writes a refusal, or counts it when the agent has had its share of this second.
+    pub fn refuse(&self, line: &Line<'_>) -> Result<(), AuditFull> {
+        match self.admit(line, Instant::now()) {
+            Admission::Write => self.write(line),
+            Admission::Count => {
+                self.metrics.audit_suppressed.inc();
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a refusal is written by itself; one that is not is counted here.
+    pub fn admit(&self, line: &Line<'_>, now: Instant) -> Admission {
+        let mut suppressor = self.suppressor.lock().unwrap_or_else(PoisonError::into_inner);
+        suppressor.admit(line.agent, line.layer, line.reason, now)
+    }
+
+    /// Writes what waits: outcomes, and `suppressed` lines for the seconds that have passed. Called every tick.
+    pub fn tick(&self, now: Instant) {
+        let due = self.suppressor.lock().unwrap_or_else(PoisonError::into_inner).take_due(now);
+        for counted in due {
+            let line = Line {
+                agent: counted.agent.as_deref(),
+                reason: counted.reason,
+                count: Some(counted.count),
+                ..Line::new(Event::Suppressed, counted.layer)
+            };
+            let _ = self.write(&line);
+        }
+        self.flush();
+    }
+
+    /// Writes the outcomes that wait.
+    pub fn flush(&self) {
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = sink.flush() {
+            self.failed(&error, 0);
+        }
+    }
+
+    /// Opens the files anew, after they were moved away.
+    pub fn reopen(&self) -> io::Result<()> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner).reopen()
+    }
+
+    fn append(&self, lines: &[Line<'_>], now: bool) -> Result<(), AuditFull> {
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = self.dropped.load(Ordering::Relaxed);
+        if dropped > 0 {
+            let gap = Line { count: Some(dropped), ..Line::new(Event::Gap, Layer::Audit) };
+            gap.write_to(sink.buffer(), self.sequence.fetch_add(1, Ordering::Relaxed));
+        }
+        for line in lines {
+            line.write_to(sink.buffer(), self.sequence.fetch_add(1, Ordering::Relaxed));
+        }
+        let done = if now { sink.flush() } else { sink.flush_if_large() };
+        match done {
+            Ok(()) => {
+                if dropped > 0 {
+                    self.dropped.fetch_sub(dropped, Ordering::Relaxed);
+                    tracing::warn!(records = dropped, "audit records were lost; the sink works again");
+                }
+                Ok(())
+            }
+            Err(error) => {
+                drop(sink);
+                self.failed(&error, lines.len() as u64);
+                Err(AuditFull)
+            }
+        }
+    }
+
+    fn failed(&self, error: &io::Error, lines: u64) {
+        if self.dropped.fetch_add(lines, Ordering::Relaxed) == 0 {
+            tracing::error!(%error, "audit record not written; requests with credentials are refused until it can be");
+        }
+        self.metrics.audit_dropped.inc_by(lines);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,326 @@
+//! One record: typed fields in, one line of JSON out.
+//!
+//! Every string that an agent can choose goes through [`Wire`]: ASCII only, control bytes and all else escaped,
+//! bounded. So a record is always one line and valid JSON, whatever was sent.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Serialize, Serializer};
+use stubgate_policy::{Authority, Reason};
+
+/// Longest text from the wire that a record shows; what is cut is marked.
+const WIRE_BYTES: usize = 1024;
+
+/// What a record is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Allowed; written before the first byte goes out.
+    Begin,
+    /// How that ended.
+    End,
+    /// Refused.
+    Refused,
+    /// Answered by the appliance itself.
+    Answered,
+    /// Allowed, and over in one step (DNS, CONNECT, TLS).
+    Allowed,
+    /// Refusals of one agent that were counted instead of written.
+    Suppressed,
+    /// Records that were lost before this one.
+    Gap,
+    /// A reload of policy or credentials.
+    Reload,
+    /// The appliance started or stopped.
+    Lifecycle,
+}
+
+/// Where a decision was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// A DNS question.
+    Dns,
+    /// A connection, before anything was read.
+    Accept,
+    /// A ClientHello.
+    Tls,
+    /// A CONNECT request.
+    Connect,
+    /// A request.
+    Http,
+    /// A tunnel after a 101.
+    Tunnel,
+    /// The policy.
+    Policy,
+    /// The audit log itself.
+    Audit,
+}
+
+/// A record. Fields that do not apply stay `None` and are left out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Line<'a> {
+    /// What happened.
+    pub event: Event,
+    /// Where.
+    pub layer: Layer,
+    /// Joins `begin` and `end`, and is told to the agent with a refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a str>,
+    /// Who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<&'a str>,
+    /// From where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer: Option<SocketAddr>,
+    /// `udp` or `tcp`, `h1` or `h2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<&'static str>,
+    /// For whom, once it was parsed.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "display")]
+    pub authority: Option<&'a Authority>,
+    /// DNS name as asked, or a name that could not be taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Wire<'a>>,
+    /// DNS type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qtype: Option<u16>,
+    /// HTTP method.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Wire<'a>>,
+    /// Path without query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Wire<'a>>,
+    /// `allow`, `deny`, `observe` or `answer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<&'static str>,
+    /// The rule that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<&'a str>,
+    /// Why it was refused.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "reason")]
+    pub reason: Option<Reason>,
+    /// The credential swapped in, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<&'a str>,
+    /// A stub was where it has no business.
+    #[serde(skip_serializing_if = "is_false")]
+    pub tripwire: bool,
+    /// Stubs seen in the body.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stubs_in_body: u64,
+    /// Status towards the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Address that was dialled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<SocketAddr>,
+    /// Body bytes from the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_in: Option<u64>,
+    /// Body bytes to the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_out: Option<u64>,
+    /// From the head's arrival to the response head.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "micros")]
+    pub first_byte_us: Option<Duration>,
+    /// From the head's arrival to the end.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "micros")]
+    pub total_us: Option<Duration>,
+    /// How it ended: `complete`, `aborted`, `cut`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'static str>,
+    /// How many, for counted records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Fingerprint of the policy that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<&'a str>,
+    /// Text of our own, never from the wire.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'a str>,
+}
+
+impl Line<'_> {
+    /// An empty record.
+    pub fn new(event: Event, layer: Layer) -> Self {
+        Line {
+            event,
+            layer,
+            id: None,
+            agent: None,
+            peer: None,
+            protocol: None,
+            authority: None,
+            name: None,
+            qtype: None,
+            method: None,
+            path: None,
+            decision: None,
+            rule: None,
+            reason: None,
+            credential: None,
+            tripwire: false,
+            stubs_in_body: 0,
+            status: None,
+            upstream: None,
+            bytes_in: None,
+            bytes_out: None,
+            first_byte_us: None,
+            total_us: None,
+            outcome: None,
+            count: None,
+            policy: None,
+            note: None,
+        }
+    }
+
+    /// Appends the record, with its time and number, and a line end.
+    pub(super) fn write_to(&self, out: &mut Vec<u8>, sequence: u64) {
+        // The two leading fields by hand: serde's `flatten` would buffer the rest through a map.
+        let start = out.len();
+        out.extend_from_slice(b"{\"time\":\"");
+        write_time(out, SystemTime::now());
+        out.extend_from_slice(b"\",\"seq\":");
+        out.extend_from_slice(itoa::Buffer::new().format(sequence).as_bytes());
+        out.push(b',');
+        let body = out.len();
+        if serde_json::to_writer(&mut *out, self).is_err() {
+            // Writing to memory can't fail and every field serialises; keep the log well-formed all the same.
+            out.truncate(start);
+            return;
+        }
+        // The record's own opening brace.
+        out.remove(body);
+        out.push(b'\n');
+    }
+}
+
+/// Text from the wire: shown in ASCII, escaped and bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wire<'a>(pub &'a str);
+
+impl fmt::Display for Wire<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cut = self.0.char_indices().map(|(at, _)| at).find(|&at| at >= WIRE_BYTES);
+        let text = cut.and_then(|at| self.0.get(..at)).unwrap_or(self.0);
+        write!(f, "{}", text.escape_default())?;
+        if cut.is_some() { f.write_str("[cut]") } else { Ok(()) }
+    }
+}
+
+impl Serialize for Wire<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let plain = |b: u8| (0x20..0x7f).contains(&b) && b != b'\\' && b != b'"' && b != b'\'';
+        if self.0.len() <= WIRE_BYTES && self.0.bytes().all(plain) {
+            serializer.serialize_str(self.0)
+        } else {
+            serializer.collect_str(self)
+        }
+    }
+}
+
+fn display<T: fmt::Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn reason<S: Serializer>(value: &Option<Reason>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(value.map_or("", Reason::as_str))
+}
+
+fn micros<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(value.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX)))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
+fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+/// RFC 3339 in UTC with microseconds; days to a date by the proleptic Gregorian calendar.
+fn write_time(out: &mut Vec<u8>, time: SystemTime) {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs();
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Days from 0000-03-01, in eras of 400 years.
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    digits(out, year, 4, b'-');
+    digits(out, month, 2, b'-');
+    digits(out, day, 2, b'T');
+    digits(out, of_day / 3600, 2, b':');
+    digits(out, of_day / 60 % 60, 2, b':');
+    digits(out, of_day % 60, 2, b'.');
+    digits(out, u64::from(since.subsec_micros()), 6, b'Z');
+}
+
+fn digits(out: &mut Vec<u8>, value: u64, width: u32, then: u8) {
+    let mut place = 10u64.pow(width - 1);
+    while place > 0 {
+        out.push(b'0' + u8::try_from(value / place % 10).unwrap_or(0));
+        place /= 10;
+    }
+    out.push(then);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_rfc_3339() {
+        for (seconds, micros, expected) in [
+            (0, 0, "1970-01-01T00:00:00.000000Z"),
+            (951_782_400, 5, "2000-02-29T00:00:00.000005Z"),
+            (1_795_227_845, 999_999, "2026-11-21T02:24:05.999999Z"),
+            (4_102_444_799, 0, "2099-12-31T23:59:59.000000Z"),
+        ] {
+            let mut out = Vec::new();
+            write_time(&mut out, UNIX_EPOCH + Duration::new(seconds, micros * 1000));
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn text_from_the_wire_stays_one_line_and_valid() {
+        let odd = "a\"b\\c\nd\r\0\u{1b}[31m\u{2028}\u{202e}é','decision':'allow";
+        let line = Line { path: Some(Wire(odd)), ..Line::new(Event::Refused, Layer::Http) };
+        let mut out = Vec::new();
+        line.write_to(&mut out, 7);
+        assert_eq!(out.iter().filter(|&&b| b == b'\n').count(), 1);
+        assert!(out.is_ascii());
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(value["seq"], 7);
+        assert_eq!(value["event"], "refused");
+        assert!(value.get("decision").is_none());
+        assert_eq!(value["path"], odd.escape_default().to_string());
+    }
+
+    #[test]
+    fn long_text_from_the_wire_is_cut_and_marked() {
+        let long = "é".repeat(5000);
+        let line = Line { name: Some(Wire(&long)), ..Line::new(Event::Refused, Layer::Dns) };
+        let mut out = Vec::new();
+        line.write_to(&mut out, 0);
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert!(value["name"].as_str().unwrap().ends_with("[cut]"));
+        assert!(out.len() < 8 * WIRE_BYTES);
+    }
+}

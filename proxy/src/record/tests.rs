@@ -1,0 +1,101 @@
+use std::time::Duration;
+
+use stubgate_policy::Reason;
+
+use super::*;
+use crate::config::AuditSink;
+
+fn destination(path: &std::path::Path) -> AuditFile {
+    AuditFile { sink: AuditSink::File(path.to_owned()), max_bytes: None, keep: 2, durable: false }
+}
+
+fn lines(path: &std::path::Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn refused() -> Line<'static> {
+    Line { agent: Some("devbot"), reason: Some(Reason::PathNotAllowed), ..Line::new(Event::Refused, Layer::Http) }
+}
+
+#[test]
+fn decisions_are_written_at_once_and_outcomes_with_the_next_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit");
+    let audit = Audit::open(&[destination(&path)], 10, Metrics::new()).unwrap();
+    audit.write(&Line::new(Event::Begin, Layer::Http)).unwrap();
+    assert_eq!(lines(&path).len(), 1);
+    audit.write_later(&Line::new(Event::End, Layer::Http));
+    assert_eq!(lines(&path).len(), 1);
+    audit.write(&Line::new(Event::Begin, Layer::Http)).unwrap();
+    let events: Vec<_> = lines(&path).iter().map(|l| l["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(events, ["begin", "end", "begin"]);
+    let numbers: Vec<_> = lines(&path).iter().map(|l| l["seq"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [0, 1, 2]);
+}
+
+#[test]
+fn refusals_above_the_rate_become_one_counted_record() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit");
+    let audit = Audit::open(&[destination(&path)], 5, Metrics::new()).unwrap();
+    for _ in 0..100 {
+        audit.refuse(&refused()).unwrap();
+    }
+    assert_eq!(lines(&path).len(), 5);
+    audit.tick(Instant::now() + Duration::from_secs(2));
+    let last = lines(&path).pop().unwrap();
+    assert_eq!(last["event"], "suppressed");
+    assert_eq!(last["count"], 95);
+    assert_eq!(last["reason"], "path_not_allowed");
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_is_told_afterwards() {
+    let metrics = Metrics::new();
+    let full = destination(std::path::Path::new("/dev/full"));
+    let audit = Audit::open(&[full], 10, metrics.clone()).unwrap();
+    assert!(audit.write(&Line::new(Event::Begin, Layer::Http)).is_err());
+    assert!(audit.write(&Line::new(Event::Begin, Layer::Http)).is_err());
+    assert!(metrics.audit_dropped.get() >= 2);
+    // The disk has room again: the same log, on a file that works.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit");
+    *audit.sink.lock().unwrap() = Sink::open(&[destination(&path)]).unwrap();
+    audit.write(&Line::new(Event::Begin, Layer::Http)).unwrap();
+    let written = lines(&path);
+    assert_eq!(written[0]["event"], "gap");
+    assert_eq!(written[0]["count"], 2);
+    assert_eq!(written[1]["event"], "begin");
+}
+
+#[test]
+fn files_are_moved_when_they_are_large_and_reopened_when_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit");
+    let small = AuditFile { max_bytes: Some(300), ..destination(&path) };
+    let audit = Audit::open(&[small], 10, Metrics::new()).unwrap();
+    for _ in 0..30 {
+        audit.write(&refused()).unwrap();
+    }
+    assert!(dir.path().join("audit.1").exists() && dir.path().join("audit.2").exists());
+    assert!(!dir.path().join("audit.3").exists());
+    std::fs::rename(&path, dir.path().join("away")).unwrap();
+    audit.reopen().unwrap();
+    audit.write(&refused()).unwrap();
+    assert_eq!(lines(&path).len(), 1);
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_is_an_error_in_bounded_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("fifo");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let held = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let audit = Audit::open(&[destination(&path)], 10, Metrics::new()).unwrap();
+    let long = "x".repeat(1000);
+    let line = Line { note: Some(&long), ..refused() };
+    let outcome = (0..1000).map(|_| audit.write(&line)).find(Result::is_err);
+    assert!(outcome.is_some());
+    drop(held);
+}

@@ -1,0 +1,199 @@
+//! Reloads of policy and credentials, without a restart and without a gap.
+//!
+//! Woken by changes in the folders (Kubernetes swaps symlinks, so folders are watched, not files), by SIGHUP, and by a
+//! slow clock in case a change was missed. A reload is all or nothing: a broken policy keeps the last good one in force,
+//! says what is wrong where, moves a metric, and turns nothing off (law 5). After a good one everything under way is
+//! decided again.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use stubgate_policy::{SourceFile, compile, render};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::appliance::Appliance;
+use crate::config::{Config, policy_files};
+use crate::metrics::Reload;
+use crate::record::{Event, Layer, Line};
+use crate::snapshot::Snapshot;
+
+/// How long after a change the files are read: an editor writes in several steps.
+const SETTLE: Duration = Duration::from_millis(100);
+/// How often the files are compared without any sign of a change.
+const RECHECK: Duration = Duration::from_secs(30);
+
+/// Keeps the appliance's policy and credentials as the files say.
+pub struct Reloader {
+    appliance: Arc<Appliance>,
+    config: Arc<Config>,
+    tried: Option<Vec<SourceFile>>,
+    generation: u64,
+}
+
+impl Reloader {
+    /// Reads nothing yet.
+    pub fn new(appliance: Arc<Appliance>, config: Arc<Config>) -> Self {
+        Reloader { appliance, config, tried: None, generation: 0 }
+    }
+
+    /// Reads the policy and the credentials. Whether there is a good policy in force afterwards.
+    pub fn reload(&mut self) -> bool {
+        self.reload_policy();
+        let snapshot = self.appliance.snapshot.load_full();
+        for problem in self.appliance.credentials.reload(&snapshot.policy) {
+            tracing::error!(credential = &*problem.credential, "{problem}");
+        }
+        crate::appliance::refresh(&self.appliance);
+        self.appliance.decide_again();
+        snapshot.is_ready()
+    }
+
+    fn reload_policy(&mut self) {
+        let files = match policy_files(&self.config.policy) {
+            Ok(files) => files,
+            Err(error) => return self.failed(&format!("the policy can't be read: {error}")),
+        };
+        if self.tried.as_ref() == Some(&files) {
+            return;
+        }
+        let compiled = compile(&files);
+        match compiled {
+            Ok(compiled) => {
+                if !compiled.warnings.is_empty() {
+                    tracing::warn!("policy has warnings\n{}", render(&compiled.warnings, &files, false));
+                }
+                self.generation += 1;
+                let metrics = &self.appliance.metrics;
+                let snapshot = Arc::new(Snapshot::new(compiled.policy, self.generation, metrics));
+                // Secrets first, so that no request of the new policy meets the old ones.
+                for problem in self.appliance.credentials.reload(&snapshot.policy) {
+                    tracing::error!(credential = &*problem.credential, "{problem}");
+                }
+                self.appliance.snapshot.store(Arc::clone(&snapshot));
+                metrics.reload(Reload::Taken).inc();
+                metrics.policy_last_ok.set(1);
+                metrics.policy_generation.set(i64::try_from(self.generation).unwrap_or(i64::MAX));
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                metrics.policy_last_success.set(i64::try_from(now).unwrap_or(i64::MAX));
+                tracing::info!(
+                    generation = self.generation,
+                    fingerprint = snapshot.policy.fingerprint(),
+                    rules = snapshot.policy.rules().len(),
+                    agents = snapshot.policy.agents().len(),
+                    "policy taken"
+                );
+                self.record("taken", snapshot.policy.fingerprint());
+            }
+            Err(diagnostics) => self.failed(&render(&diagnostics, &files, false)),
+        }
+        self.tried = Some(files);
+    }
+
+    fn failed(&self, why: &str) {
+        self.appliance.metrics.reload(Reload::Failed).inc();
+        self.appliance.metrics.policy_last_ok.set(0);
+        let snapshot = self.appliance.snapshot.load();
+        if snapshot.is_ready() {
+            tracing::error!("policy not taken; the last good one stays in force\n{why}");
+        } else {
+            tracing::error!("no usable policy; everything is refused until there is one\n{why}");
+        }
+        self.record("failed", snapshot.policy.fingerprint());
+    }
+
+    fn record(&self, outcome: &'static str, fingerprint: &str) {
+        let line = Line {
+            outcome: Some(outcome),
+            policy: Some(fingerprint),
+            count: Some(self.generation),
+            ..Line::new(Event::Reload, Layer::Policy)
+        };
+        // A reload does not wait for its record; a lost one is counted.
+        let _ = self.appliance.audit.write(&line);
+    }
+
+    /// Reloads when there is a reason to, until the appliance drains.
+    pub async fn run(mut self) -> std::io::Result<()> {
+        let (woken, mut wakes) = mpsc::channel(1);
+        let mut watcher = Watch::new(move || {
+            // A full channel holds a wake-up already.
+            let _ = woken.try_send(());
+        });
+        let mut hangup = signal(SignalKind::hangup())?;
+        let draining = self.appliance.draining.clone();
+        loop {
+            watcher.follow(self.folders());
+            tokio::select! {
+                Some(()) = wakes.recv() => tokio::time::sleep(SETTLE).await,
+                _ = hangup.recv() => {
+                    if let Err(error) = self.appliance.audit.reopen() {
+                        tracing::error!(%error, "an audit file can't be opened anew");
+                    }
+                    self.tried = None;
+                }
+                () = tokio::time::sleep(RECHECK) => {}
+                () = draining.cancelled() => return Ok(()),
+            }
+            while wakes.try_recv().is_ok() {}
+            // Reading and compiling may take a while; requests go on meanwhile.
+            let moved = tokio::task::spawn_blocking(move || {
+                self.reload();
+                self
+            });
+            self = moved.await.map_err(std::io::Error::other)?;
+        }
+    }
+
+    fn folders(&self) -> BTreeSet<PathBuf> {
+        let mut folders: BTreeSet<PathBuf> = self.appliance.credentials.watched_paths().into_iter().collect();
+        for path in &self.config.policy {
+            if path.is_dir() {
+                folders.insert(path.clone());
+            } else if let Some(parent) = path.parent() {
+                folders.insert(parent.to_owned());
+            }
+        }
+        folders
+    }
+}
+
+/// Watches a changing set of folders. What can't be watched is left to the slow clock.
+struct Watch {
+    watcher: Option<RecommendedWatcher>,
+    followed: BTreeSet<PathBuf>,
+}
+
+impl Watch {
+    fn new(wake: impl Fn() + Send + 'static) -> Self {
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Reading a file is an event too; waking for it would never end.
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                wake();
+            }
+        });
+        let watcher = watcher
+            .inspect_err(
+                |error| tracing::warn!(%error, "folders can't be watched; changes are seen within half a minute"),
+            )
+            .ok();
+        Watch { watcher, followed: BTreeSet::new() }
+    }
+
+    fn follow(&mut self, folders: BTreeSet<PathBuf>) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for gone in self.followed.difference(&folders) {
+            // It may be gone from the disk too.
+            let _ = watcher.unwatch(gone);
+        }
+        for new in folders.difference(&self.followed) {
+            if let Err(error) = watcher.watch(new, RecursiveMode::NonRecursive) {
+                tracing::warn!(%error, folder = %new.display(), "a folder can't be watched");
+            }
+        }
+        self.followed = folders;
+    }
+}

@@ -1,0 +1,173 @@
+//! Phase *respond*: what the agent is told.
+//!
+//! A refusal says what to do, never which rules exist, and is never a 401: git and Claude Code would throw their stub
+//! away. Its body has the shape that the client at hand shows to a person: git prints plain text, gRPC reads a status,
+//! and one JSON object serves the clients of Anthropic's and GitHub's APIs. `x-should-retry: false` keeps them from
+//! hammering.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use stubgate_h1::Framing;
+use stubgate_policy::Reason;
+
+use crate::forward::{Relay, RelayError};
+
+/// The body of any response to an agent.
+pub enum ResponseBody {
+    /// None.
+    Empty,
+    /// Our own.
+    Whole(Bytes),
+    /// From an origin.
+    Relay(Box<Relay>),
+}
+
+/// What an origin declared about a body's length, which HEAD and 304 repeat though nothing follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Declared(pub Option<Framing>);
+
+/// Only a relayed body can fail.
+pub type ResponseError = RelayError;
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = ResponseError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
+        match self.get_mut() {
+            ResponseBody::Empty => Poll::Ready(None),
+            whole @ ResponseBody::Whole(_) => {
+                let ResponseBody::Whole(bytes) = std::mem::replace(whole, ResponseBody::Empty) else {
+                    return Poll::Ready(None);
+                };
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            ResponseBody::Relay(relay) => Pin::new(relay.as_mut()).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ResponseBody::Empty => true,
+            ResponseBody::Whole(_) => false,
+            ResponseBody::Relay(relay) => relay.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ResponseBody::Empty => SizeHint::with_exact(0),
+            ResponseBody::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            ResponseBody::Relay(relay) => relay.size_hint(),
+        }
+    }
+}
+
+/// Which shape a refusal takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// JSON for API clients.
+    Json,
+    /// One line of text, which git shows after `remote:`.
+    Text,
+    /// `grpc-status` in the head.
+    Grpc,
+}
+
+impl Shape {
+    /// What the client at hand understands.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let starts = |name: HeaderName, prefix: &[u8]| {
+            headers.get(name).is_some_and(|value| value.as_bytes().starts_with(prefix))
+        };
+        if starts(header::CONTENT_TYPE, b"application/grpc") {
+            Shape::Grpc
+        } else if starts(header::USER_AGENT, b"git/") {
+            Shape::Text
+        } else {
+            Shape::Json
+        }
+    }
+}
+
+/// The response to a refused request.
+pub fn refusal(reason: Reason, status: StatusCode, id: &str, shape: Shape) -> Response<ResponseBody> {
+    let hint = reason.hint();
+    let (status, kind, body) = match shape {
+        Shape::Json => {
+            let body = serde_json::json!({
+                "type": "error",
+                "error": { "type": "permission_error", "message": format!("stubgate: {hint}") },
+                "message": format!("stubgate: {hint}"),
+                "reason": reason.as_str(),
+                "hint": hint,
+                "request_id": id,
+            });
+            (status, "application/json", format!("{body}\n"))
+        }
+        Shape::Text => (status, "text/plain", format!("stubgate: {} ({hint}) {id}\n", reason.as_str())),
+        Shape::Grpc => (StatusCode::OK, "application/grpc", String::new()),
+    };
+    let mut response =
+        Response::new(if body.is_empty() { ResponseBody::Empty } else { ResponseBody::Whole(body.into()) });
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    headers.insert("x-stubgate-reason", HeaderValue::from_static(reason.as_str()));
+    if shape == Shape::Grpc {
+        headers.insert("grpc-status", HeaderValue::from_static("7"));
+        if let Ok(message) = HeaderValue::from_str(&format!("stubgate: {hint}")) {
+            headers.insert("grpc-message", message);
+        }
+    }
+    response
+}
+
+/// A body of our own.
+pub fn whole(kind: &'static str, body: Bytes) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Whole(body));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// A service of ours always answers.
+pub type Answered = Result<Response<ResponseBody>, Infallible>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(name: &'static str, value: &'static str) -> Shape {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        Shape::of(&headers)
+    }
+
+    #[test]
+    fn a_refusal_has_the_shape_that_its_client_shows() {
+        assert_eq!(shape("user-agent", "git/2.39.5"), Shape::Text);
+        assert_eq!(shape("content-type", "application/grpc+proto"), Shape::Grpc);
+        assert_eq!(shape("accept", "*/*"), Shape::Json);
+    }
+
+    #[test]
+    fn no_refusal_is_a_401_or_asks_for_another_try() {
+        for &reason in Reason::ALL {
+            let status = crate::authority::status(reason);
+            for shape in [Shape::Json, Shape::Text, Shape::Grpc] {
+                let response = refusal(reason, status, "id", shape);
+                assert_ne!(response.status(), StatusCode::UNAUTHORIZED);
+                assert_eq!(response.headers()["x-should-retry"], "false");
+            }
+            assert!(status.is_client_error() || status.is_server_error());
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The phases, in order: *identify*, *authority*, *decide*, *swap* and *forward*, and *respond* where one of them refuses.
+
+use std::sync::Arc;
+
+use http::Response;
+use stubgate_policy::Answer;
+
+use crate::appliance::Appliance;
+use crate::authority;
+use crate::decide::{self, Outcome};
+use crate::forward;
+use crate::headers;
+use crate::identify::{self, Identified};
+use crate::request::{Arrived, Known, Refusal};
+use crate::respond::{self, ResponseBody, Shape};
+use crate::snapshot::Snapshot;
+use crate::transaction::Transaction;
+
+/// Takes a request through its phases. What comes back is the origin's response, ours, or a refusal; it is recorded.
+pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'static str) -> Response<ResponseBody> {
+    let shape = Shape::of(&arrived.headers);
+    let snapshot = appliance.snapshot.load_full();
+    let known = Known {
+        id: appliance.ids.next(),
+        agent: None,
+        authority: None,
+        method: arrived.method.clone(),
+        path: String::from_utf8_lossy(&arrived.path).into(),
+        protocol,
+        at: arrived.at,
+    };
+    let mut transaction = Transaction::new(Arc::clone(appliance), known, arrived.client.peer);
+    let refused = match decided(&snapshot, arrived, &mut transaction) {
+        Ok(Outcome::Permitted(permitted)) => match forward::forward(appliance, *permitted, transaction).await {
+            Ok(response) => return response,
+            Err(refused) => refused,
+        },
+        Ok(Outcome::Answer(Answer::CaBundle)) => {
+            transaction.answer(&snapshot);
+            return respond::whole("application/x-pem-file", appliance.bundle.clone());
+        }
+        // No login is in escrow yet; nothing of such a request may go on.
+        Ok(Outcome::Answer(Answer::OauthToken(_))) => (stubgate_policy::Reason::CredentialMissing.into(), transaction),
+        Err(refusal) => (refusal, transaction),
+    };
+    refuse(&snapshot, refused.0, refused.1, shape)
+}
+
+/// Records a refusal and words it.
+pub fn refuse(snapshot: &Snapshot, refusal: Refusal, transaction: Transaction, shape: Shape) -> Response<ResponseBody> {
+    let status = authority::status(refusal.reason);
+    let known = transaction.refuse(snapshot, refusal, status);
+    respond::refusal(refusal.reason, status, &known.id, shape)
+}
+
+fn decided(snapshot: &Arc<Snapshot>, arrived: Arrived, transaction: &mut Transaction) -> Result<Outcome, Refusal> {
+    let (agent, agent_name) = identify::identify(snapshot, arrived.client.peer.ip())?;
+    transaction.known.agent = Some(Arc::clone(&agent_name));
+    headers::check(&arrived.headers)?;
+    let address = authority::establish(&arrived)?;
+    transaction.known.authority = Some(address.authority.clone());
+    transaction.known.path = address.target.as_str().into();
+    decide::decide(Identified { arrived, snapshot: Arc::clone(snapshot), agent, agent_name }, address)
+}

@@ -1,0 +1,273 @@
+//! Wiring: from a checked configuration to a running appliance, and from SIGTERM to its end.
+
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, anyhow};
+use arc_swap::ArcSwap;
+use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, TrustRoots, bundle_pem, client_config, system_clock};
+use stubgate_credentials::CredentialStore;
+use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, Resolver, ResolverConfig};
+use stubgate_policy::Policy;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin;
+use crate::appliance::Appliance;
+use crate::config::Config;
+use crate::forward::Pool;
+use crate::forward::dial::Dialer;
+use crate::guard::Guard;
+use crate::listen::{self, Admissions};
+use crate::live::Live;
+use crate::metrics::{Listener, Metrics};
+use crate::record::{Audit, Event, Layer, Line};
+use crate::reload::Reloader;
+use crate::request::Ids;
+use crate::snapshot::Snapshot;
+
+/// How often waiting records are written and idle connections looked through.
+const TICK: Duration = Duration::from_millis(100);
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 4096;
+
+/// An appliance with its sockets open, that serves nothing yet.
+pub struct Started {
+    /// What all parts share.
+    pub appliance: Arc<Appliance>,
+    config: Arc<Config>,
+    sockets: Vec<(Listener, TcpListener)>,
+    admin: Vec<TcpListener>,
+    dns: Option<stubgate_dns::Bound>,
+}
+
+/// Where the appliance listens, as the system chose where port 0 was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses {
+    /// Plain HTTP.
+    pub http: Vec<SocketAddr>,
+    /// TLS.
+    pub https: Vec<SocketAddr>,
+    /// CONNECT.
+    pub proxy: Vec<SocketAddr>,
+    /// Metrics.
+    pub admin: Vec<SocketAddr>,
+    /// DNS.
+    pub dns: Vec<SocketAddr>,
+}
+
+/// The CA that a configuration means: the operator's files, or the one in `state_dir`, made if it is not there.
+///
+/// # Errors
+/// Where it can't be read or made, or ends too soon.
+pub fn certificate_authority(config: &Config) -> anyhow::Result<CertificateAuthority> {
+    let now = SystemTime::now();
+    let ca = match &config.ca {
+        Some(files) => CertificateAuthority::load_files(&files.certificate_file, &files.key_file),
+        None => CertificateAuthority::load_or_create(&config.state_dir, now),
+    }
+    .context("the certificate authority")?;
+    ca.check_usable(now).context("the certificate authority")?;
+    Ok(ca)
+}
+
+/// Opens everything that a configuration names. Nothing is served before [`Started::serve`].
+///
+/// # Errors
+/// What could not be opened, by name. A bad policy is no error here: it serves refusals and is not ready.
+pub async fn start(config: Config) -> anyhow::Result<Started> {
+    let config = Arc::new(config);
+    if !config.listen.transparent.is_empty() {
+        return Err(anyhow!("listen.transparent is not served by this version; remove it"));
+    }
+    let metrics = Metrics::new();
+    let ca = certificate_authority(&config)?;
+    let roots = TrustRoots::load(&config.upstream.ca_files, &ca).context("the certificates trusted for origins")?;
+    let bundle = bundle_pem(&ca, true).into();
+    let minting = MinterConfig::default().with_cache_entries(config.limits.minted_certificates);
+    let minter = Minter::new(Arc::new(ca), &minting, system_clock())?;
+    let zones: Vec<ForwardZone> =
+        config.forward.iter().map(|zone| ForwardZone { zones: zone.zones.clone(), to: zone.to.clone() }).collect();
+    let resolver = Resolver::new(ResolverConfig {
+        nameservers: config.upstream.nameservers.clone(),
+        zones: zones.clone(),
+        timeout: config.timeouts.connect,
+        cache_entries: 10_000,
+    })?;
+    let guard = Guard::new(
+        own_addresses(&config).context("the addresses of this machine")?,
+        config.upstream.allow_private.clone(),
+        config.upstream.connect_to.clone(),
+    );
+    let dialer = Dialer::new(
+        resolver,
+        guard,
+        client_config(roots.clone(), &[b"http/1.1"])?,
+        client_config(roots, &[b"h2", b"http/1.1"])?,
+        config.timeouts.connect,
+    );
+    let (credentials, _) = CredentialStore::load(&Policy::empty());
+    let audit = Audit::open(&config.audit, config.limits.refusals_per_second, metrics.clone())?;
+    let limits = config.limits.clone();
+    let appliance = Arc::new(Appliance {
+        snapshot: ArcSwap::from_pointee(Snapshot::refusing(&metrics)),
+        credentials,
+        audit,
+        pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
+        admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
+        metrics,
+        limits,
+        timeouts: config.timeouts.clone(),
+        minter,
+        dialer,
+        live: Arc::new(Live::default()),
+        ids: Ids::new(),
+        bundle,
+        draining: CancellationToken::new(),
+        closing: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    });
+    let mut sockets = Vec::new();
+    for (listener, addresses) in [
+        (Listener::Http, &config.listen.http),
+        (Listener::Https, &config.listen.https),
+        (Listener::Proxy, &config.listen.proxy),
+    ] {
+        for &address in addresses {
+            sockets.push((listener, bind(address).with_context(|| format!("listen.{} {address}", listener.as_str()))?));
+        }
+    }
+    let mut admin = Vec::new();
+    for &address in &config.listen.admin {
+        admin.push(bind(address).with_context(|| format!("listen.admin {address}"))?);
+    }
+    let dns =
+        if config.listen.dns.is_empty() { None } else { Some(DnsServer::bind(dns_config(&config, zones)).await?) };
+    Ok(Started { appliance, config, sockets, admin, dns })
+}
+
+impl Started {
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        let mut found = Addresses::default();
+        for (listener, socket) in &self.sockets {
+            let of = match listener {
+                Listener::Http => &mut found.http,
+                Listener::Https => &mut found.https,
+                Listener::Proxy => &mut found.proxy,
+            };
+            of.extend(socket.local_addr());
+        }
+        found.admin.extend(self.admin.iter().filter_map(|socket| socket.local_addr().ok()));
+        if let Some(dns) = &self.dns {
+            found.dns.extend(dns.local_addrs());
+        }
+        found
+    }
+
+    /// Reads the policy, then serves until `stop` completes, then drains.
+    ///
+    /// # Errors
+    /// Where a part failed that the appliance can't do without.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let addresses = self.addresses();
+        let Started { appliance, config, sockets, admin, dns } = self;
+        let mut reloader = Reloader::new(Arc::clone(&appliance), config);
+        let ready = reloader.reload();
+        lifecycle(&appliance, if ready { "started" } else { "started without a policy" });
+        tracing::info!(ready, ?addresses, version = env!("CARGO_PKG_VERSION"), "serving");
+        for (listener, socket) in sockets {
+            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener));
+        }
+        for socket in admin {
+            tokio::spawn(admin::serve(Arc::clone(&appliance), socket));
+        }
+        let names = dns.map(|dns| tokio::spawn(dns.serve(appliance.clone(), appliance.draining.child_token())));
+        let ticking = tokio::spawn(tick(Arc::clone(&appliance)));
+        let reloading = tokio::spawn(reloader.run());
+        let mut failed = Ok(());
+        tokio::select! {
+            () = stop => {}
+            ended = reloading => failed = Err(anyhow!("reloading ended: {ended:?}")),
+        }
+        drain(&appliance).await;
+        if let Some(names) = names {
+            // Its own deadlines bound it; what is left ends with the process.
+            let _ = tokio::time::timeout(Duration::from_secs(5), names).await;
+        }
+        lifecycle(&appliance, "stopped");
+        ticking.abort();
+        appliance.audit.tick(Instant::now() + Duration::from_secs(1));
+        failed
+    }
+}
+
+/// Takes nothing new, lets what is under way end, and cuts what is left at the deadline.
+async fn drain(appliance: &Appliance) {
+    let limit = appliance.timeouts.drain;
+    tracing::info!(under_way = appliance.live.len(), seconds = limit.as_secs(), "draining");
+    appliance.draining.cancel();
+    appliance.pool.clear();
+    appliance.tasks.close();
+    if tokio::time::timeout(limit, appliance.tasks.wait()).await.is_err() {
+        tracing::warn!(cut = appliance.live.len(), "the time to drain is over");
+    }
+    appliance.closing.cancel();
+    // Tasks that are cut write their last record.
+    let _ = tokio::time::timeout(Duration::from_secs(1), appliance.tasks.wait()).await;
+}
+
+async fn tick(appliance: Arc<Appliance>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        appliance.audit.tick(Instant::now());
+        appliance.pool.sweep();
+    }
+}
+
+fn lifecycle(appliance: &Appliance, outcome: &'static str) {
+    let line = Line {
+        outcome: Some(outcome),
+        note: Some(concat!("stubgate ", env!("CARGO_PKG_VERSION"))),
+        ..Line::new(Event::Lifecycle, Layer::Audit)
+    };
+    // A lost record is counted.
+    let _ = appliance.audit.write(&line);
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM.nonblocking(), Some(socket2::Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(StdListener::from(socket))
+}
+
+/// Addresses that must never be dialled: the machine's, and those that lead back to us.
+fn own_addresses(config: &Config) -> std::io::Result<Vec<IpAddr>> {
+    let mut own: Vec<IpAddr> = if_addrs::get_if_addrs()?.iter().map(if_addrs::Interface::ip).collect();
+    own.extend(config.advertise.v4.iter().copied().map(IpAddr::V4));
+    own.extend(config.advertise.v6.iter().copied().map(IpAddr::V6));
+    Ok(own)
+}
+
+fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
+    let v4 = config.advertise.v4.iter().copied().map(IpAddr::V4);
+    DnsConfig {
+        udp_and_tcp: config.listen.dns.clone(),
+        advertise: v4.chain(config.advertise.v6.iter().copied().map(IpAddr::V6)).collect(),
+        forward,
+        queries_per_second: config.limits.dns_queries_per_second,
+        burst: config.limits.dns_burst,
+        forward_timeout: config.timeouts.dns_forward,
+        ..DnsConfig::default()
+    }
+}

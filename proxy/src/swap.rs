@@ -1,0 +1,51 @@
+//! Phase *swap* (law 3), in two halves: find what stands in the credential places of a head, before policy decides;
+//! and put the credential in, as the last step before the bytes go.
+//!
+//! A place holds a token or it does not; nothing is searched and replaced. A stub found anywhere else in the head is
+//! reported to policy as [`SlotRef::Elsewhere`], which no rule grants.
+
+mod places;
+
+use http::header::HeaderMap;
+use stubgate_credentials::CredentialStore;
+use stubgate_policy::{Permit, Reason};
+
+pub use places::{Place, Places};
+
+use crate::request::Refusal;
+use crate::snapshot::Snapshot;
+
+/// Proof that the connection to the origin was made for an authority and that its certificate was verified for it.
+/// Only [`forward`](crate::forward) makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified(pub(crate) stubgate_policy::Authority);
+
+/// Puts the granted credential into its place.
+///
+/// # Errors
+/// `credential_missing` where it has no value at the moment; `internal` where the origin is not the verified one of the
+/// permit, which no path leads to.
+pub fn put_in(
+    credentials: &CredentialStore,
+    snapshot: &Snapshot,
+    permit: &Permit,
+    place: &Place,
+    verified: Option<&Verified>,
+    headers: &mut HeaderMap,
+) -> Result<(), Refusal> {
+    if verified.is_none_or(|verified| verified.0 != *permit.authority()) {
+        return Err(Reason::Internal.into());
+    }
+    let name = place.header().ok_or(Reason::StubOutOfSlot)?;
+    let original = headers.get(&name).ok_or(Reason::Internal)?;
+    let value = credentials
+        .header_value(&snapshot.policy, permit, place.slot(), original)
+        .map_err(|_| Reason::CredentialMissing)?;
+    headers.insert(name, value);
+    if !permit.ranges_allowed() {
+        // Pieces of a response that echoes the credential would not be recognised as such.
+        headers.remove(http::header::RANGE);
+        headers.remove(http::header::IF_RANGE);
+    }
+    Ok(())
+}

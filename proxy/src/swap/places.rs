@@ -1,0 +1,211 @@
+//! The credential places of a head, and what stands in them.
+
+use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName};
+use stubgate_credentials::slots::{Pair, Parsed, parse_authorization};
+use stubgate_policy::{BasicField, Policy, Reason, Slot, SlotRef, Token};
+
+use crate::request::Refusal;
+use crate::snapshot::StubScanner;
+
+/// Headers that carry credentials by custom, on every host.
+const CUSTOMARY: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "private-token"];
+/// Query keys that carry credentials by custom.
+const CUSTOMARY_KEYS: [&str; 3] = ["key", "token", "access_token"];
+
+/// One place, by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// `Authorization: Bearer` or `token`.
+    Bearer,
+    /// A field of `Authorization: Basic`.
+    Basic(BasicField),
+    /// `Authorization` in any other form.
+    Bare,
+    /// A header.
+    Header(HeaderName),
+    /// A query parameter.
+    Query(Box<str>),
+    /// No place at all.
+    Elsewhere,
+}
+
+impl Place {
+    /// As policy asks for it.
+    pub fn slot(&self) -> SlotRef<'_> {
+        match self {
+            Place::Bearer => SlotRef::Bearer,
+            Place::Basic(field) => SlotRef::Basic(*field),
+            Place::Bare => SlotRef::Bare,
+            Place::Header(name) => SlotRef::Header(name.as_str()),
+            Place::Query(name) => SlotRef::Query(name),
+            Place::Elsewhere => SlotRef::Elsewhere,
+        }
+    }
+
+    /// The header that it is in.
+    pub fn header(&self) -> Option<HeaderName> {
+        match self {
+            Place::Bearer | Place::Basic(_) | Place::Bare => Some(AUTHORIZATION),
+            Place::Header(name) => Some(name.clone()),
+            Place::Query(_) | Place::Elsewhere => None,
+        }
+    }
+}
+
+/// What was found in a head.
+#[derive(Default)]
+pub struct Places {
+    found: Vec<(Place, Box<[u8]>)>,
+}
+
+impl Places {
+    /// Searches a head. `declared` are the slots of credentials that are bound to its authority.
+    ///
+    /// # Errors
+    /// `bad_request` for an `Authorization: Basic` that holds control bytes.
+    pub fn find(
+        policy: &Policy,
+        authority: &stubgate_policy::Authority,
+        stubs: &StubScanner,
+        method: &str,
+        path: &[u8],
+        query: Option<&[u8]>,
+        headers: &HeaderMap,
+    ) -> Result<Self, Refusal> {
+        let mut places = Places::default();
+        let declared = policy.bound_slots(authority);
+        let is_declared = |name: &str| declared.iter().any(|slot| matches!(slot, Slot::Header(own) if **own == *name));
+        for (name, value) in headers {
+            let value = value.as_bytes();
+            if name == AUTHORIZATION {
+                places.authorization(stubs, value)?;
+            } else if name == COOKIE || CUSTOMARY.contains(&name.as_str()) || is_declared(name.as_str()) {
+                places.token(stubs, Place::Header(name.clone()), value);
+            } else {
+                places.elsewhere(stubs, value);
+            }
+            places.elsewhere(stubs, name.as_str().as_bytes());
+        }
+        places.elsewhere(stubs, method.as_bytes());
+        places.elsewhere_encoded(stubs, path);
+        if let Some(query) = query {
+            places.query(&declared, stubs, query);
+        }
+        Ok(places)
+    }
+
+    /// As policy asks for them.
+    pub fn tokens(&self) -> Vec<Token<'_>> {
+        self.found.iter().map(|(place, text)| Token { slot: place.slot(), text }).collect()
+    }
+
+    /// The place that a token of [`Places::tokens`] stands in.
+    pub fn place(&self, index: usize) -> Option<&Place> {
+        self.found.get(index).map(|(place, _)| place)
+    }
+
+    /// The places and texts, for asking again after a reload. What is no stub may be an agent's own credential and is not
+    /// kept: `-` stands for it.
+    pub fn into_remembered(self, stubs: &StubScanner) -> Vec<(Place, Box<[u8]>)> {
+        let mut found = self.found;
+        for (_, text) in &mut found {
+            if !stubs.is_stub(text) {
+                *text = b"-".as_slice().into();
+            }
+        }
+        found
+    }
+
+    fn authorization(&mut self, stubs: &StubScanner, value: &[u8]) -> Result<(), Refusal> {
+        match parse_authorization(value) {
+            Ok(Parsed::Bearer { token, .. }) => self.token(stubs, Place::Bearer, token),
+            Ok(Parsed::Bare(token)) => self.token(stubs, Place::Bare, token),
+            Ok(Parsed::Basic(pair)) => self.basic(stubs, &pair),
+            Ok(Parsed::Other { .. }) => {
+                self.elsewhere(stubs, value);
+                self.found.push((Place::Bare, value.into()));
+            }
+            Err(malformed) => {
+                use stubgate_credentials::slots::Malformed;
+                if matches!(malformed, Malformed::Control) {
+                    return Err(Reason::BadRequest.into());
+                }
+                self.elsewhere(stubs, value);
+                self.found.push((Place::Bare, value.into()));
+            }
+        }
+        Ok(())
+    }
+
+    fn basic(&mut self, stubs: &StubScanner, pair: &Pair) {
+        self.token(stubs, Place::Basic(BasicField::User), pair.user());
+        self.token(stubs, Place::Basic(BasicField::Password), pair.password());
+    }
+
+    fn query(&mut self, declared: &[&Slot], stubs: &StubScanner, query: &[u8]) {
+        for pair in query.split(|&b| b == b'&') {
+            let mut halves = pair.splitn(2, |&b| b == b'=');
+            let name = percent_decoded(halves.next().unwrap_or_default());
+            let value = percent_decoded(halves.next().unwrap_or_default());
+            let name_text = String::from_utf8_lossy(&name);
+            let is_declared = declared.iter().any(|slot| matches!(slot, Slot::Query(own) if **own == *name_text));
+            if CUSTOMARY_KEYS.contains(&&*name_text) || is_declared {
+                self.token(stubs, Place::Query((*name_text).into()), &value);
+            } else {
+                self.elsewhere(stubs, &value);
+            }
+            self.elsewhere(stubs, &name);
+        }
+        // Across what looks like pairs.
+        if !self.has_stub_elsewhere() && self.found.iter().all(|(place, _)| !matches!(place, Place::Query(_))) {
+            self.elsewhere_encoded(stubs, query);
+        }
+    }
+
+    fn has_stub_elsewhere(&self) -> bool {
+        self.found.iter().any(|(place, _)| *place == Place::Elsewhere)
+    }
+
+    /// A whole token in its place; a stub inside a longer token is elsewhere.
+    fn token(&mut self, stubs: &StubScanner, place: Place, text: &[u8]) {
+        if text.is_empty() && matches!(place, Place::Basic(_)) {
+            return;
+        }
+        if !stubs.is_stub(text) {
+            self.elsewhere(stubs, text);
+        }
+        self.found.push((place, text.into()));
+    }
+
+    fn elsewhere(&mut self, stubs: &StubScanner, bytes: &[u8]) {
+        if let Some(stub) = stubs.find(bytes) {
+            self.found.push((Place::Elsewhere, stub.as_bytes().into()));
+        }
+    }
+
+    fn elsewhere_encoded(&mut self, stubs: &StubScanner, bytes: &[u8]) {
+        self.elsewhere(stubs, bytes);
+        if bytes.contains(&b'%') {
+            self.elsewhere(stubs, &percent_decoded(bytes));
+        }
+    }
+}
+
+/// Percent-decodes what can be decoded, `+` as a space; for recognising, never for sending.
+fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&first, tail)) = rest.split_first() {
+        rest = tail;
+        if first == b'%'
+            && let [high, low, after @ ..] = tail
+            && let (Some(high), Some(low)) = (char::from(*high).to_digit(16), char::from(*low).to_digit(16))
+        {
+            out.push(u8::try_from(high * 16 + low).unwrap_or(b'%'));
+            rest = after;
+        } else {
+            out.push(if first == b'+' { b' ' } else { first });
+        }
+    }
+    out
+}

@@ -1,0 +1,234 @@
+//! The record of one request, from its first known fact to its end.
+//!
+//! A transaction writes what law 8 wants at the right moment: `refused` before a refusal is told; `begin` before the first
+//! byte goes out, and for a request with a credential it does not go out if that fails; `end` when the response is over,
+//! was cut, or the transaction is dropped half-way.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use http::StatusCode;
+use stubgate_policy::{Policy, Reason, RuleId};
+
+use crate::appliance::Appliance;
+use crate::authority::is_tripwire;
+use crate::body::Passed;
+use crate::record::{Event, Layer, Line, Wire};
+use crate::request::{Known, Refusal};
+use crate::snapshot::Snapshot;
+
+/// A request's record in the making.
+pub struct Transaction {
+    appliance: Arc<Appliance>,
+    /// What is known so far.
+    pub known: Known,
+    /// The agent's address.
+    pub peer: SocketAddr,
+    /// Where it was sent.
+    pub upstream: Option<SocketAddr>,
+    begun: Option<Begun>,
+    passed: Option<Arc<Passed>>,
+    status: Option<StatusCode>,
+    first_byte: Option<Duration>,
+    /// Body bytes to the agent.
+    pub bytes_out: u64,
+}
+
+struct Begun {
+    policy: Arc<Policy>,
+    rule: RuleId,
+    credential: Option<Arc<str>>,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Whole.
+    Complete,
+    /// One side left, or a deadline passed.
+    Aborted,
+    /// Policy changed.
+    Cut,
+}
+
+impl Transaction {
+    /// Begins with what is known when a head arrives.
+    pub fn new(appliance: Arc<Appliance>, known: Known, peer: SocketAddr) -> Self {
+        Transaction {
+            appliance,
+            known,
+            peer,
+            upstream: None,
+            begun: None,
+            passed: None,
+            status: None,
+            first_byte: None,
+            bytes_out: 0,
+        }
+    }
+
+    /// Where the count of the request's body is kept.
+    pub fn watch(&mut self, passed: Arc<Passed>) {
+        self.passed = Some(passed);
+    }
+
+    /// Writes the decision to allow, before anything goes out.
+    ///
+    /// # Errors
+    /// `audit_full` where a request with a credential can't be recorded.
+    pub fn begin(&mut self, snapshot: &Snapshot, rule: RuleId, credential: Option<Arc<str>>) -> Result<(), Refusal> {
+        let begun = Begun { policy: Arc::clone(&snapshot.policy), rule, credential };
+        let line = self.line(Event::Begin, Some(&begun));
+        let written = self.appliance.audit.write(&line);
+        if written.is_err() && begun.credential.is_some() {
+            return Err(Reason::AuditFull.into());
+        }
+        snapshot.count_allowed(rule);
+        if let Some(name) = &begun.credential {
+            self.appliance.metrics.swaps(name).inc();
+        }
+        self.begun = Some(begun);
+        Ok(())
+    }
+
+    /// The head of the response is there.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.first_byte = Some(self.known.at.elapsed());
+    }
+
+    /// Bytes that a tunnel took from the agent.
+    pub fn sent(&mut self, bytes: u64) {
+        if let Some(passed) = &self.passed {
+            passed.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Records a refusal, before it is told.
+    pub fn refuse(mut self, snapshot: &Snapshot, refusal: Refusal, status: StatusCode) -> Known {
+        let rule = refusal.rule.map_or("", |rule| snapshot.policy.rule(rule).name());
+        let metrics = &self.appliance.metrics;
+        metrics.refused(refusal.reason, rule).inc();
+        let tripwire = is_tripwire(refusal.reason);
+        if tripwire {
+            metrics.tripwire(refusal.reason).inc();
+            tracing::warn!(
+                agent = self.known.agent.as_deref().unwrap_or(""),
+                reason = refusal.reason.as_str(),
+                id = &*self.known.id,
+                "a stub where it has no business"
+            );
+        }
+        let begun = self.begun.take();
+        let event = if begun.is_some() { Event::End } else { Event::Refused };
+        let line = Line {
+            decision: Some(if refusal.reason == Reason::Observed { "observe" } else { "deny" }),
+            rule: if rule.is_empty() { begun.as_ref().map(Begun::rule) } else { Some(rule) },
+            reason: Some(refusal.reason),
+            status: Some(status.as_u16()),
+            tripwire,
+            policy: Some(snapshot.policy.fingerprint()),
+            ..self.line(event, begun.as_ref())
+        };
+        // The agent is refused whether or not it could be written; a lost record is counted.
+        let _ = if begun.is_some() || tripwire {
+            self.appliance.audit.write(&line)
+        } else {
+            self.appliance.audit.refuse(&line)
+        };
+        std::mem::replace(
+            &mut self.known,
+            Known {
+                id: Box::default(),
+                agent: None,
+                authority: None,
+                method: http::Method::GET,
+                path: Box::default(),
+                protocol: "",
+                at: std::time::Instant::now(),
+            },
+        )
+    }
+
+    /// Records that the appliance answers by itself, before it does.
+    pub fn answer(&self, snapshot: &Snapshot) {
+        self.appliance.metrics.answered().inc();
+        let line = Line {
+            decision: Some("answer"),
+            status: Some(200),
+            policy: Some(snapshot.policy.fingerprint()),
+            ..self.line(Event::Answered, None)
+        };
+        let _ = self.appliance.audit.write(&line);
+    }
+
+    /// Records the end.
+    pub fn end(mut self, outcome: Outcome) {
+        self.write_end(outcome);
+    }
+
+    fn write_end(&mut self, outcome: Outcome) {
+        let Some(begun) = self.begun.take() else { return };
+        let total = self.known.at.elapsed();
+        self.appliance.metrics.request_seconds.observe(total.as_secs_f64());
+        if outcome == Outcome::Cut {
+            self.appliance.metrics.cuts.inc();
+        }
+        let line = Line {
+            status: self.status.map(|status| status.as_u16()),
+            bytes_out: Some(self.bytes_out),
+            first_byte_us: self.first_byte,
+            total_us: Some(total),
+            outcome: Some(match outcome {
+                Outcome::Complete => "complete",
+                Outcome::Aborted => "aborted",
+                Outcome::Cut => "cut",
+            }),
+            ..self.line(Event::End, Some(&begun))
+        };
+        if line.stubs_in_body > 0 {
+            self.appliance.metrics.stubs_in_bodies.inc_by(line.stubs_in_body);
+        }
+        self.appliance.audit.write_later(&line);
+    }
+
+    fn line<'a>(&'a self, event: Event, begun: Option<&'a Begun>) -> Line<'a> {
+        let known = &self.known;
+        let mut line = Line::new(event, Layer::Http);
+        line.id = Some(&known.id);
+        line.agent = known.agent.as_deref();
+        line.peer = Some(self.peer);
+        line.protocol = Some(known.protocol);
+        line.authority = known.authority.as_ref();
+        line.method = Some(Wire(known.method.as_str()));
+        line.path = Some(Wire(&known.path));
+        line.upstream = self.upstream;
+        if let Some(passed) = &self.passed
+            && event != Event::Begin
+        {
+            line.bytes_in = Some(passed.bytes.load(Ordering::Relaxed));
+            line.stubs_in_body = passed.stubs.load(Ordering::Relaxed);
+        }
+        if let Some(begun) = begun {
+            line.decision = Some("allow");
+            line.rule = Some(begun.rule());
+            line.credential = begun.credential.as_deref();
+            line.policy = Some(begun.policy.fingerprint());
+        }
+        line
+    }
+}
+
+impl Begun {
+    fn rule(&self) -> &str {
+        self.policy.rule(self.rule).name()
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        self.write_end(Outcome::Aborted);
+    }
+}
