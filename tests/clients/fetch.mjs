@@ -9,9 +9,10 @@ const headers = { authorization: `Bearer ${token}` };
 function tunnelled(url) {
   const proxy = new URL(process.env.HTTPS_PROXY);
   const { hostname } = new URL(url);
+  const path = `${hostname}:443`;
   return new Promise((resolve, reject) => {
     http
-      .request({ host: proxy.hostname, port: proxy.port, method: 'CONNECT', path: `${hostname}:443` })
+      .request({ host: proxy.hostname, port: proxy.port, method: 'CONNECT', path, headers: { host: path } })
       .on('connect', (answer, socket) => {
         if (answer.statusCode !== 200) return reject(new Error(`CONNECT: ${answer.statusCode}`));
         https

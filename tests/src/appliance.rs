@@ -30,13 +30,7 @@ pub struct Appliance {
 impl Appliance {
     /// Lays out `stubgate.yaml`, policy and credential files; `root` is the PEM file of the
     /// internet's CA, `extra` more lines of configuration.
-    pub fn lay_out(
-        node: &Node,
-        root: &Path,
-        secrets: &[(String, String)],
-        policy: &str,
-        extra: &str,
-    ) -> Appliance {
+    pub fn lay_out(node: &Node, root: &Path, secrets: &[(String, String)], policy: &str, extra: &str) -> Appliance {
         let dir = node.dir().join("appliance");
         fs::create_dir_all(dir.join("policy")).expect("folder");
         let credentials = node.dir().join("secrets");
@@ -55,12 +49,7 @@ impl Appliance {
         );
         fs::write(dir.join("stubgate.yaml"), configuration).expect("stubgate.yaml");
         let kept = AtomicUsize::new(0);
-        let appliance = Appliance {
-            node: node.clone(),
-            dir,
-            running: Mutex::new(None),
-            kept,
-        };
+        let appliance = Appliance { node: node.clone(), dir, running: Mutex::new(None), kept };
         appliance.write_policy(policy);
         appliance
     }
@@ -101,9 +90,7 @@ impl Appliance {
 
     /// Whether the process is there.
     pub fn is_running(&self) -> bool {
-        self.lock()
-            .as_mut()
-            .is_some_and(|running| running.ended(Duration::ZERO).is_none())
+        self.lock().as_mut().is_some_and(|running| running.ended(Duration::ZERO).is_none())
     }
 
     /// What its process does.
@@ -121,8 +108,7 @@ impl Appliance {
     /// # Errors
     /// When nobody listens.
     pub fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         self.node.enter(move || {
             let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 9090));
             let mut stream = TcpStream::connect_timeout(&admin, Duration::from_secs(1))?;
@@ -132,11 +118,7 @@ impl Appliance {
             stream.read_to_end(&mut answer)?;
             let answer = String::from_utf8_lossy(&answer).into_owned();
             let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-            let status = head
-                .split(' ')
-                .nth(1)
-                .and_then(|code| code.parse().ok())
-                .unwrap_or(0);
+            let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
             Ok((status, body.to_owned()))
         })
     }
@@ -144,15 +126,7 @@ impl Appliance {
     /// `/metrics`, by curl, which knows every framing.
     pub fn metrics(&self) -> String {
         let curl = self.node.program("curl");
-        curl.args([
-            "-sS",
-            "--fail",
-            "--max-time",
-            "10",
-            "http://127.0.0.1:9090/metrics",
-        ])
-        .run()
-        .success()
+        curl.args(["-sS", "--fail", "--max-time", "10", "http://127.0.0.1:9090/metrics"]).run().success()
     }
 
     /// The sum of the samples of a metric that have these labels.
@@ -168,10 +142,7 @@ impl Appliance {
 
     /// Replaces the policy file at once, as an editor or a ConfigMap would; does not wait.
     pub fn write_policy(&self, text: &str) {
-        let text = text.replace(
-            "@SECRETS@",
-            &self.node.dir().join("secrets").display().to_string(),
-        );
+        let text = text.replace("@SECRETS@", &self.node.dir().join("secrets").display().to_string());
         let fresh = self.dir.join(".policy.new");
         fs::write(&fresh, text).expect("write policy");
         fs::rename(&fresh, self.dir.join("policy/policy.yaml")).expect("rename policy");
@@ -180,7 +151,9 @@ impl Appliance {
     /// Replaces the policy and waits until the appliance has taken or refused it.
     pub fn policy(&self, text: &str) {
         let before = self.metric(RELOADS, &[]);
-        self.write_policy(text);
+        // The same text again would be no reload.
+        let number = self.kept.fetch_add(1, Ordering::Relaxed);
+        self.write_policy(&format!("{text}# {number}\n"));
         self.until("a reload", || self.metric(RELOADS, &[]) > before);
     }
 
@@ -201,9 +174,7 @@ impl Appliance {
         let value = |key: &str| {
             let line = status.lines().find(|line| line.starts_with(key));
             let number = line.and_then(|line| line.split_whitespace().nth(1));
-            number
-                .and_then(|number| number.parse().ok())
-                .expect("memory in /proc")
+            number.and_then(|number| number.parse().ok()).expect("memory in /proc")
         };
         (value("VmRSS:"), value("VmHWM:"))
     }
@@ -215,19 +186,16 @@ impl Appliance {
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         whole
             .lines()
-            .map(
-                |line| match serde_json::from_str::<serde_json::Value>(line) {
-                    Ok(record) if record.is_object() => record,
-                    other => panic!("no audit record: {line:?}: {other:?}"),
-                },
-            )
+            .map(|line| match serde_json::from_str::<serde_json::Value>(line) {
+                Ok(record) if record.is_object() => record,
+                other => panic!("no audit record: {line:?}: {other:?}"),
+            })
             .collect()
     }
 
     /// The bundle that agents must trust.
     pub fn bundle(&self) -> Ran {
-        self.command(["ca", "bundle", "--config", "stubgate.yaml"])
-            .run()
+        self.command(["ca", "bundle", "--config", "stubgate.yaml"]).run()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
@@ -248,16 +216,9 @@ pub fn binary() -> PathBuf {
             .args(["build", "--quiet", "--profile", "lab", "--bin", "stubgate"])
             .current_dir(&workspace)
             .status();
-        assert!(
-            built.expect("cargo").success(),
-            "the appliance does not build"
-        );
+        assert!(built.expect("cargo").success(), "the appliance does not build");
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
-        workspace
-            .join(target)
-            .join("lab/stubgate")
-            .canonicalize()
-            .expect("the built binary")
+        workspace.join(target).join("lab/stubgate").canonicalize().expect("the built binary")
     };
     BUILT.get_or_init(build).clone()
 }

@@ -31,9 +31,7 @@ pub struct Builder {
 
 impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Builder")
-            .field("policy", &self.policy)
-            .finish_non_exhaustive()
+        f.debug_struct("Builder").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -126,13 +124,7 @@ impl Builder {
             lab.link = Some(Capture::start(&lab.pod, APPLIANCE));
             lab.wan = Some(Capture::start(&lab.internet, WAN));
         }
-        let appliance = Appliance::lay_out(
-            &machine,
-            &root_file,
-            &lab.secrets,
-            &self.policy,
-            &self.extra,
-        );
+        let appliance = Appliance::lay_out(&machine, &root_file, &lab.secrets, &self.policy, &self.extra);
         appliance.start();
         lab.bundle = dir.join("bundle.pem");
         fs::write(&lab.bundle, appliance.bundle().success()).expect("write bundle");
@@ -151,19 +143,11 @@ pub fn fresh_secret(name: &str) -> String {
 }
 
 fn fresh_folder() -> PathBuf {
-    let dir = tempfile::Builder::new()
-        .prefix("stubgate-lab-")
-        .tempdir()
-        .expect("a folder");
+    let dir = tempfile::Builder::new().prefix("stubgate-lab-").tempdir().expect("a folder");
     dir.keep().canonicalize().expect("the folder")
 }
 
-fn start_origins(
-    origins: &[Box<dyn Origin>],
-    internet: &Node,
-    root: &Root,
-    names: &NameServer,
-) -> Vec<Running> {
+fn start_origins(origins: &[Box<dyn Origin>], internet: &Node, root: &Root, names: &NameServer) -> Vec<Running> {
     let mut running = Vec::new();
     for (origin, last) in origins.iter().zip(100_u8..) {
         let address = Ipv4Addr::new(20, 0, 0, last);
@@ -171,12 +155,7 @@ fn start_origins(
         fs::create_dir_all(&dir).expect("folder");
         internet.plumb(&format!("ip addr add {address}/32 dev lo"));
         let leaf = root.leaf(&origin.names(), &dir);
-        let place = Place {
-            node: internet.clone(),
-            address,
-            dir,
-            leaf,
-        };
+        let place = Place { node: internet.clone(), address, dir, leaf };
         running.extend(origin.start(&place));
         for name in origin.names() {
             names.set(&name, &[IpAddr::V4(address)]);
@@ -197,10 +176,8 @@ fn await_listener(node: &Node, socket: SocketAddr) {
 fn join_directly(lab: &Lab) {
     let (pod, internet) = (format!("{POD}/29"), format!("{APPLIANCE}/29"));
     node::join((&lab.pod, "eth0", &pod), (&lab.internet, "wan0", &internet));
-    lab.pod
-        .plumb(&format!("ip route add default via {APPLIANCE}"));
-    lab.pod
-        .overlay("/etc/resolv.conf", &format!("nameserver {NAME_SERVER}\n"));
+    lab.pod.plumb(&format!("ip route add default via {APPLIANCE}"));
+    lab.pod.overlay("/etc/resolv.conf", &format!("nameserver {NAME_SERVER}\n"));
 }
 
 fn join_through_appliance(lab: &Lab) -> Node {
@@ -208,13 +185,9 @@ fn join_through_appliance(lab: &Lab) -> Node {
     let (pod, inner) = (format!("{POD}/29"), format!("{APPLIANCE}/29"));
     let (outer, internet) = (format!("{WAN}/30"), format!("{INTERNET}/30"));
     node::join((&lab.pod, "eth0", &pod), (&machine, "link0", &inner));
-    node::join(
-        (&machine, "wan0", &outer),
-        (&lab.internet, "wan0", &internet),
-    );
+    node::join((&machine, "wan0", &outer), (&lab.internet, "wan0", &internet));
     // The pod may send anything anywhere; the appliance is what every packet meets, and it routes none.
-    lab.pod
-        .plumb(&format!("ip route add default via {APPLIANCE}"));
+    lab.pod.plumb(&format!("ip route add default via {APPLIANCE}"));
     machine.plumb(&format!("ip route add default via {INTERNET}"));
     lab.pod.overlay(
         "/etc/resolv.conf",
@@ -223,15 +196,9 @@ fn join_through_appliance(lab: &Lab) -> Node {
              options ndots:5\n"
         ),
     );
-    lab.pod.overlay(
-        "/etc/hosts",
-        &format!("127.0.0.1 localhost\n{APPLIANCE} appliance\n"),
-    );
+    lab.pod.overlay("/etc/hosts", &format!("127.0.0.1 localhost\n{APPLIANCE} appliance\n"));
     // A search list here must never be used to dial.
-    machine.overlay(
-        "/etc/resolv.conf",
-        &format!("nameserver {NAME_SERVER}\nsearch corp.example\n"),
-    );
+    machine.overlay("/etc/resolv.conf", &format!("nameserver {NAME_SERVER}\nsearch corp.example\n"));
     machine.overlay("/etc/hosts", "127.0.0.1 localhost\n");
     machine
 }

@@ -7,9 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::net::{
-    AddressFamily, RecvFlags, SocketFlags, SocketType, eth, recv, socket_with, sockopt,
-};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, eth, recv, socket_with, sockopt};
 
 use crate::node::Node;
 
@@ -54,18 +52,11 @@ impl Capture {
             let mut frame = vec![0_u8; 256 << 10];
             while let Ok((length, _)) = recv(&socket, &mut frame[..], RecvFlags::empty()) {
                 if let Some(packet) = parse(&frame[..length]) {
-                    sink.lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(packet);
+                    sink.lock().unwrap_or_else(PoisonError::into_inner).push(packet);
                 }
             }
         });
-        Capture {
-            node: node.clone(),
-            peer,
-            packets,
-            marks: AtomicU32::new(0),
-        }
+        Capture { node: node.clone(), peer, packets, marks: AtomicU32::new(0) }
     }
 
     /// Waits until everything sent before now is in the capture; returns how many packets there are.
@@ -92,11 +83,7 @@ impl Capture {
     pub fn since(&self, from: usize) -> Vec<Packet> {
         self.settle();
         let packets = self.lock();
-        packets[from..]
-            .iter()
-            .filter(|packet| !packet.payload.starts_with(b"lab mark "))
-            .cloned()
-            .collect()
+        packets[from..].iter().filter(|packet| !packet.payload.starts_with(b"lab mark ")).cloned().collect()
     }
 
     /// Every byte stream: TCP in order of sequence, one stream a direction; UDP as it came.
@@ -113,10 +100,7 @@ impl Capture {
 pub fn streams(packets: &[Packet]) -> Vec<Vec<u8>> {
     let mut flows: BTreeMap<(SocketAddr, SocketAddr, bool), Vec<&Packet>> = BTreeMap::new();
     for packet in packets {
-        flows
-            .entry((packet.from, packet.to, packet.tcp.is_some()))
-            .or_default()
-            .push(packet);
+        flows.entry((packet.from, packet.to, packet.tcp.is_some())).or_default().push(packet);
     }
     flows
         .into_values()
@@ -125,9 +109,7 @@ pub fn streams(packets: &[Packet]) -> Vec<Vec<u8>> {
             let place = |packet: &Packet| packet.tcp.map_or(0, |(at, _)| at.wrapping_sub(first));
             flow.sort_by_key(|packet| place(packet));
             flow.dedup_by_key(|packet| (packet.tcp, packet.payload.clone()));
-            flow.iter()
-                .flat_map(|packet| packet.payload.iter().copied())
-                .collect()
+            flow.iter().flat_map(|packet| packet.payload.iter().copied()).collect()
         })
         .collect()
 }
@@ -156,29 +138,16 @@ fn parse(frame: &[u8]) -> Option<Packet> {
         return None;
     }
     let port = |at: usize| Some(u16::from_be_bytes([*rest.get(at)?, *rest.get(at + 1)?]));
-    let (from, to) = (
-        SocketAddr::new(from, port(0)?),
-        SocketAddr::new(to, port(2)?),
-    );
+    let (from, to) = (SocketAddr::new(from, port(0)?), SocketAddr::new(to, port(2)?));
     match protocol {
         6 => {
             let sequence = u32::from_be_bytes(rest.get(4..8)?.try_into().ok()?);
             let flags = *rest.get(13)?;
             let opens = flags & 0x12 == 0x02; // SYN without ACK
             let payload = rest.get(usize::from(rest.get(12)? >> 4) * 4..)?.to_vec();
-            Some(Packet {
-                from,
-                to,
-                tcp: Some((sequence, opens)),
-                payload,
-            })
+            Some(Packet { from, to, tcp: Some((sequence, opens)), payload })
         }
-        17 => Some(Packet {
-            from,
-            to,
-            tcp: None,
-            payload: rest.get(8..)?.to_vec(),
-        }),
+        17 => Some(Packet { from, to, tcp: None, payload: rest.get(8..)?.to_vec() }),
         _ => None,
     }
 }
@@ -188,16 +157,8 @@ mod tests {
     use super::*;
 
     fn segment(sequence: u32, payload: &[u8]) -> Packet {
-        let (from, to) = (
-            SocketAddr::from(([1, 1, 1, 1], 1)),
-            SocketAddr::from(([2, 2, 2, 2], 2)),
-        );
-        Packet {
-            from,
-            to,
-            tcp: Some((sequence, false)),
-            payload: payload.to_vec(),
-        }
+        let (from, to) = (SocketAddr::from(([1, 1, 1, 1], 1)), SocketAddr::from(([2, 2, 2, 2], 2)));
+        Packet { from, to, tcp: Some((sequence, false)), payload: payload.to_vec() }
     }
 
     #[test]
@@ -216,9 +177,7 @@ mod tests {
     fn reads_a_frame_without_its_padding() {
         let mut frame = vec![0; 12];
         frame.extend([0x08, 0x00]);
-        frame.extend([
-            0x45, 0, 0, 31, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
-        ]);
+        frame.extend([0x45, 0, 0, 31, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
         frame.extend([0, 7, 0, 9, 0, 11, 0, 0, b'a', b'b', b'c']);
         frame.extend([0; 15]);
         let packet = parse(&frame).unwrap();

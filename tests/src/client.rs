@@ -12,12 +12,8 @@ pub fn python() -> PathBuf {
     let python = workspace.join(target).join("lab-venv/bin/python");
     assert!(python.exists(), "no {}: run tests/setup", python.display());
     // Not resolved further: a virtual environment is known by the path of its interpreter.
-    let folder = python
-        .parent()
-        .and_then(|folder| folder.canonicalize().ok());
-    folder
-        .expect("the folder of the interpreter")
-        .join("python")
+    let folder = python.parent().and_then(|folder| folder.canonicalize().ok());
+    folder.expect("the folder of the interpreter").join("python")
 }
 
 /// A file of this crate.
@@ -53,16 +49,13 @@ impl<'a> Client<'a> {
             Way::Direct | Way::Dns => program,
             Way::Proxy => ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
                 .iter()
-                .fold(program, |program, name| {
-                    program.env(name, "http://appliance:3128")
-                }),
+                .fold(program, |program, name| program.env(name, "http://appliance:3128")),
         }
     }
 
     /// curl, quiet but for errors.
     pub fn curl(&self) -> Program {
-        self.program("curl", "CURL_CA_BUNDLE")
-            .args(["-sS", "--max-time", "50"])
+        self.program("curl", "CURL_CA_BUNDLE").args(["-sS", "--max-time", "50"])
     }
 
     /// curl that prints the status and nothing else.
@@ -73,20 +66,11 @@ impl<'a> Client<'a> {
     /// git with a helper that hands out the token of `github`.
     pub fn git(&self) -> Program {
         let token = self.token("github");
-        let helper = format!(
-            "credential.helper=!f() {{ echo username=x-access-token; echo password={token}; }}; f"
-        );
+        let helper = format!("credential.helper=!f() {{ echo username=x-access-token; echo password={token}; }}; f");
         self.program("git", "GIT_SSL_CAINFO")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_CONFIG_NOSYSTEM", "1")
-            .args([
-                "-c",
-                &helper,
-                "-c",
-                "user.name=lab",
-                "-c",
-                "user.email=lab@lab.example",
-            ])
+            .args(["-c", &helper, "-c", "user.name=lab", "-c", "user.email=lab@lab.example"])
             .args(["-c", "init.defaultBranch=main"])
             .seconds(120)
     }
@@ -101,38 +85,23 @@ impl<'a> Client<'a> {
 
     /// One of the Python clients in `clients/`.
     pub fn python(&self, script: &str, trust: &str) -> Program {
-        self.program(python(), trust)
-            .arg(source("clients").join(script))
+        self.program(python(), trust).arg(source("clients").join(script))
     }
 
     /// One of the Node clients in `clients/`.
     pub fn node(&self, script: &str) -> Program {
-        self.program("node", "NODE_EXTRA_CA_CERTS")
-            .arg(source("clients").join(script))
+        self.program("node", "NODE_EXTRA_CA_CERTS").arg(source("clients").join(script))
     }
 
     /// `pip install` from the lab's index into `target`.
     pub fn pip_install(&self, target: &Path) -> Program {
-        let token: String = self
-            .token("index")
-            .bytes()
-            .map(|byte| format!("%{byte:02X}"))
-            .collect();
+        let token: String = self.token("index").bytes().map(|byte| format!("%{byte:02X}")).collect();
         let index = format!("https://__token__:{token}@index.python.example/simple");
         self.program(python(), "PIP_CERT")
             .env("PIP_CONFIG_FILE", "/dev/null")
             .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
             .env("PIP_NO_CACHE_DIR", "1")
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--no-deps",
-                "--retries",
-                "0",
-                "--index-url",
-                &index,
-            ])
+            .args(["-m", "pip", "install", "--no-deps", "--retries", "0", "--index-url", &index])
             .arg("--target")
             .arg(target)
     }
@@ -146,11 +115,7 @@ impl<'a> Client<'a> {
             self.token("registry")
         );
         std::fs::write(dir.join(".npmrc"), settings).expect("npmrc");
-        std::fs::write(
-            dir.join("package.json"),
-            "{\"name\":\"app\",\"version\":\"1.0.0\"}",
-        )
-        .expect("package.json");
+        std::fs::write(dir.join("package.json"), "{\"name\":\"app\",\"version\":\"1.0.0\"}").expect("package.json");
         self.program("npm", "NODE_EXTRA_CA_CERTS")
             .env("npm_config_globalconfig", "/dev/null")
             .env("npm_config_update_notifier", "false")

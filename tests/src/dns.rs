@@ -34,14 +34,9 @@ pub struct NameServer {
 impl NameServer {
     /// Starts answering on UDP and TCP.
     pub fn start(node: &Node, address: SocketAddr) -> NameServer {
-        let server = NameServer {
-            state: Arc::default(),
-        };
+        let server = NameServer { state: Arc::default() };
         let (udp, tcp) = node.enter(move || {
-            (
-                UdpSocket::bind(address).expect("bind udp"),
-                TcpListener::bind(address).expect("bind tcp"),
-            )
+            (UdpSocket::bind(address).expect("bind udp"), TcpListener::bind(address).expect("bind tcp"))
         });
         let on_udp = server.clone();
         thread::spawn(move || {
@@ -91,10 +86,7 @@ impl NameServer {
     /// Whether anyone asked for this name or a name below it.
     pub fn was_asked_for(&self, name: &str) -> bool {
         let below = format!(".{name}");
-        self.lock()
-            .questions
-            .iter()
-            .any(|asked| asked.name == name || asked.name.ends_with(&below))
+        self.lock().questions.iter().any(|asked| asked.name == name || asked.name.ends_with(&below))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -106,10 +98,7 @@ impl NameServer {
         let (name, end) = read_name(query, 12)?;
         let kind = u16::from_be_bytes([*query.get(end)?, *query.get(end + 1)?]);
         let mut state = self.lock();
-        state.questions.push(Question {
-            name: name.clone(),
-            kind,
-        });
+        state.questions.push(Question { name: name.clone(), kind });
         let known = state.table.get_mut(&name);
         let exists = known.is_some();
         let addresses = match known {
@@ -162,24 +151,14 @@ mod tests {
 
     #[test]
     fn writes_down_a_question_and_answers_from_the_table() {
-        let server = NameServer {
-            state: Arc::default(),
-        };
+        let server = NameServer { state: Arc::default() };
         server.set("a.example", &[IpAddr::from([20, 0, 0, 9])]);
-        let query =
-            b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01A\x07example\x00\x00\x01\x00\x01";
+        let query = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01A\x07example\x00\x00\x01\x00\x01";
         let answer = server.answer(query).unwrap();
         assert_eq!(answer[3] & 0x0f, 0);
         assert!(answer.ends_with(&[0, 4, 20, 0, 0, 9]));
-        assert_eq!(
-            server.questions(),
-            [Question {
-                name: "a.example".to_owned(),
-                kind: 1
-            }]
-        );
-        let unknown =
-            b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01b\x07example\x00\x00\x01\x00\x01";
+        assert_eq!(server.questions(), [Question { name: "a.example".to_owned(), kind: 1 }]);
+        let unknown = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01b\x07example\x00\x00\x01\x00\x01";
         assert_eq!(server.answer(unknown).unwrap()[3] & 0x0f, 3);
         assert!(server.was_asked_for("example"));
         assert!(!server.was_asked_for("xample"));

@@ -24,11 +24,7 @@ impl<W> std::fmt::Debug for Shared<W> {
 impl<W: AsRef<Lab>> Shared<W> {
     /// For a static: `static WORLD: Shared<World> = Shared::new(World::standard);`
     pub const fn new(make: fn() -> W) -> Shared<W> {
-        Shared {
-            make,
-            world: OnceLock::new(),
-            turn: Mutex::new(()),
-        }
+        Shared { make, world: OnceLock::new(), turn: Mutex::new(()) }
     }
 
     /// Runs one test in the lab. `body` must be a closure written in the test function, whose name is
@@ -39,9 +35,7 @@ impl<W: AsRef<Lab>> Shared<W> {
         }
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let world = self.world.get_or_init(|| catch_unwind(self.make).ok());
-        let world = world
-            .as_ref()
-            .expect("the lab did not come up; an earlier test says why");
+        let world = world.as_ref().expect("the lab did not come up; an earlier test says why");
         let outcome = catch_unwind(AssertUnwindSafe(|| body(world)));
         if let Err(panic) = outcome {
             std::panic::resume_unwind(panic);
@@ -74,9 +68,6 @@ fn as_root<F>() -> bool {
         .expect("unshare(1) of util-linux");
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        text.contains("1 passed"),
-        "in a user namespace, {test}:\n{text}\n{errors}"
-    );
+    assert!(text.contains("1 passed"), "in a user namespace, {test}:\n{text}\n{errors}");
     false
 }

@@ -138,10 +138,7 @@ impl Lab {
         let before = self.wan().settle();
         attack();
         let crossed = self.wan().since(before);
-        let heads: Vec<_> = crossed
-            .iter()
-            .map(|packet| (packet.from, packet.to))
-            .collect();
+        let heads: Vec<_> = crossed.iter().map(|packet| (packet.from, packet.to)).collect();
         assert!(heads.is_empty(), "crossed the link: {heads:?}");
     }
 
@@ -151,9 +148,7 @@ impl Lab {
         let before = self.wan().settle();
         attack();
         let crossed = self.wan().since(before);
-        let opens = crossed
-            .iter()
-            .filter(|packet| packet.tcp.is_some_and(|(_, opens)| opens));
+        let opens = crossed.iter().filter(|packet| packet.tcp.is_some_and(|(_, opens)| opens));
         let called: Vec<_> = opens.map(|packet| packet.to).collect();
         assert!(called.is_empty(), "called: {called:?}");
     }
@@ -170,19 +165,12 @@ impl Lab {
         }
         appliance.audit();
         let leaks = self.leaks();
-        assert!(
-            leaks.is_empty(),
-            "real credentials found:\n{}",
-            leaks.join("\n")
-        );
+        assert!(leaks.is_empty(), "real credentials found:\n{}", leaks.join("\n"));
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -27,18 +27,12 @@ impl Search {
                 labels.push(format!("{name}, {encoding}"));
             }
         }
-        Search {
-            automaton: AhoCorasick::new(needles).expect("needles"),
-            labels,
-        }
+        Search { automaton: AhoCorasick::new(needles).expect("needles"), labels }
     }
 
     /// What was found in these bytes.
     pub fn bytes(&self, place: &str, bytes: &[u8]) -> Vec<String> {
-        self.automaton
-            .find_iter(bytes)
-            .map(|hit| self.found(place, hit))
-            .collect()
+        self.automaton.find_iter(bytes).map(|hit| self.found(place, hit)).collect()
     }
 
     /// What was found in a file, or in every file below a folder.
@@ -52,20 +46,12 @@ impl Search {
             return Vec::new();
         };
         let file = BufReader::with_capacity(1 << 20, File::open(path).expect("open"));
-        let hits = self
-            .automaton
-            .stream_find_iter(file)
-            .map(|hit| hit.expect("read"));
-        hits.map(|hit| self.found(&path.display().to_string(), hit))
-            .collect()
+        let hits = self.automaton.stream_find_iter(file).map(|hit| hit.expect("read"));
+        hits.map(|hit| self.found(&path.display().to_string(), hit)).collect()
     }
 
     fn found(&self, place: &str, hit: aho_corasick::Match) -> String {
-        format!(
-            "{place}: {} at byte {}",
-            self.labels[hit.pattern().as_usize()],
-            hit.start()
-        )
+        format!("{place}: {} at byte {}", self.labels[hit.pattern().as_usize()], hit.start())
     }
 }
 
@@ -73,11 +59,7 @@ impl Search {
 fn spellings(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     let hex = |upper: bool| -> Vec<u8> {
         let each = |byte: &u8| {
-            if upper {
-                format!("{byte:02X}")
-            } else {
-                format!("{byte:02x}")
-            }
+            if upper { format!("{byte:02X}") } else { format!("{byte:02x}") }
         };
         secret.iter().map(each).collect::<String>().into_bytes()
     };
@@ -148,10 +130,7 @@ mod tests {
             }
         }
         for text in texts {
-            assert!(
-                !search().bytes("test", text.as_bytes()).is_empty(),
-                "missed in {text}"
-            );
+            assert!(!search().bytes("test", text.as_bytes()).is_empty(), "missed in {text}");
         }
     }
 
@@ -167,10 +146,6 @@ mod tests {
 
     #[test]
     fn finds_nothing_in_a_stub() {
-        assert!(
-            search()
-                .bytes("test", b"Authorization: Bearer proxy-token-github")
-                .is_empty()
-        );
+        assert!(search().bytes("test", b"Authorization: Bearer proxy-token-github").is_empty());
     }
 }

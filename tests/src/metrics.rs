@@ -9,11 +9,7 @@ pub fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
             let (series, value) = line.rsplit_once(' ')?;
             let (metric, set) = series.split_once('{').unwrap_or((series, ""));
             let wanted = metric == name && labels.iter().all(|label| set.contains(label));
-            if wanted {
-                value.parse::<f64>().ok()
-            } else {
-                None
-            }
+            if wanted { value.parse::<f64>().ok() } else { None }
         })
         .sum()
 }
@@ -24,8 +20,7 @@ mod tests {
 
     #[test]
     fn adds_up_the_samples_that_match() {
-        let text =
-            "# TYPE a counter\na{x=\"1\",y=\"2\"} 3\na{x=\"2\",y=\"2\"} 4\nab{x=\"1\"} 100\nb 5\n";
+        let text = "# TYPE a counter\na{x=\"1\",y=\"2\"} 3\na{x=\"2\",y=\"2\"} 4\nab{x=\"1\"} 100\nb 5\n";
         assert!((sum(text, "a", &[]) - 7.0).abs() < 1e-9);
         assert!((sum(text, "a", &["x=\"1\"", "y=\"2\""]) - 3.0).abs() < 1e-9);
         assert!((sum(text, "b", &[]) - 5.0).abs() < 1e-9);

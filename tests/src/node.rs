@@ -32,16 +32,7 @@ impl Reaper {
         let script = "mount -t proc proc /proc && echo ready; read _; kill -9 -1; \
                       [ -n \"$STUBGATE_LAB_KEEP\" ] || rm -rf -- \"$0\"";
         let mut child = Command::new("unshare")
-            .args([
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--",
-                "sh",
-                "-c",
-                script,
-            ])
+            .args(["--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", script])
             .arg(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -49,12 +40,7 @@ impl Reaper {
             .expect("unshare(1) of util-linux");
         await_ready(&mut child);
         let pipe = child.stdin.take();
-        Reaper {
-            child,
-            pipe,
-            holders: Mutex::default(),
-            dir: dir.to_owned(),
-        }
+        Reaper { child, pipe, holders: Mutex::default(), dir: dir.to_owned() }
     }
 
     fn namespace(&self, kind: &str) -> File {
@@ -66,12 +52,7 @@ impl Drop for Reaper {
     fn drop(&mut self) {
         drop(self.pipe.take());
         // A pid namespace ends only when all who lived in it have been waited for.
-        for holder in self
-            .holders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter_mut()
-        {
+        for holder in self.holders.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             let _ = holder.wait();
         }
         let _ = self.child.wait();
@@ -97,9 +78,7 @@ impl Node {
         let in_reaper = format!("--mount=/proc/{}/ns/mnt", reaper.child.id());
         let mut command = Command::new("nsenter");
         command
-            .args([
-                &in_reaper, "--", "unshare", "--net", "--mount", "--", "sh", "-c", script,
-            ])
+            .args([&in_reaper, "--", "unshare", "--net", "--mount", "--", "sh", "-c", script])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         let pid_namespace = reaper.namespace("pid_for_children");
@@ -112,16 +91,8 @@ impl Node {
         .expect("boot thread");
         await_ready(&mut child);
         let pid = child.id();
-        reaper
-            .holders
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(child);
-        Node {
-            name,
-            pid,
-            reaper: Arc::clone(reaper),
-        }
+        reaper.holders.lock().unwrap_or_else(PoisonError::into_inner).push(child);
+        Node { name, pid, reaper: Arc::clone(reaper) }
     }
 
     /// The machine's name, for folders and messages.
@@ -150,10 +121,7 @@ impl Node {
     }
 
     /// As [`Node::enter`], without waiting for the end.
-    pub fn start<T: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> thread::JoinHandle<T> {
+    pub fn start<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
         let network = open_namespace(self.pid, "net");
         let processes = self.reaper.namespace("pid_for_children");
         thread::Builder::new()
@@ -179,19 +147,13 @@ impl Node {
                 .stdin(Stdio::null())
                 .output()
                 .expect("nsenter");
-            assert!(
-                output.status.success(),
-                "{name}: `{line}`: {}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            assert!(output.status.success(), "{name}: `{line}`: {}", String::from_utf8_lossy(&output.stderr));
         });
     }
 
     /// Lays `content` over a file of the machine, such as `/etc/resolv.conf`, for this node alone.
     pub fn overlay(&self, file: &str, content: &str) {
-        let source = self
-            .dir()
-            .join(format!("{}{}", self.name, file.replace('/', "-")));
+        let source = self.dir().join(format!("{}{}", self.name, file.replace('/', "-")));
         std::fs::write(&source, content).expect("write overlay");
         self.plumb(&format!("mount --bind {} {file}", source.display()));
     }
@@ -201,19 +163,13 @@ impl Node {
 pub fn join(left: (&Node, &str, &str), right: (&Node, &str, &str)) {
     let ((a, a_name, a_address), (b, b_name, b_address)) = (left, right);
     let (a_pid, b_pid) = (a.pid, b.pid);
-    let line = format!(
-        "nsenter --net=/proc/{a_pid}/ns/net ip link add {a_name} type veth peer name {b_name} netns {b_pid}"
-    );
+    let line =
+        format!("nsenter --net=/proc/{a_pid}/ns/net ip link add {a_name} type veth peer name {b_name} netns {b_pid}");
     // The process ids are those of the test process, so this one runs outside.
-    let made = Command::new("sh")
-        .args(["-ec", &line])
-        .status()
-        .expect("sh");
+    let made = Command::new("sh").args(["-ec", &line]).status().expect("sh");
     assert!(made.success(), "veth between {} and {}", a.name, b.name);
     for (node, name, address) in [(a, a_name, a_address), (b, b_name, b_address)] {
-        node.plumb(&format!(
-            "ip addr add {address} dev {name}; ip link set {name} up"
-        ));
+        node.plumb(&format!("ip addr add {address} dev {name}; ip link set {name} up"));
     }
 }
 
@@ -224,12 +180,6 @@ fn open_namespace(pid: u32, kind: &str) -> File {
 fn await_ready(child: &mut Child) {
     let mut line = String::new();
     let stdout = child.stdout.as_mut().expect("piped");
-    BufReader::new(stdout)
-        .read_line(&mut line)
-        .expect("read from the holder");
-    assert_eq!(
-        line.trim(),
-        "ready",
-        "namespaces need root or unprivileged user namespaces"
-    );
+    BufReader::new(stdout).read_line(&mut line).expect("read from the holder");
+    assert_eq!(line.trim(), "ready", "namespaces need root or unprivileged user namespaces");
 }

@@ -83,10 +83,7 @@ pub struct Request {
 impl Request {
     /// The first header of that name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -104,15 +101,9 @@ impl Memory {
     /// Whether this text arrived in whatever place: on the wire, or in a head that HTTP/2 compressed.
     pub fn saw(&self, needle: &str) -> bool {
         self.with(|all| {
-            all.bytes
-                .windows(needle.len())
-                .any(|window| window == needle.as_bytes())
+            all.bytes.windows(needle.len()).any(|window| window == needle.as_bytes())
                 || all.requests.iter().any(|request| {
-                    request.target.contains(needle)
-                        || request
-                            .headers
-                            .iter()
-                            .any(|(_, value)| value.contains(needle))
+                    request.target.contains(needle) || request.headers.iter().any(|(_, value)| value.contains(needle))
                 })
         })
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
@@ -28,10 +28,7 @@ impl Root {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).expect("self-signed root").pem();
-        Root {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
+        Root { issuer: Issuer::new(params, key), pem }
     }
 
     /// The certificate, for whoever is to trust it.
@@ -46,14 +43,8 @@ impl Root {
         params.distinguished_name = named("lab origin");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
-        let pem = params
-            .signed_by(&key, &self.issuer)
-            .expect("signed leaf")
-            .pem();
-        let leaf = Leaf {
-            certificate: dir.join("leaf.pem"),
-            key: dir.join("leaf.key"),
-        };
+        let pem = params.signed_by(&key, &self.issuer).expect("signed leaf").pem();
+        let leaf = Leaf { certificate: dir.join("leaf.pem"), key: dir.join("leaf.key") };
         std::fs::write(&leaf.certificate, pem).expect("write leaf");
         std::fs::write(&leaf.key, key.serialize_pem()).expect("write key");
         leaf

@@ -57,15 +57,13 @@ impl Program {
 
     /// More arguments.
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Program {
-        self.argv
-            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self.argv.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Sets a variable; the last one wins.
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Program {
-        self.env
-            .push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.env.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -103,19 +101,12 @@ impl Program {
 
     fn command(&self, limit: bool) -> Command {
         let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--mount=/proc/{}/ns/mnt", self.node.pid()))
-            .arg("--");
+        command.arg(format!("--mount=/proc/{}/ns/mnt", self.node.pid())).arg("--");
         if limit {
             command.args(["timeout", "--kill-after=2", &self.seconds.to_string()]);
         }
-        command
-            .args(["sh", "-c", "cd -- \"$0\" && exec \"$@\""])
-            .arg(&self.dir);
-        command
-            .args(&self.argv)
-            .env_clear()
-            .envs(self.env.iter().cloned());
+        command.args(["sh", "-c", "cd -- \"$0\" && exec \"$@\""]).arg(&self.dir);
+        command.args(&self.argv).env_clear().envs(self.env.iter().cloned());
         command
     }
 
@@ -123,10 +114,7 @@ impl Program {
         let folder = if self.kept { "seen" } else { "echoed" };
         let folder = self.node.dir().join(folder).join(self.node.name());
         fs::create_dir_all(&folder).expect("folder of outputs");
-        let name = Path::new(&self.argv[0])
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy();
+        let name = Path::new(&self.argv[0]).file_name().unwrap_or_default().to_string_lossy();
         folder.join(format!("{run:04}-{name}.{stream}"))
     }
 
@@ -135,9 +123,7 @@ impl Program {
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let (out, err) = (self.file(run, "out"), self.file(run, "err"));
         let mut command = self.command(true);
-        command
-            .stdout(File::create(&out).expect("file"))
-            .stderr(File::create(&err).expect("file"));
+        command.stdout(File::create(&out).expect("file")).stderr(File::create(&err).expect("file"));
         match &self.stdin {
             Some(bytes) => {
                 let input = self.node.dir().join(format!("stdin-{run}"));
@@ -149,17 +135,9 @@ impl Program {
             }
         }
         let begun = Instant::now();
-        let status = self
-            .node
-            .enter(move || command.status())
-            .expect("nsenter(1) of util-linux");
+        let status = self.node.enter(move || command.status()).expect("nsenter(1) of util-linux");
         Ran {
-            line: self
-                .argv
-                .iter()
-                .map(|arg| arg.to_string_lossy().into_owned())
-                .collect::<Vec<_>>()
-                .join(" "),
+            line: self.argv.iter().map(|arg| arg.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
             status,
             took: begun.elapsed(),
             stdout: fs::read(&out).expect("read stdout"),
@@ -172,17 +150,12 @@ impl Program {
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let err = self.file(run, "err");
         let mut command = self.command(false);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(File::create(&err).expect("file"));
-        let mut child = self
-            .node
-            .enter(move || command.spawn())
-            .expect("nsenter(1) of util-linux");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(File::create(&err).expect("file"));
+        let mut child = self.node.enter(move || command.spawn()).expect("nsenter(1) of util-linux");
         let (sender, lines) = mpsc::channel();
         let stdout = child.stdout.take().expect("piped");
-        let mut copy = File::create(self.file(run, "out")).expect("file");
+        let out = self.file(run, "out");
+        let mut copy = File::create(&out).expect("file");
         thread::spawn(move || {
             for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
                 let _ = std::io::Write::write_all(&mut copy, &line);
@@ -190,7 +163,7 @@ impl Program {
                 let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
             }
         });
-        Running { child, lines, err }
+        Running { child, lines, out, err }
     }
 }
 
@@ -229,11 +202,7 @@ impl Ran {
     /// Both outputs, if it failed by itself; a timeout is no failure of its own.
     #[track_caller]
     pub fn failure(&self) -> String {
-        assert!(
-            !self.status.success(),
-            "should have failed: {}",
-            self.report()
-        );
+        assert!(!self.status.success(), "should have failed: {}", self.report());
         assert!(self.status.code() != Some(124), "hung: {}", self.report());
         format!("{}\n{}", self.text(), self.errors())
     }
@@ -259,6 +228,7 @@ impl Ran {
 pub struct Running {
     child: Child,
     lines: mpsc::Receiver<String>,
+    out: PathBuf,
     err: PathBuf,
 }
 
@@ -287,6 +257,11 @@ impl Running {
         }
     }
 
+    /// How many bytes it wrote so far, to both outputs.
+    pub fn written(&self) -> u64 {
+        [&self.out, &self.err].iter().filter_map(|file| fs::metadata(file).ok()).map(|found| found.len()).sum()
+    }
+
     /// What it wrote to standard error so far.
     pub fn errors(&self) -> String {
         fs::read_to_string(&self.err).unwrap_or_default()
@@ -299,9 +274,7 @@ impl Running {
 
     /// Sends a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.child.id())
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
         let _ = rustix::process::kill_process(pid.expect("a pid"), signal);
     }
 }

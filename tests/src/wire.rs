@@ -29,9 +29,7 @@ pub struct Wire {
 
 impl std::fmt::Debug for Wire {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Wire")
-            .field("buffer", &self.buffer)
-            .finish_non_exhaustive()
+        f.debug_struct("Wire").field("buffer", &self.buffer).finish_non_exhaustive()
     }
 }
 
@@ -58,9 +56,7 @@ impl Reply {
 /// # Errors
 /// Whatever the kernel says: refused, unreachable, or timed out.
 pub fn tcp(lab: &Lab, to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = lab
-        .pod()
-        .enter(move || TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
+    let stream = lab.pod().enter(move || TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -70,10 +66,7 @@ impl Wire {
     /// Plain bytes to a port of the appliance.
     pub fn plain(lab: &Lab, port: u16) -> Wire {
         let stream = tcp(lab, SocketAddr::from((APPLIANCE, port))).expect("the appliance's port");
-        Wire {
-            stream: Box::new(stream),
-            buffer: Vec::new(),
-        }
+        Wire { stream: Box::new(stream), buffer: Vec::new() }
     }
 
     /// TLS to the appliance with this server name.
@@ -91,10 +84,7 @@ impl Wire {
     /// When CONNECT is refused or the handshake fails.
     pub fn tunnel(lab: &Lab, target: &str, name: &str) -> io::Result<Wire> {
         let mut stream = tcp(lab, SocketAddr::from((APPLIANCE, 3128)))?;
-        write!(
-            stream,
-            "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n"
-        )?;
+        write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n")?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
@@ -111,10 +101,7 @@ impl Wire {
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Wire {
         // A peer that has closed already shows when its answer is read.
-        let _ = self
-            .stream
-            .write_all(bytes.as_ref())
-            .and_then(|()| self.stream.flush());
+        let _ = self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush());
         self
     }
 
@@ -124,11 +111,7 @@ impl Wire {
     /// When the connection ends or falls silent before the response does.
     pub fn reply(&mut self) -> io::Result<Reply> {
         let end = loop {
-            if let Some(end) = self
-                .buffer
-                .windows(4)
-                .position(|window| window == b"\r\n\r\n")
-            {
+            if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
                 break end + 4;
             }
             self.more()?;
@@ -140,8 +123,7 @@ impl Wire {
         let header = |name: &str| {
             head.lines().find_map(|line| {
                 let (key, value) = line.split_once(':')?;
-                key.eq_ignore_ascii_case(name)
-                    .then(|| value.trim().to_ascii_lowercase())
+                key.eq_ignore_ascii_case(name).then(|| value.trim().to_ascii_lowercase())
             })
         };
         let mut body = Vec::new();
@@ -177,9 +159,7 @@ impl Wire {
                 Err(error)
                     if matches!(
                         error.kind(),
-                        io::ErrorKind::UnexpectedEof
-                            | io::ErrorKind::ConnectionReset
-                            | io::ErrorKind::BrokenPipe
+                        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
                     ) =>
                 {
                     return Ok(std::mem::take(&mut self.buffer));
@@ -228,9 +208,7 @@ pub fn h2(
     let stream = tcp(lab, SocketAddr::from((APPLIANCE, 443))).expect("the appliance's port");
     stream.set_nonblocking(true).expect("nonblocking");
     let config = config(lab, &["h2"]);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("runtime").block_on(async {
         let stream = tokio::net::TcpStream::from_std(stream).expect("stream");
         let server = ServerName::try_from(name.to_owned()).expect("name");
@@ -240,10 +218,8 @@ pub fn h2(
             Err(error) => return vec![Err(error.to_string())],
         };
         let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-        let (mut sender, connection) = builder
-            .handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
-            .await
-            .expect("preface");
+        let (mut sender, connection) =
+            builder.handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.expect("preface");
         tokio::spawn(connection);
         let mut answers = Vec::new();
         for (authority, path) in targets {
@@ -287,8 +263,5 @@ fn handshake(lab: &Lab, name: &str, mut stream: TcpStream) -> io::Result<Wire> {
     while connection.is_handshaking() {
         connection.complete_io(&mut stream)?;
     }
-    Ok(Wire {
-        stream: Box::new(StreamOwned::new(connection, stream)),
-        buffer: Vec::new(),
-    })
+    Ok(Wire { stream: Box::new(StreamOwned::new(connection, stream)), buffer: Vec::new() })
 }

@@ -149,16 +149,9 @@ impl World {
 
     /// The standard origins and policy, with whatever `change` adds.
     pub fn build(change: impl FnOnce(Builder) -> Builder) -> World {
-        let secrets: Vec<(&str, String)> = CREDENTIALS
-            .iter()
-            .map(|name| (*name, fresh_secret(name)))
-            .collect();
+        let secrets: Vec<(&str, String)> = CREDENTIALS.iter().map(|name| (*name, fresh_secret(name))).collect();
         let secret = |wanted: &str| -> String {
-            secrets
-                .iter()
-                .find(|(name, _)| *name == wanted)
-                .map(|(_, value)| value.clone())
-                .unwrap()
+            secrets.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone()).unwrap()
         };
         let api = Double::demanding("api.github.com", &secret("github"));
         let live = Double::demanding("live.example", &secret("live"));
@@ -171,14 +164,8 @@ impl World {
         let mut builder = Lab::new()
             .origin(api.clone())
             .origin(Nginx::git("github.com", &secret("github")))
-            .origin(Nginx::python_index(
-                "index.python.example",
-                &secret("index"),
-            ))
-            .origin(Nginx::node_registry(
-                "registry.node.example",
-                &secret("registry"),
-            ))
+            .origin(Nginx::python_index("index.python.example", &secret("index")))
+            .origin(Nginx::node_registry("registry.node.example", &secret("registry")))
             .origin(WebSocket::echo("socket.example", &secret("socket")))
             .origin(live.clone())
             .origin(keyed.clone())
@@ -186,10 +173,7 @@ impl World {
             .origin(other.clone())
             .origin(hostile.clone())
             .origin(forbidden.clone())
-            .origin(Nginx::zeros(
-                "zeros.example",
-                &[("2g", 2 << 30), ("64m", 64 << 20)],
-            ))
+            .origin(Nginx::zeros("zeros.example", &[("2g", 2 << 30), ("64m", 64 << 20)]))
             .addresses(&unreachable)
             .policy(POLICY);
         for (name, value) in &secrets {
@@ -200,29 +184,12 @@ impl World {
         lab.names().set("private.example", &[private]);
         lab.names().set("metadata.example", &[metadata]);
         let sentinel = Sentinel::watch(lab.internet(), &unreachable, &[80, 443]);
-        World {
-            lab,
-            api,
-            live,
-            keyed,
-            sink,
-            other,
-            hostile,
-            forbidden,
-            sentinel,
-        }
+        World { lab, api, live, keyed, sink, other, hostile, forbidden, sentinel }
     }
 
     /// Forgets what origins saw, before the part of a test that counts.
     pub fn forget(&self) {
-        for double in [
-            &self.api,
-            &self.live,
-            &self.keyed,
-            &self.sink,
-            &self.other,
-            &self.forbidden,
-        ] {
+        for double in [&self.api, &self.live, &self.keyed, &self.sink, &self.other, &self.forbidden] {
             double.memory.forget();
         }
         self.hostile.memory.forget();

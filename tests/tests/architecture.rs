@@ -1,10 +1,5 @@
 //! Who may depend on whom, as DESIGN draws it, held against what cargo says.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -34,13 +29,7 @@ const KEPT: [(&str, &[&str]); 4] = [
 fn edges() -> BTreeSet<(String, String)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "metadata",
-            "--no-deps",
-            "--format-version",
-            "1",
-            "--offline",
-        ])
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .expect("cargo");
@@ -48,19 +37,10 @@ fn edges() -> BTreeSet<(String, String)> {
     let mut edges = BTreeSet::new();
     for package in metadata["packages"].as_array().expect("packages") {
         for dependency in package["dependencies"].as_array().expect("dependencies") {
-            let name = |value: &Value| {
-                value["name"]
-                    .as_str()
-                    .expect("a name")
-                    .trim_start_matches("stubgate-")
-                    .to_owned()
-            };
+            let name =
+                |value: &Value| value["name"].as_str().expect("a name").trim_start_matches("stubgate-").to_owned();
             let ours = dependency["path"].is_string();
-            let to = if ours {
-                format!("our {}", name(dependency))
-            } else {
-                name(dependency)
-            };
+            let to = if ours { format!("our {}", name(dependency)) } else { name(dependency) };
             edges.insert((name(package), to));
         }
     }
@@ -74,10 +54,7 @@ fn our_crates_depend_on_each_other_only_as_drawn() {
         let Some(to) = to.strip_prefix("our ") else {
             continue;
         };
-        assert!(
-            EDGES.contains(&(&*from, to)),
-            "{from} may not depend on {to}"
-        );
+        assert!(EDGES.contains(&(&*from, to)), "{from} may not depend on {to}");
     }
 }
 
@@ -85,28 +62,16 @@ fn our_crates_depend_on_each_other_only_as_drawn() {
 fn the_crates_with_a_keeper_are_used_by_it_alone() {
     for (from, to) in edges() {
         for (prefix, keepers) in KEPT {
-            let kept = if prefix.ends_with('-') {
-                to.starts_with(prefix)
-            } else {
-                to == prefix
-            };
-            assert!(
-                !kept || keepers.contains(&&*from),
-                "{from} may not use {to}"
-            );
+            let kept = if prefix.ends_with('-') { to.starts_with(prefix) } else { to == prefix };
+            assert!(!kept || keepers.contains(&&*from), "{from} may not use {to}");
         }
     }
 }
 
 #[test]
 fn policy_knows_no_runtime_no_socket_and_no_file_watcher() {
-    let refused = [
-        "tokio", "hyper", "rustls", "notify", "socket2", "rand", "reqwest", "tracing",
-    ];
+    let refused = ["tokio", "hyper", "rustls", "notify", "socket2", "rand", "reqwest", "tracing"];
     for (from, to) in edges() {
-        assert!(
-            from != "policy" || !refused.contains(&&*to),
-            "policy may not use {to}"
-        );
+        assert!(from != "policy" || !refused.contains(&&*to), "policy may not use {to}");
     }
 }

@@ -1,10 +1,5 @@
 //! Sizes that do not fit in memory, both ways, with the appliance's memory flat.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use stubgate_tests::{Shared, Way, World, chores};
 
@@ -21,10 +16,7 @@ fn flat(world: &World, chore: impl FnOnce()) {
     chore();
     let (after, most) = world.lab.appliance().memory();
     println!("resident before {before} KiB, after {after} KiB, at most {most} KiB");
-    assert!(
-        most < before + GROWTH,
-        "grew from {before} KiB to {most} KiB"
-    );
+    assert!(most < before + GROWTH, "grew from {before} KiB to {most} KiB");
 }
 
 #[test]
@@ -34,20 +26,12 @@ fn a_repository_of_200_mb_is_pushed_and_cloned_in_flat_memory() {
 
 #[test]
 fn two_gib_are_downloaded_in_flat_memory_over_http_1_1() {
-    WORLD.test(|world| {
-        flat(world, || {
-            chores::download(world, Way::Dns, "--http1.1", "2g", SIZE)
-        })
-    });
+    WORLD.test(|world| flat(world, || chores::download(world, Way::Dns, "--http1.1", "2g", SIZE)));
 }
 
 #[test]
 fn two_gib_are_downloaded_in_flat_memory_over_http_2_by_proxy() {
-    WORLD.test(|world| {
-        flat(world, || {
-            chores::download(world, Way::Proxy, "--http2", "2g", SIZE)
-        })
-    });
+    WORLD.test(|world| flat(world, || chores::download(world, Way::Proxy, "--http2", "2g", SIZE)));
 }
 
 #[test]
@@ -69,11 +53,7 @@ fn a_reader_that_stops_costs_no_memory() {
             let readers: Vec<_> = (0..8)
                 .map(|_| {
                     let slow = ["-sS", "--limit-rate", "10k", "https://zeros.example/2g"];
-                    client
-                        .program("curl", "CURL_CA_BUNDLE")
-                        .args(slow)
-                        .args(["-o", "/dev/null"])
-                        .spawn()
+                    client.program("curl", "CURL_CA_BUNDLE").args(slow).args(["-o", "/dev/null"]).spawn()
                 })
                 .collect();
             // Enough time for an appliance that reads ahead without bound to show itself.

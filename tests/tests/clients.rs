@@ -1,11 +1,6 @@
 //! Real programs in the pod, with stubs only, both ways through the appliance: each reaches its origin
 //! with the real credential.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use stubgate_tests::lab::WAYS;
 use stubgate_tests::{Shared, Way, World, chores};
@@ -114,18 +109,12 @@ fn a_websocket_echoes_by_proxy() {
 
 #[test]
 fn events_arrive_one_by_one_over_http_1_1() {
-    WORLD.test(|world| {
-        WAYS.iter()
-            .for_each(|way| chores::events(world, *way, "--http1.1"))
-    });
+    WORLD.test(|world| WAYS.iter().for_each(|way| chores::events(world, *way, "--http1.1")));
 }
 
 #[test]
 fn events_arrive_one_by_one_over_http_2() {
-    WORLD.test(|world| {
-        WAYS.iter()
-            .for_each(|way| chores::events(world, *way, "--http2"))
-    });
+    WORLD.test(|world| WAYS.iter().for_each(|way| chores::events(world, *way, "--http2")));
 }
 
 /// Trailers pass from an HTTP/2 origin to a client of either version that asked for them.
@@ -134,9 +123,7 @@ fn trailers_pass_over_http_2() {
     WORLD.test(|world| {
         let client = world.lab.client(Way::Dns);
         let token = format!("Authorization: Bearer {}", client.token("github"));
-        let curl = client
-            .curl()
-            .args(["--http2", "-i", "-H", &token, "-H", "TE: trailers"]);
+        let curl = client.curl().args(["--http2", "-i", "-H", &token, "-H", "TE: trailers"]);
         let answer = curl.arg("https://api.github.com/trailers").run().success();
         assert!(answer.contains("x-sum: 42"), "{answer}");
     });
@@ -152,22 +139,14 @@ fn every_declared_slot_is_swapped_at_the_origin() {
             let basic = ["-u", "x-access-token:proxy-token-github"];
             let url = "https://api.github.com/user";
             // The double takes no Basic; what it was shown is what counts.
-            assert_eq!(
-                client.curl_status().args(basic).arg(url).run().success(),
-                "401"
-            );
-            let seen = world.api.memory.recall().requests[0]
-                .header("authorization")
-                .unwrap()
-                .to_owned();
+            assert_eq!(client.curl_status().args(basic).arg(url).run().success(), "401");
+            let seen = world.api.memory.recall().requests[0].header("authorization").unwrap().to_owned();
             let encoded = base64_of(&format!("x-access-token:{}", world.lab.secret("github")));
             assert_eq!(seen, format!("Basic {encoded}"));
 
             let key = ["-H", "X-Api-Key: proxy-token-key", "https://keyed.example/"];
             assert_eq!(client.curl_status().args(key).run().success(), "200");
-            let seen = world.keyed.memory.recall().requests[0]
-                .header("x-api-key")
-                .map(str::to_owned);
+            let seen = world.keyed.memory.recall().requests[0].header("x-api-key").map(str::to_owned);
             assert_eq!(seen, Some(world.lab.secret("key")));
             assert!(!world.api.memory.saw("proxy-token-"));
             assert!(!world.keyed.memory.saw("proxy-token-"));
@@ -184,10 +163,7 @@ fn a_stub_in_a_body_stays_a_stub() {
         let token = format!("Authorization: Bearer {}", client.token("github"));
         let data = ["-H", &token, "-d", "{\"note\":\"proxy-token-github\"}"];
         let url = "https://api.github.com/repos/acme/site/issues";
-        assert_eq!(
-            client.curl_status().args(data).arg(url).run().success(),
-            "200"
-        );
+        assert_eq!(client.curl_status().args(data).arg(url).run().success(), "200");
         assert!(world.api.memory.saw("{\"note\":\"proxy-token-github\"}"));
     });
 }
@@ -199,16 +175,10 @@ fn an_echoing_origin_shows_what_it_was_sent_and_nothing_else_does() {
     WORLD.test(|world| {
         let client = world.lab.client(Way::Dns);
         let token = format!("Authorization: Bearer {}", client.token("github"));
-        let echo = client
-            .curl()
-            .args(["-H", &token, "https://api.github.com/echo"]);
+        let echo = client.curl().args(["-H", &token, "https://api.github.com/echo"]);
         let answer = echo.reads_an_echo().run().success();
-        let search =
-            stubgate_tests::leak::Search::new(&[("github".into(), world.lab.secret("github"))]);
-        assert!(
-            !search.bytes("the echo", answer.as_bytes()).is_empty(),
-            "{answer}"
-        );
+        let search = stubgate_tests::leak::Search::new(&[("github".into(), world.lab.secret("github"))]);
+        assert!(!search.bytes("the echo", answer.as_bytes()).is_empty(), "{answer}");
         let leaks = world.lab.leaks();
         assert!(leaks.is_empty(), "{leaks:?}");
     });
@@ -219,14 +189,7 @@ fn an_echoing_origin_shows_what_it_was_sent_and_nothing_else_does() {
 fn the_appliance_resolves_full_names_only() {
     WORLD.test(|world| {
         let client = world.lab.client(Way::Dns);
-        assert_eq!(
-            client
-                .curl_status()
-                .arg("https://sink.example/")
-                .run()
-                .success(),
-            "200"
-        );
+        assert_eq!(client.curl_status().arg("https://sink.example/").run().success(), "200");
         assert!(world.lab.names().was_asked_for("sink.example"));
         assert!(!world.lab.names().was_asked_for("corp.example"));
         assert!(!world.lab.names().was_asked_for("cluster.local"));
@@ -239,24 +202,11 @@ fn tls_1_2_and_1_3_are_spoken_and_1_1_is_not() {
     WORLD.test(|world| {
         let client = world.lab.client(Way::Dns);
         let url = "https://other.example/";
-        let versions = [
-            ["--tlsv1.2", "--tls-max", "1.2"],
-            ["--tlsv1.3", "--tls-max", "1.3"],
-        ];
+        let versions = [["--tlsv1.2", "--tls-max", "1.2"], ["--tlsv1.3", "--tls-max", "1.3"]];
         for version in versions {
-            assert_eq!(
-                client.curl_status().args(version).arg(url).run().success(),
-                "200"
-            );
+            assert_eq!(client.curl_status().args(version).arg(url).run().success(), "200");
         }
-        let old = [
-            "--tlsv1.0",
-            "--tls-max",
-            "1.1",
-            "--ciphers",
-            "DEFAULT@SECLEVEL=0",
-            url,
-        ];
+        let old = ["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0", url];
         client.curl_status().args(old).run().failure();
     });
 }
@@ -265,18 +215,8 @@ fn tls_1_2_and_1_3_are_spoken_and_1_1_is_not() {
 #[test]
 fn a_minted_leaf_passes_strict_verification() {
     WORLD.test(|world| {
-        let openssl =
-            world
-                .lab
-                .pod()
-                .program("openssl")
-                .args(["s_client", "-connect", "10.99.0.1:443"]);
-        let openssl = openssl.args([
-            "-servername",
-            "api.github.com",
-            "-x509_strict",
-            "-verify_return_error",
-        ]);
+        let openssl = world.lab.pod().program("openssl").args(["s_client", "-connect", "10.99.0.1:443"]);
+        let openssl = openssl.args(["-servername", "api.github.com", "-x509_strict", "-verify_return_error"]);
         let openssl = openssl.args(["-verify_hostname", "api.github.com", "-CAfile"]);
         let said = openssl.arg(world.lab.bundle()).stdin("").run().success();
         assert!(said.contains("Verify return code: 0 (ok)"), "{said}");

@@ -1,12 +1,7 @@
 //! The lab's own proof: every chore works, and every origin demands its credential, with the pod
 //! joined to the internet and no appliance between. What fails elsewhere and passes here is the
 //! appliance's.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use stubgate_tests::{Shared, Way, World, chores};
 
@@ -87,44 +82,22 @@ fn every_origin_refuses_a_stub() {
         let client = world.lab.client(Way::Direct);
         let status = |url: &str, auth: &str| {
             let header = format!("Authorization: {auth}");
-            client
-                .curl_status()
-                .args(["-H", &header, url])
-                .run()
-                .success()
+            client.curl_status().args(["-H", &header, url]).run().success()
         };
-        for auth in [
-            "Bearer proxy-token-github",
-            "token proxy-token-github",
-            "Basic eDp5",
-        ] {
+        for auth in ["Bearer proxy-token-github", "token proxy-token-github", "Basic eDp5"] {
             assert_eq!(status("https://api.github.com/user", auth), "401");
         }
-        let basic =
-            |url: &str, user: &str| client.curl_status().args(["-u", user, url]).run().success();
+        let basic = |url: &str, user: &str| client.curl_status().args(["-u", user, url]).run().success();
         let refs = "https://github.com/acme/site.git/info/refs?service=git-upload-pack";
         assert_eq!(basic(refs, "x-access-token:proxy-token-github"), "401");
-        assert_eq!(
-            basic(
-                refs,
-                &format!("x-access-token:{}", world.lab.secret("github"))
-            ),
-            "200"
-        );
+        assert_eq!(basic(refs, &format!("x-access-token:{}", world.lab.secret("github"))), "200");
         let index = "https://index.python.example/simple/labpkg/";
         assert_eq!(basic(index, "__token__:proxy-token-index"), "401");
         let registry = "https://registry.node.example/labpkg";
         assert_eq!(status(registry, "Bearer proxy-token-registry"), "401");
-        assert_eq!(
-            status("https://live.example/user", "Bearer proxy-token-live"),
-            "401"
-        );
+        assert_eq!(status("https://live.example/user", "Bearer proxy-token-live"), "401");
         let args = ["wss://socket.example/", "proxy-token-socket", "1"];
-        let refused = client
-            .python("websocket.py", "SSL_CERT_FILE")
-            .args(args)
-            .run()
-            .failure();
+        let refused = client.python("websocket.py", "SSL_CERT_FILE").args(args).run().failure();
         assert!(refused.contains("401"), "{refused}");
     });
 }
@@ -147,10 +120,6 @@ fn origins_remember_what_they_were_sent() {
         let before = world.sentinel.connections();
         let url = "http://169.254.169.254/latest/meta-data/";
         client.curl_status().args(["--max-time", "1", url]).run();
-        assert_eq!(
-            world.sentinel.connections(),
-            before + 1,
-            "the sentinel is awake"
-        );
+        assert_eq!(world.sentinel.connections(), before + 1, "the sentinel is awake");
     });
 }

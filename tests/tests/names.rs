@@ -1,10 +1,5 @@
 //! The appliance as the pod's name server, asked by dig.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::net::SocketAddr;
 
@@ -29,33 +24,18 @@ impl AsRef<Lab> for Names {
 
 impl Names {
     fn new() -> Names {
-        let policy = format!(
-            "{POLICY}dns:\n  - agents: [pod]\n    names: [registry.tools.svc.cluster.local]\n    types: [A]\n"
-        );
-        let forward =
-            "dns:\n  forward:\n    - zones: [\"cluster.local\"]\n      to: [\"10.43.0.10:53\"]";
-        let world = World::build(|builder| {
-            builder
-                .addresses(&[CLUSTER.into()])
-                .policy(&policy)
-                .configuration(forward)
-        });
+        let policy =
+            format!("{POLICY}dns:\n  - agents: [pod]\n    names: [registry.tools.svc.cluster.local]\n    types: [A]\n");
+        let forward = "dns:\n  forward:\n    - zones: [\"cluster.local\"]\n      to: [\"10.43.0.10:53\"]";
+        let world = World::build(|builder| builder.addresses(&[CLUSTER.into()]).policy(&policy).configuration(forward));
         let cluster = NameServer::start(world.lab.internet(), SocketAddr::from((CLUSTER, 53)));
         cluster.set("registry.tools.svc.cluster.local", &[[10, 1, 2, 3].into()]);
-        cluster.set(
-            "kubernetes.default.svc.cluster.local",
-            &[[10, 43, 0, 1].into()],
-        );
+        cluster.set("kubernetes.default.svc.cluster.local", &[[10, 43, 0, 1].into()]);
         Names { world, cluster }
     }
 
     fn dig(&self, args: &[&str]) -> String {
-        let dig = self
-            .world
-            .lab
-            .pod()
-            .program("dig")
-            .args(["+tries=1", "+time=3"]);
+        let dig = self.world.lab.pod().program("dig").args(["+tries=1", "+time=3"]);
         dig.args(args).run().success()
     }
 }
@@ -66,42 +46,19 @@ static NAMES: Shared<Names> = Shared::new(Names::new);
 fn an_allowed_name_has_the_advertised_address() {
     NAMES.test(|names| {
         for transport in ["+notcp", "+tcp"] {
-            assert_eq!(
-                names.dig(&[transport, "+short", "api.github.com"]).trim(),
-                "10.99.0.1"
-            );
+            assert_eq!(names.dig(&[transport, "+short", "api.github.com"]).trim(), "10.99.0.1");
         }
-        assert_eq!(
-            names.dig(&["+short", "API.GitHub.com."]).trim(),
-            "10.99.0.1"
-        );
-        assert!(
-            names.dig(&["API.GitHub.com"]).contains("API.GitHub.com."),
-            "the question's case"
-        );
+        assert_eq!(names.dig(&["+short", "API.GitHub.com."]).trim(), "10.99.0.1");
+        assert!(names.dig(&["API.GitHub.com"]).contains("API.GitHub.com."), "the question's case");
         let questions = names.world.lab.names().questions();
-        assert!(
-            !questions.iter().any(|asked| asked.name == "api.github.com"),
-            "resolved for DNS"
-        );
+        assert!(!questions.iter().any(|asked| asked.name == "api.github.com"), "resolved for DNS");
     });
 }
 
 #[test]
 fn every_other_type_of_an_allowed_name_is_empty() {
     NAMES.test(|names| {
-        for kind in [
-            "AAAA",
-            "TXT",
-            "MX",
-            "SRV",
-            "CNAME",
-            "HTTPS",
-            "SVCB",
-            "TYPE65280",
-            "NS",
-            "CAA",
-        ] {
+        for kind in ["AAAA", "TXT", "MX", "SRV", "CNAME", "HTTPS", "SVCB", "TYPE65280", "NS", "CAA"] {
             let answer = names.dig(&["api.github.com", kind]);
             assert!(answer.contains("status: NOERROR"), "{kind}: {answer}");
             assert!(answer.contains("ANSWER: 0"), "{kind}: {answer}");
@@ -127,10 +84,7 @@ fn an_ancestor_of_an_allowed_name_is_empty_and_exists() {
     NAMES.test(|names| {
         for name in ["python.example", "example", "com"] {
             let answer = names.dig(&[name]);
-            assert!(
-                answer.contains("status: NOERROR") && answer.contains("ANSWER: 0"),
-                "{answer}"
-            );
+            assert!(answer.contains("status: NOERROR") && answer.contains("ANSWER: 0"), "{answer}");
         }
     });
 }
@@ -146,20 +100,12 @@ fn only_what_a_dns_entry_allows_is_forwarded() {
         assert!(asked("registry.tools.svc.cluster.local"));
         let other_type = names.dig(&["registry.tools.svc.cluster.local", "TXT"]);
         assert!(!other_type.contains("10.1.2.3"));
-        for name in [
-            "kubernetes.default.svc.cluster.local",
-            "secret.exfil.cluster.local",
-        ] {
+        for name in ["kubernetes.default.svc.cluster.local", "secret.exfil.cluster.local"] {
             let answer = names.dig(&[name]);
             assert!(answer.contains("status: NXDOMAIN"), "{answer}");
             assert!(!asked(name), "{name} was forwarded");
         }
-        let kinds: Vec<u16> = names
-            .cluster
-            .questions()
-            .iter()
-            .map(|asked| asked.kind)
-            .collect();
+        let kinds: Vec<u16> = names.cluster.questions().iter().map(|asked| asked.kind).collect();
         assert!(kinds.iter().all(|kind| *kind == 1), "{kinds:?}");
     });
 }
@@ -175,18 +121,9 @@ fn other_classes_opcodes_and_transfers_are_refused() {
         ] {
             let answer = names.dig(&args);
             let refused = ["REFUSED", "NOTIMP", "FORMERR"];
-            assert!(
-                refused.iter().any(|code| answer.contains(code)),
-                "{args:?}: {answer}"
-            );
+            assert!(refused.iter().any(|code| answer.contains(code)), "{args:?}: {answer}");
         }
-        let transfer =
-            names
-                .world
-                .lab
-                .pod()
-                .program("dig")
-                .args(["+tries=1", "api.github.com", "AXFR"]);
+        let transfer = names.world.lab.pod().program("dig").args(["+tries=1", "api.github.com", "AXFR"]);
         assert!(transfer.run().text().contains("ransfer failed"));
     });
 }
@@ -195,13 +132,8 @@ fn other_classes_opcodes_and_transfers_are_refused() {
 fn any_is_answered_in_few_bytes() {
     NAMES.test(|names| {
         let answer = names.dig(&["+notcp", "api.github.com", "ANY"]);
-        let size = answer
-            .lines()
-            .find_map(|line| line.strip_prefix(";; MSG SIZE  rcvd: "));
-        assert!(
-            size.unwrap().trim().parse::<usize>().unwrap() < 200,
-            "{answer}"
-        );
+        let size = answer.lines().find_map(|line| line.strip_prefix(";; MSG SIZE  rcvd: "));
+        assert!(size.unwrap().trim().parse::<usize>().unwrap() < 200, "{answer}");
     });
 }
 
@@ -250,32 +182,17 @@ for name in ['api.github.com', 'github.com', 'index.python.example', 'forbidden.
         address = 'none'
     print(name, address, int((time.monotonic() - begun) * 1000))
 ";
-        let python = names
-            .world
-            .lab
-            .pod()
-            .program("/usr/bin/python3")
-            .args(["-c", script]);
+        let python = names.world.lab.pod().program("/usr/bin/python3").args(["-c", script]);
         let mut took = Vec::new();
         for line in python.run().success().lines() {
             let words: Vec<&str> = line.split(' ').collect();
-            let expected = if words[0] == "forbidden.example" {
-                "none"
-            } else {
-                "10.99.0.1"
-            };
+            let expected = if words[0] == "forbidden.example" { "none" } else { "10.99.0.1" };
             assert_eq!(words[1], expected, "{line}");
             took.push(words[2].parse::<u64>().unwrap());
         }
         took.sort_unstable();
         assert!(took[took.len() / 2] < 20, "median of {took:?} ms");
-        assert!(
-            !names
-                .cluster
-                .questions()
-                .iter()
-                .any(|asked| asked.name.contains("github"))
-        );
+        assert!(!names.cluster.questions().iter().any(|asked| asked.name.contains("github")));
     });
 }
 

@@ -1,10 +1,5 @@
 //! Policy, credentials and the process itself change while agents work.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::time::{Duration, Instant};
 
@@ -20,23 +15,13 @@ const CUT: Duration = Duration::from_secs(5);
 
 /// The policy without one rule.
 fn without(rule: &str) -> String {
-    let start = POLICY
-        .find(&format!("  - name: {rule}\n"))
-        .expect("the rule");
-    let end = POLICY[start + 1..]
-        .find("  - name: ")
-        .map_or(POLICY.len(), |next| start + 1 + next);
+    let start = POLICY.find(&format!("  - name: {rule}\n")).expect("the rule");
+    let end = POLICY[start + 1..].find("  - name: ").map_or(POLICY.len(), |next| start + 1 + next);
     format!("{}{}", &POLICY[..start], &POLICY[end..])
 }
 
 fn status(world: &World, url: &str) -> String {
-    world
-        .lab
-        .client(Way::Dns)
-        .curl_status()
-        .arg(url)
-        .run()
-        .text()
+    world.lab.client(Way::Dns).curl_status().arg(url).run().text()
 }
 
 #[test]
@@ -45,30 +30,17 @@ fn a_withdrawn_grant_cuts_a_live_event_stream() {
         world.lab.appliance().policy(POLICY);
         for version in ["--http1.1", "--http2"] {
             let client = world.lab.client(Way::Dns);
-            let curl = client
-                .program("curl", "CURL_CA_BUNDLE")
-                .args(["-sSN", version]);
+            let curl = client.program("curl", "CURL_CA_BUNDLE").args(["-sSN", version]);
             let curl = curl.args(["-H", "Authorization: Bearer proxy-token-live"]);
             let mut reader = curl.arg("https://live.example/events").spawn();
-            world
-                .lab
-                .appliance()
-                .until("a listener", || world.live.listeners() > 0);
+            world.lab.appliance().until("a listener", || world.live.listeners() > 0);
             world.live.event("before");
-            assert_eq!(
-                reader.line(CUT).as_deref(),
-                Some("data: before"),
-                "{}",
-                reader.errors()
-            );
+            assert_eq!(reader.line(CUT).as_deref(), Some("data: before"), "{}", reader.errors());
             world.lab.appliance().policy(&without("live"));
             let withdrawn = Instant::now();
             assert!(reader.ended(CUT).is_some(), "{version}: still streaming");
             assert!(withdrawn.elapsed() < CUT);
-            world
-                .lab
-                .appliance()
-                .until("the origin's side to end", || world.live.listeners() == 0);
+            world.lab.appliance().until("the origin's side to end", || world.live.listeners() == 0);
             world.lab.appliance().policy(POLICY);
         }
     });
@@ -79,16 +51,10 @@ fn a_withdrawn_grant_cuts_a_live_websocket() {
     WORLD.test(|world| {
         world.lab.appliance().policy(POLICY);
         for way in [Way::Dns, Way::Proxy] {
-            let client = world
-                .lab
-                .client(way)
-                .python("websocket.py", "SSL_CERT_FILE");
+            let client = world.lab.client(way).python("websocket.py", "SSL_CERT_FILE");
             let args = ["wss://socket.example/", "proxy-token-socket", "10"];
             let mut socket = client.args(args).env("STAY", "1").spawn();
-            assert_eq!(
-                socket.line(Duration::from_secs(10)).as_deref(),
-                Some("echoed 10")
-            );
+            assert_eq!(socket.line(Duration::from_secs(10)).as_deref(), Some("echoed 10"));
             world.lab.appliance().policy(&without("socket"));
             assert!(socket.ended(CUT).is_some(), "still open");
             world.lab.appliance().policy(POLICY);
@@ -104,18 +70,10 @@ fn what_is_still_allowed_is_not_cut() {
         let curl = client.program("curl", "CURL_CA_BUNDLE").args(["-sSN"]);
         let curl = curl.args(["-H", "Authorization: Bearer proxy-token-live"]);
         let reader = curl.arg("https://live.example/events").spawn();
-        world
-            .lab
-            .appliance()
-            .until("a listener", || world.live.listeners() > 0);
+        world.lab.appliance().until("a listener", || world.live.listeners() > 0);
         world.lab.appliance().policy(&without("socket"));
         world.live.event("after");
-        assert_eq!(
-            reader.line(CUT).as_deref(),
-            Some("data: after"),
-            "{}",
-            reader.errors()
-        );
+        assert_eq!(reader.line(CUT).as_deref(), Some("data: after"), "{}", reader.errors());
         world.lab.appliance().policy(POLICY);
     });
 }
@@ -143,23 +101,14 @@ fn a_broken_policy_keeps_the_last_good_one_and_says_so() {
     WORLD.test(|world| {
         let appliance = world.lab.appliance();
         appliance.policy(POLICY);
-        for broken in [
-            "version: 1\nrules: [",
-            "",
-            "version: 1\nagents: {}\nrulez: []\n",
-            "- \u{0}",
-        ] {
+        for broken in ["version: 1\nrules: [", "", "version: 1\nagents: {}\nrulez: []\n", "- \u{0}"] {
             let failed = appliance.metric(RELOADS, &["outcome=\"failed\""]);
             appliance.write_policy(broken);
             appliance.until("the failed reload to be counted", || {
                 appliance.metric(RELOADS, &["outcome=\"failed\""]) > failed
             });
             assert_eq!(status(world, "https://other.example/"), "200", "{broken:?}");
-            assert_eq!(
-                status(world, "https://forbidden.example/"),
-                "000",
-                "{broken:?}"
-            );
+            assert_eq!(status(world, "https://forbidden.example/"), "000", "{broken:?}");
             assert_eq!(appliance.get("/healthz").expect("healthz").0, 200);
         }
         appliance.policy(POLICY);
@@ -178,25 +127,13 @@ fn a_rotated_credential_file_is_taken_up() {
         let key = ["-H", "X-Api-Key: proxy-token-key", "https://keyed.example/"];
         world.lab.appliance().until("the new value", || {
             world.forget();
-            world
-                .lab
-                .client(Way::Dns)
-                .curl_status()
-                .args(key)
-                .run()
-                .success();
+            world.lab.client(Way::Dns).curl_status().args(key).run().success();
             world.keyed.memory.saw("rotated-value-of-the-key")
         });
         std::fs::write(&file, format!("{}\n", world.lab.secret("key"))).expect("restore");
         world.lab.appliance().until("the old value", || {
             world.forget();
-            world
-                .lab
-                .client(Way::Dns)
-                .curl_status()
-                .args(key)
-                .run()
-                .success();
+            world.lab.client(Way::Dns).curl_status().args(key).run().success();
             world.keyed.memory.saw(&world.lab.secret("key"))
         });
     });
@@ -209,13 +146,7 @@ fn a_missing_credential_is_a_refusal_and_not_a_stub_upstream() {
         appliance.policy(&POLICY.replace("@SECRETS@/key", "@SECRETS@/no-such-file"));
         world.forget();
         let key = ["-H", "X-Api-Key: proxy-token-key", "https://keyed.example/"];
-        let ran = world
-            .lab
-            .client(Way::Dns)
-            .curl_status()
-            .args(key)
-            .run()
-            .success();
+        let ran = world.lab.client(Way::Dns).curl_status().args(key).run().success();
         assert!(["403", "502", "503"].contains(&ran.as_str()), "{ran}");
         assert!(!world.keyed.memory.saw("proxy-token-key"));
         appliance.policy(POLICY);
@@ -241,31 +172,17 @@ fn sigterm_drains() {
         let appliance = world.lab.appliance();
         appliance.policy(POLICY);
         let client = world.lab.client(Way::Dns);
-        let slow = [
-            "-sS",
-            "--limit-rate",
-            "16M",
-            "-w",
-            "%{http_code} %{size_download}",
-            "-o",
-            "/dev/null",
-        ];
+        let slow = ["-sS", "--limit-rate", "16M", "-w", "%{http_code} %{size_download}", "-o", "/dev/null"];
         let curl = client.program("curl", "CURL_CA_BUNDLE").args(slow);
         let mut download = curl.args(["-v", "https://zeros.example/64m"]).spawn();
-        appliance.until("the download to run", || {
-            download.errors().contains("< HTTP/")
-        });
+        appliance.until("the download to run", || download.errors().contains("< HTTP/"));
         appliance.with_process(|process| {
             process.terminate();
-            let finished = download
-                .ended(Duration::from_secs(30))
-                .expect("the download ended");
+            let finished = download.ended(Duration::from_secs(30)).expect("the download ended");
             let said = download.line(Duration::from_secs(1));
             assert!(finished.success(), "{}", download.errors());
             assert_eq!(said.as_deref(), Some("200 67108864"));
-            let status = process
-                .ended(Duration::from_secs(15))
-                .expect("the appliance ended");
+            let status = process.ended(Duration::from_secs(15)).expect("the appliance ended");
             assert_eq!(status.code(), Some(0));
         });
         appliance.start();
@@ -280,23 +197,15 @@ fn a_bad_policy_at_the_start_serves_refusals() {
         let appliance = world.lab.appliance();
         appliance.with_process(|process| {
             process.terminate();
-            process
-                .ended(Duration::from_secs(15))
-                .expect("the appliance ended");
+            process.ended(Duration::from_secs(15)).expect("the appliance ended");
         });
         appliance.write_policy("version: 1\nrulez: []\n");
         appliance.start_unready();
         assert_eq!(appliance.get("/readyz").expect("readyz").0, 503);
-        let curl = world
-            .lab
-            .client(Way::Proxy)
-            .curl_status()
-            .arg("http://other.example/");
+        let curl = world.lab.client(Way::Proxy).curl_status().arg("http://other.example/");
         assert_ne!(curl.run().text(), "200");
         appliance.write_policy(POLICY);
-        appliance.until("readiness", || {
-            appliance.get("/readyz").is_ok_and(|answer| answer.0 == 200)
-        });
+        appliance.until("readiness", || appliance.get("/readyz").is_ok_and(|answer| answer.0 == 200));
         assert_eq!(status(world, "https://other.example/"), "200");
     });
 }

@@ -44,21 +44,12 @@ impl Double {
     pub fn open(name: &str) -> Double {
         let events = broadcast::channel(64).0;
         let names = vec![name.to_owned()];
-        Double {
-            names,
-            token: None,
-            plain: false,
-            memory: Memory::default(),
-            events,
-        }
+        Double { names, token: None, plain: false, memory: Memory::default(), events }
     }
 
     /// Demands `token` or `Bearer` with this value; everything else is a 401.
     pub fn demanding(name: &str, token: &str) -> Double {
-        Double {
-            token: Some(token.to_owned()),
-            ..Double::open(name)
-        }
+        Double { token: Some(token.to_owned()), ..Double::open(name) }
     }
 
     /// Serves plain HTTP on port 80 too.
@@ -80,17 +71,11 @@ impl Double {
     async fn answer(self, request: http::Request<Incoming>) -> Response<Body> {
         let (head, mut body) = request.into_parts();
         self.memory.with(|all| all.requests.push(remember(&head)));
-        let shown = head
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let shown = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         if let Some(token) = &self.token {
             let right = [format!("token {token}"), format!("Bearer {token}")];
             if !shown.is_some_and(|shown| right.iter().any(|one| one == shown)) {
-                return json(
-                    StatusCode::UNAUTHORIZED,
-                    &json!({ "message": "Bad credentials" }),
-                );
+                return json(StatusCode::UNAUTHORIZED, &json!({ "message": "Bad credentials" }));
             }
         }
         let mut first = Vec::new();
@@ -104,16 +89,10 @@ impl Double {
         }
         match head.uri.path() {
             "/user" => json(StatusCode::OK, &json!({ "login": "lab", "id": 1 })),
-            "/graphql" => json(
-                StatusCode::OK,
-                &json!({ "data": { "viewer": { "login": "lab" } } }),
-            ),
+            "/graphql" => json(StatusCode::OK, &json!({ "data": { "viewer": { "login": "lab" } } })),
             path if path.starts_with("/repos/") => {
                 let name = path.trim_start_matches("/repos/");
-                json(
-                    StatusCode::OK,
-                    &json!({ "full_name": name, "private": true }),
-                )
+                json(StatusCode::OK, &json!({ "full_name": name, "private": true }))
             }
             "/echo" => {
                 let headers: Vec<_> = remember(&head).headers;
@@ -150,11 +129,7 @@ impl Double {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let memory = self.memory.clone();
-        let io = TokioIo::new(Recorded {
-            stream,
-            memory,
-            kept: 0,
-        });
+        let io = TokioIo::new(Recorded { stream, memory, kept: 0 });
         let service = service_fn(move |request| {
             let origin = self.clone();
             async move {
@@ -169,14 +144,10 @@ impl Double {
         });
         if h2 {
             let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-            server
-                .initial_stream_window_size(4 << 20)
-                .initial_connection_window_size(8 << 20);
+            server.initial_stream_window_size(4 << 20).initial_connection_window_size(8 << 20);
             let _ = server.serve_connection(io, service).await;
         } else {
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(io, service)
-                .await;
+            let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
         }
     }
 }
@@ -193,19 +164,13 @@ impl Origin for Double {
         }
         for port in ports {
             let socket = place.socket(port);
-            let listener = place
-                .node
-                .enter(move || TcpListener::bind(socket).expect("bind"));
+            let listener = place.node.enter(move || TcpListener::bind(socket).expect("bind"));
             listener.set_nonblocking(true).expect("nonblocking");
             let tls = TlsAcceptor::from(place.leaf.server(&["h2", "http/1.1"]));
             let origin = self.clone();
             thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build();
-                runtime
-                    .expect("runtime")
-                    .block_on(accept(origin, listener, tls, port == 443))
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.expect("runtime").block_on(accept(origin, listener, tls, port == 443))
             });
         }
         Vec::new()
@@ -231,15 +196,9 @@ async fn accept(origin: Double, listener: TcpListener, tls: TlsAcceptor, encrypt
 
 fn remember(head: &http::request::Parts) -> Request {
     let header = |(name, value): (&http::HeaderName, &HeaderValue)| {
-        (
-            name.to_string(),
-            String::from_utf8_lossy(value.as_bytes()).into_owned(),
-        )
+        (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
-    let target = head
-        .uri
-        .path_and_query()
-        .map_or("", http::uri::PathAndQuery::as_str);
+    let target = head.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
     Request {
         version: format!("{:?}", head.version),
         method: head.method.to_string(),
@@ -265,15 +224,10 @@ fn status(status: StatusCode) -> Response<Body> {
 fn trailers() -> Response<Body> {
     let mut map = HeaderMap::new();
     map.insert("x-sum", HeaderValue::from_static("42"));
-    let frames = [
-        Frame::data(Bytes::from_static(b"body")),
-        Frame::trailers(map),
-    ];
+    let frames = [Frame::data(Bytes::from_static(b"body")), Frame::trailers(map)];
     let frames = stream::iter(frames.map(Ok::<_, Infallible>));
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
-    response
-        .headers_mut()
-        .insert(header::TRAILER, HeaderValue::from_static("x-sum"));
+    response.headers_mut().insert(header::TRAILER, HeaderValue::from_static("x-sum"));
     response
 }
 
@@ -302,25 +256,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
-    fn poll_flush(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
-    fn poll_shutdown(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -23,10 +23,7 @@ pub struct Hostile {
 impl Hostile {
     /// A hostile origin of this name, which speaks HTTP/1.1 only.
     pub fn new(name: &str) -> Hostile {
-        Hostile {
-            name: name.to_owned(),
-            memory: Memory::default(),
-        }
+        Hostile { name: name.to_owned(), memory: Memory::default() }
     }
 }
 
@@ -39,24 +36,18 @@ fn script(path: &str) -> &'static [u8] {
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
               Sec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n"
         }
-        "/unasked-101" => {
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-        }
+        "/unasked-101" => b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
         "/cl-and-te" => {
             b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n\
               5\r\nhello\r\n0\r\n\r\n"
         }
-        "/two-lengths" => {
-            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nokSMUGGLE"
-        }
+        "/two-lengths" => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 9\r\n\r\nokSMUGGLE",
         // Bytes behind the answer: an answer to nobody's question.
         "/extra" => {
             b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok\
               HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nPOISONED"
         }
-        "/bad-chunk" => {
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\nbad\r\n"
-        }
+        "/bad-chunk" => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\nbad\r\n",
         "/cut-short" => b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this",
         "/split" => b"HTTP/1.1 200 OK\r\nX-A: b\rX-Injected: yes\r\nContent-Length: 2\r\n\r\nok",
         _ => b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfine",
@@ -70,9 +61,7 @@ impl Origin for Hostile {
 
     fn start(&self, place: &Place) -> Vec<Running> {
         let socket = place.socket(443);
-        let listener = place
-            .node
-            .enter(move || TcpListener::bind(socket).expect("bind"));
+        let listener = place.node.enter(move || TcpListener::bind(socket).expect("bind"));
         let tls = place.leaf.server(&["http/1.1"]);
         let memory = self.memory.clone();
         thread::spawn(move || {

@@ -15,36 +15,25 @@ type Layout = Box<dyn Fn(&Place) -> (String, Vec<Running>) + Send + Sync>;
 pub struct Nginx {
     names: Vec<String>,
     layout: Layout,
-    h2: bool,
 }
 
 impl Debug for Nginx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nginx")
-            .field("names", &self.names)
-            .finish_non_exhaustive()
+        f.debug_struct("Nginx").field("names", &self.names).finish_non_exhaustive()
     }
 }
 
 impl Nginx {
     /// nginx with these `location` blocks; its root is the folder of its place.
-    pub fn new(
-        name: &str,
-        layout: impl Fn(&Place) -> (String, Vec<Running>) + Send + Sync + 'static,
-    ) -> Nginx {
-        Nginx {
-            names: vec![name.to_owned()],
-            layout: Box::new(layout),
-            h2: true,
-        }
+    pub fn new(name: &str, layout: impl Fn(&Place) -> (String, Vec<Running>) + Send + Sync + 'static) -> Nginx {
+        Nginx { names: vec![name.to_owned()], layout: Box::new(layout) }
     }
 
     /// `git http-backend` over Basic; the user is `x-access-token`, the password `token`. It holds one
-    /// repository, `acme/site.git`, that can be pushed to. HTTP/1.1 only: nginx 1.22 garbles long HTTP/2
-    /// bodies without a length on their way to FastCGI, seen with pushes past no proxy at all.
+    /// repository, `acme/site.git`, that can be pushed to.
     pub fn git(name: &str, token: &str) -> Nginx {
         let token = token.to_owned();
-        let nginx = Nginx::new(name, move |place| {
+        Nginx::new(name, move |place| {
             let dir = place.dir.display().to_string();
             demand_basic(&place.dir, "x-access-token", &token);
             shell(
@@ -56,11 +45,8 @@ impl Nginx {
                  commit -qm 'First' && git push -q ../acme/site.git main",
             );
             let backend = command_output("git", &["--exec-path"]);
-            let wrapper = place
-                .node
-                .program("fcgiwrap")
-                .args(["-f", "-c", "4", "-s", &format!("unix:{dir}/fcgi.sock")])
-                .spawn();
+            let wrapper =
+                place.node.program("fcgiwrap").args(["-f", "-c", "4", "-s", &format!("unix:{dir}/fcgi.sock")]).spawn();
             let locations = format!(
                 "auth_basic git; auth_basic_user_file {dir}/htpasswd; client_max_body_size 0;
                  location / {{
@@ -77,8 +63,7 @@ impl Nginx {
                  }}"
             );
             (locations, vec![wrapper])
-        });
-        Nginx { h2: false, ..nginx }
+        })
     }
 
     /// A Python package index (PEP 503) with `labpkg` as a wheel and `labsource` as an sdist, over Basic.
@@ -113,10 +98,7 @@ impl Nginx {
 
     /// Files of zeros, by name and size, taking no room on disk.
     pub fn zeros(name: &str, files: &[(&str, u64)]) -> Nginx {
-        let files: Vec<(String, u64)> = files
-            .iter()
-            .map(|(file, size)| ((*file).to_owned(), *size))
-            .collect();
+        let files: Vec<(String, u64)> = files.iter().map(|(file, size)| ((*file).to_owned(), *size)).collect();
         Nginx::new(name, move |place| {
             let root = place.dir.join("files");
             std::fs::create_dir_all(&root).expect("folder");
@@ -124,10 +106,7 @@ impl Nginx {
                 let file = std::fs::File::create(root.join(file)).expect("file");
                 file.set_len(*size).expect("a sparse file");
             }
-            (
-                format!("location / {{ root {}; }}", root.display()),
-                Vec::new(),
-            )
+            (format!("location / {{ root {}; }}", root.display()), Vec::new())
         })
     }
 }
@@ -151,26 +130,19 @@ impl Origin for Nginx {
                fastcgi_temp_path {dir}/fastcgi; uwsgi_temp_path {dir}/uwsgi; scgi_temp_path {dir}/scgi;
                sendfile on; keepalive_timeout 30;
                server {{
-                 listen {address}:443 ssl{h2}; server_name {names};
+                 listen {address}:443 ssl http2; server_name {names};
                  ssl_certificate {certificate}; ssl_certificate_key {key};
                  {locations}
                }}
              }}",
             address = place.address,
-            h2 = if self.h2 { " http2" } else { "" },
             names = self.names.join(" "),
             certificate = place.leaf.certificate.display(),
             key = place.leaf.key.display(),
         );
         let file = place.dir.join("nginx.conf");
         std::fs::write(&file, configuration).expect("write nginx.conf");
-        let server = place
-            .node
-            .program("nginx")
-            .arg("-p")
-            .arg(&place.dir)
-            .arg("-c")
-            .arg(&file);
+        let server = place.node.program("nginx").arg("-p").arg(&place.dir).arg("-c").arg(&file);
         helpers.push(server.spawn());
         helpers
     }
@@ -192,10 +164,7 @@ fn build_packages(place: &Place, base: &str) {
 
 fn shell(dir: &Path, line: &str) {
     let mut command = Command::new("sh");
-    command
-        .current_dir(dir)
-        .args(["-ec", line])
-        .env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command.current_dir(dir).args(["-ec", line]).env("GIT_CONFIG_GLOBAL", "/dev/null");
     assert!(command.status().expect("sh").success(), "{line}");
 }
 

@@ -14,10 +14,7 @@ pub struct WebSocket {
 impl WebSocket {
     /// An echo of this name that lets in who shows `token` as Bearer.
     pub fn echo(name: &str, token: &str) -> WebSocket {
-        WebSocket {
-            name: name.to_owned(),
-            token: token.to_owned(),
-        }
+        WebSocket { name: name.to_owned(), token: token.to_owned() }
     }
 }
 
