@@ -143,6 +143,14 @@ pub fn websocket(world: &World, way: Way) {
     assert_eq!(said.trim(), "echoed 1000000");
 }
 
+/// A hundred WebSockets, each opened when the one before was closed.
+pub fn websockets_in_a_row(world: &World, way: Way) {
+    let client = world.lab.client(way);
+    let args = ["wss://socket.example/echo", &client.token("socket"), "10"];
+    let python = client.python("websocket.py", "SSL_CERT_FILE").env("BEFORE", "100");
+    assert_eq!(python.args(args).run().success().trim(), "echoed 10");
+}
+
 /// Server-sent events: each arrives before the next is sent.
 pub fn events(world: &World, way: Way, version: &str) {
     let client = world.lab.client(way);

@@ -108,6 +108,13 @@ fn a_websocket_echoes_by_proxy() {
 }
 
 #[test]
+fn a_hundred_websockets_open_one_after_the_other() {
+    WORLD.test(|world| {
+        WAYS.iter().for_each(|way| chores::websockets_in_a_row(world, *way));
+    });
+}
+
+#[test]
 fn events_arrive_one_by_one_over_http_1_1() {
     WORLD.test(|world| WAYS.iter().for_each(|way| chores::events(world, *way, "--http1.1")));
 }
@@ -208,6 +215,27 @@ fn tls_1_2_and_1_3_are_spoken_and_1_1_is_not() {
         }
         let old = ["--tlsv1.0", "--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0", url];
         client.curl_status().args(old).run().failure();
+    });
+}
+
+/// The demo needs nothing but loopback: here it has nothing else that leads anywhere.
+#[test]
+fn the_demo_shows_what_it_says() {
+    WORLD.test(|world| {
+        let binary = stubgate_tests::appliance::binary();
+        let said = world.lab.pod().program(binary).arg("demo").run().success();
+        assert!(!said.is_empty());
+        assert!(!said.contains('\u{1b}'), "colour where there is no terminal");
+    });
+}
+
+/// What the lab runs on passes the checks that operators are told to use.
+#[test]
+fn the_labs_own_files_pass_the_checks() {
+    WORLD.test(|world| {
+        let appliance = world.lab.appliance();
+        appliance.command(["policy", "check", "policy"]).run().success();
+        appliance.command(["config", "check", "stubgate.yaml"]).run().success();
     });
 }
 

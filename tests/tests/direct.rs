@@ -58,6 +58,11 @@ fn a_websocket_echoes() {
 }
 
 #[test]
+fn a_hundred_websockets_open_one_after_the_other() {
+    WORLD.test(|world| chores::websockets_in_a_row(world, Way::Direct));
+}
+
+#[test]
 fn events_arrive_one_by_one() {
     WORLD.test(|world| {
         chores::events(world, Way::Direct, "--http1.1");
