@@ -54,17 +54,19 @@ impl Policy {
         bound
     }
 
-    /// Every slot of every credential that is bound to this authority, each once, sorted.
-    pub fn bound_slots(&self, authority: &Authority) -> Vec<&Slot> {
-        let mut slots = Vec::new();
+    /// Every slot of every credential that is bound to this authority, each once.
+    pub fn bound_slots(&self, authority: &Authority) -> impl Iterator<Item = &Slot> {
+        let mut slots: SmallVec<[&Slot; 8]> = SmallVec::new();
         let plain = authority.scheme() == Scheme::Http;
         self.index.bound.find(authority.host(), |bindings| {
             for binding in bindings.iter().filter(|binding| plain || binding.ends.cover(authority)) {
-                slots.extend(&self.credential(binding.credential).slots);
+                for slot in &self.credential(binding.credential).slots {
+                    if !slots.contains(&slot) {
+                        slots.push(slot);
+                    }
+                }
             }
         });
-        slots.sort_unstable();
-        slots.dedup();
-        slots
+        slots.into_iter()
     }
 }

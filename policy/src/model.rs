@@ -13,6 +13,7 @@ mod name;
 pub(crate) mod path;
 pub(crate) mod paths;
 pub(crate) mod policy;
+pub(crate) mod prefix;
 mod reason;
 mod slot;
 

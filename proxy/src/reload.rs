@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use stubgate_policy::{SourceFile, compile, render};
+use stubgate_policy::{Policy, SourceFile, compile, render};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -42,55 +42,71 @@ impl Reloader {
 
     /// Reads the policy and the credentials. Whether there is a good policy in force afterwards.
     pub fn reload(&mut self) -> bool {
-        self.reload_policy();
-        let snapshot = self.appliance.snapshot.load_full();
-        for problem in self.appliance.credentials.reload(&snapshot.policy) {
-            tracing::error!(credential = &*problem.credential, "{problem}");
+        if !self.took_policy() {
+            let snapshot = self.appliance.snapshot.load_full();
+            self.reload_credentials(&snapshot);
         }
         crate::appliance::refresh(&self.appliance);
         self.appliance.decide_again();
-        snapshot.is_ready()
+        self.appliance.snapshot.load().is_ready()
     }
 
-    fn reload_policy(&mut self) {
+    fn reload_credentials(&self, snapshot: &Snapshot) {
+        for problem in self.appliance.credentials.reload(&snapshot.policy) {
+            tracing::error!(credential = &*problem.credential, "{problem}");
+        }
+    }
+
+    /// Reads the policy, and puts it and its credentials in force if it changed and is good.
+    fn took_policy(&mut self) -> bool {
         let files = match policy_files(&self.config.policy) {
             Ok(files) => files,
-            Err(error) => return self.failed(&format!("the policy can't be read: {error}")),
+            Err(error) => {
+                self.failed(&format!("the policy can't be read: {error}"));
+                return false;
+            }
         };
         if self.tried.as_ref() == Some(&files) {
-            return;
+            return false;
         }
         let compiled = compile(&files);
-        match compiled {
+        let is_good = match compiled {
             Ok(compiled) => {
                 if !compiled.warnings.is_empty() {
                     tracing::warn!("policy has warnings\n{}", render(&compiled.warnings, &files, false));
                 }
-                self.generation += 1;
-                let metrics = &self.appliance.metrics;
-                let snapshot = Arc::new(Snapshot::new(compiled.policy, self.generation, metrics));
-                // Secrets first, so that no request of the new policy meets the old ones.
-                for problem in self.appliance.credentials.reload(&snapshot.policy) {
-                    tracing::error!(credential = &*problem.credential, "{problem}");
-                }
-                self.appliance.snapshot.store(Arc::clone(&snapshot));
-                metrics.reload(Reload::Taken).inc();
-                metrics.policy_last_ok.set(1);
-                metrics.policy_generation.set(i64::try_from(self.generation).unwrap_or(i64::MAX));
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-                metrics.policy_last_success.set(i64::try_from(now).unwrap_or(i64::MAX));
-                tracing::info!(
-                    generation = self.generation,
-                    fingerprint = snapshot.policy.fingerprint(),
-                    rules = snapshot.policy.rules().len(),
-                    agents = snapshot.policy.agents().len(),
-                    "policy taken"
-                );
-                self.record("taken", snapshot.policy.fingerprint());
+                self.take(compiled.policy);
+                true
             }
-            Err(diagnostics) => self.failed(&render(&diagnostics, &files, false)),
-        }
+            Err(diagnostics) => {
+                self.failed(&render(&diagnostics, &files, false));
+                false
+            }
+        };
         self.tried = Some(files);
+        is_good
+    }
+
+    fn take(&mut self, policy: Policy) {
+        self.generation += 1;
+        let metrics = &self.appliance.metrics;
+        let snapshot = Arc::new(Snapshot::new(policy, self.generation, metrics));
+        // Secrets first, so that no request of the new policy meets the old ones.
+        self.reload_credentials(&snapshot);
+        self.appliance.snapshot.store(Arc::clone(&snapshot));
+        metrics.reload(Reload::Taken).inc();
+        metrics.policy_last_ok.set(1);
+        metrics.policy_generation.set(i64::try_from(self.generation).unwrap_or(i64::MAX));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        metrics.policy_last_success.set(i64::try_from(now).unwrap_or(i64::MAX));
+        tracing::info!(
+            generation = self.generation,
+            fingerprint = snapshot.policy.fingerprint(),
+            rules = snapshot.policy.rules().len(),
+            agents = snapshot.policy.agents().len(),
+            "policy taken"
+        );
+        self.record("taken", snapshot.policy.fingerprint());
     }
 
     fn failed(&self, why: &str) {

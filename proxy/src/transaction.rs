@@ -133,11 +133,7 @@ impl Transaction {
             ..self.line(event, begun.as_ref())
         };
         // The agent is refused whether or not it could be written; a lost record is counted.
-        let _ = if begun.is_some() || tripwire {
-            self.appliance.audit.write(&line)
-        } else {
-            self.appliance.audit.refuse(&line)
-        };
+        let _ = if begun.is_some() { self.appliance.audit.write(&line) } else { self.appliance.audit.refuse(&line) };
         std::mem::replace(
             &mut self.known,
             Known {

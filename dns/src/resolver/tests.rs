@@ -65,7 +65,7 @@ async fn the_last_good_addresses_serve_while_servers_fail_but_not_once_the_name_
     let resolver = resolver(server(&ttl));
     let name = Name::parse(b"api.github.com").unwrap();
     let good = resolver.lookup(&name).await.unwrap();
-    let mut ask = async |ttl_or_fault| {
+    let ask = async |ttl_or_fault| {
         ttl.store(ttl_or_fault, Ordering::SeqCst);
         // As if the time to keep it were over.
         resolver.fresh.invalidate(&name).await;

@@ -11,12 +11,12 @@ use crate::model::policy::{AgentSet, Options};
 use crate::model::{CredentialId, Effect, Method, MethodError, PathError, Rule, Scheme};
 use crate::raw;
 
-/// Most pairs of agent and host in all rules: what the index holds.
-const MAX_PAIRS: usize = 8_000_000;
+/// Most entries_in_all of agent and host in all rules: what the index holds.
+const MAX_ENTRIES: usize = 8_000_000;
 
 pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
     let mut names = Names::default();
-    let mut pairs = 0_usize;
+    let mut all = 0_usize;
     for (file, document) in documents {
         let mut reader = Reader::new(*file, &mut draft.found);
         let Some(rules) = reader.optional(&document.rules) else {
@@ -34,17 +34,21 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
             let Some(rule) = Checker { file: *file, raw: raw.value, span: raw.span, draft }.rule(&mut names) else {
                 continue;
             };
-            pairs += match &rule.agents {
-                AgentSet::Every => rule.hosts.len(),
-                AgentSet::Some(ids) => ids.len().saturating_mul(rule.hosts.len()),
+            let agents = match &rule.agents {
+                AgentSet::Every => 1,
+                AgentSet::Some(ids) => ids.len(),
             };
+            let entries = agents.saturating_mul(rule.hosts.len()).saturating_mul(rule.paths.prefixes().len());
+            all = all.saturating_add(entries);
             draft.parts.rules.push(rule);
         }
     }
     draft.parts.rules.sort_by(|a, b| a.name.cmp(&b.name));
-    if pairs > MAX_PAIRS {
-        let many =
-            Diagnostic::error(codes::TOO_MANY, format!("the rules pair agents and hosts more than {MAX_PAIRS} times"));
+    if all > MAX_ENTRIES {
+        let many = Diagnostic::error(
+            codes::TOO_MANY,
+            format!("the rules combine agents, hosts and paths more than {MAX_ENTRIES} times"),
+        );
         draft.found.push(many.help("use `*` for all agents, or wildcards for hosts"));
     }
 }

@@ -1,5 +1,6 @@
 //! What can be asked: an agent, and what is known at a stage.
 
+use std::fmt;
 use std::marker::PhantomData;
 
 use super::grant::{Decision, NameGrant, Permit, Reach};
@@ -97,13 +98,19 @@ pub struct RequestStage<'a> {
     pub tokens: &'a [Token<'a>],
 }
 
-/// What stands in one credential place.
-#[derive(Clone, Copy, Debug)]
+/// What stands in one credential place. `Debug` doesn't show the text: it may be somebody's credential.
+#[derive(Clone, Copy)]
 pub struct Token<'a> {
     /// The place.
     pub slot: SlotRef<'a>,
     /// The whole token: without scheme, decoded for Basic and query.
     pub text: &'a [u8],
+}
+
+impl fmt::Debug for Token<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token").field("slot", &self.slot).finish_non_exhaustive()
+    }
 }
 
 /// A place in a request that can hold a credential.

@@ -95,6 +95,7 @@ impl Index {
     }
 
     fn add_rule(&mut self, id: RuleId, rule: &Rule) {
+        let prefixes = rule.paths.prefixes();
         for HostRule { pattern, ends } in &rule.hosts {
             let bucket = self.rules.at(pattern);
             bucket.has_paths |= rule.paths != Paths::All;
@@ -103,7 +104,7 @@ impl Index {
                 Effect::Deny => &mut bucket.refuse,
                 Effect::Allow | Effect::Observe => &mut bucket.grant,
             };
-            table.add(&rule.agents, Entry { rule: id, ends: *ends });
+            table.add(&rule.agents, &prefixes, Entry { rule: id, ends: *ends });
         }
     }
 }

@@ -3,12 +3,15 @@
 //! In this order: deny rules, allow rules, credentials. Any deny rule that matches refuses, and so does one that
 //! can't be compared with an odd path. Of the allow rules all that match count together; their order means nothing.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::ask::{RequestStage, sealed::Decide};
-use super::grant::{Decision, Denial, Permit};
+use super::grant::{Decision, Denial, Permit, Swap};
+use super::index::Entry;
+use super::table::Table;
 use super::{Buckets, buckets, own, tokens};
 use crate::model::paths::Compared;
+use crate::model::prefix::{self, Prefix};
 use crate::model::{AgentId, Effect, Policy, Reason, RuleId, Target};
 
 /// The allow rules that match.
@@ -19,7 +22,7 @@ impl Decide<Permit> for RequestStage<'_> {
         if own::is_own(self.authority.host()) {
             return own::request(policy, self);
         }
-        let found = buckets(policy, self.authority.host());
+        let found = Found::new(policy, self);
         if let Some(denial) = self.refused(policy, &found, agent) {
             return Decision::Deny(denial);
         }
@@ -38,84 +41,129 @@ impl Decide<Permit> for RequestStage<'_> {
 }
 
 impl RequestStage<'_> {
-    fn refused(&self, policy: &Policy, found: &Buckets<'_>, agent: AgentId) -> Option<Denial> {
-        let deny = |reason, rule| Some(Denial { reason, rule: Some(rule) });
-        for bucket in found {
-            for entry in bucket.block.of(agent).filter(|entry| entry.ends.cover(self.authority)) {
-                if policy.rule(entry.rule).methods.contains(self.method) {
-                    return deny(Reason::DeniedByRule, entry.rule);
-                }
-            }
+    fn refused(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Option<Denial> {
+        let concerns =
+            |entry: &&Entry| entry.ends.cover(self.authority) && policy.rule(entry.rule).methods.contains(self.method);
+        let mut blocks = found.buckets.iter().flat_map(|bucket| bucket.block.of(agent));
+        if let Some(entry) = blocks.find(concerns) {
+            return Some(denied(Reason::DeniedByRule, entry.rule));
         }
         let mut unclear = None;
-        for bucket in found {
-            for entry in bucket.refuse.of(agent).filter(|entry| entry.ends.cover(self.authority)) {
-                let rule = policy.rule(entry.rule);
-                if !rule.methods.contains(self.method) {
-                    continue;
-                }
+        for bucket in &found.buckets {
+            for entry in near(&bucket.refuse, agent, found.refused_near()).filter(concerns) {
                 let compared = match self.target {
-                    Target::Canonical(path) => rule.paths.refuse(path),
+                    Target::Canonical(path) => policy.rule(entry.rule).paths.refuse(path),
                     Target::Odd { .. } => Compared::Unclear,
                 };
                 match compared {
-                    Compared::Matches => return deny(Reason::DeniedByRule, entry.rule),
+                    Compared::Matches => return Some(denied(Reason::DeniedByRule, entry.rule)),
                     Compared::Unclear => unclear = unclear.or(Some(entry.rule)),
                     Compared::Differs => {}
                 }
             }
         }
-        unclear.and_then(|rule| deny(Reason::PathAmbiguous, rule))
+        unclear.map(|rule| denied(Reason::PathAmbiguous, rule))
     }
 
-    fn matched(&self, policy: &Policy, found: &Buckets<'_>, agent: AgentId) -> Result<Matched, Denial> {
-        let odd_refused = found.iter().any(|bucket| bucket.has_paths);
+    fn matched(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Result<Matched, Denial> {
         let mut matched = Matched::new();
-        let mut observed = None;
-        let mut reason = Reason::HostNotAllowed;
-        for bucket in found {
-            for entry in bucket.grant.of(agent).filter(|entry| entry.ends.cover(self.authority)) {
+        let mut observed: Option<RuleId> = None;
+        for bucket in &found.buckets {
+            for entry in near(&bucket.grant, agent, found.prefixes.as_deref()) {
                 let rule = policy.rule(entry.rule);
-                if !rule.methods.contains(self.method) {
-                    if reason == Reason::HostNotAllowed {
-                        reason = Reason::MethodNotAllowed;
-                    }
+                if !entry.ends.cover(self.authority) || !rule.methods.contains(self.method) {
                     continue;
                 }
-                let path = match self.target {
-                    Target::Canonical(path) if rule.paths.grant(path) => None,
-                    Target::Canonical(_) => Some(Reason::PathNotAllowed),
-                    Target::Odd { .. } if odd_refused => Some(Reason::PathAmbiguous),
-                    Target::Odd { .. } => None,
+                let matches = match self.target {
+                    Target::Canonical(path) => rule.paths.grant(path),
+                    Target::Odd { .. } => !found.has_paths,
                 };
-                match (path, rule.effect) {
-                    (Some(why), _) => reason = why,
-                    (None, Effect::Allow) => matched.push(entry.rule),
-                    (None, Effect::Observe) => observed = observed.max(Some(std::cmp::Reverse(entry.rule))),
-                    (None, Effect::Deny) => {}
+                match rule.effect {
+                    Effect::Allow if matches => matched.push(entry.rule),
+                    Effect::Observe if matches => {
+                        observed = Some(observed.map_or(entry.rule, |first| first.min(entry.rule)));
+                    }
+                    Effect::Allow | Effect::Observe | Effect::Deny => {}
                 }
             }
         }
         match observed {
             _ if !matched.is_empty() => Ok(matched),
-            Some(std::cmp::Reverse(rule)) => Err(Denial { reason: Reason::Observed, rule: Some(rule) }),
-            None => Err(Denial { reason, rule: None }),
+            Some(rule) => Err(denied(Reason::Observed, rule)),
+            None => Err(Denial { reason: self.nearest_miss(policy, found, agent), rule: None }),
         }
     }
 
-    fn permit(&self, policy: &Policy, agent: AgentId, matched: &Matched, swap: Option<super::Swap>) -> Option<Permit> {
+    /// What the rule that came nearest lacked. Only says more about a refusal, so that it may stop looking.
+    fn nearest_miss(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Reason {
+        let grants = found.buckets.iter().flat_map(|bucket| bucket.grant.of(agent));
+        let mut reason = Reason::HostNotAllowed;
+        for entry in grants.take(MOST_MISSES).filter(|entry| entry.ends.cover(self.authority)) {
+            if policy.rule(entry.rule).methods.contains(self.method) {
+                return match self.target {
+                    Target::Canonical(_) => Reason::PathNotAllowed,
+                    Target::Odd { .. } => Reason::PathAmbiguous,
+                };
+            }
+            reason = Reason::MethodNotAllowed;
+        }
+        reason
+    }
+
+    fn permit(&self, policy: &Policy, agent: AgentId, matched: &Matched, swap: Option<Swap>) -> Option<Permit> {
+        let options = |id: &RuleId| policy.rule(*id).options;
         let grants = |id: &&RuleId| match &swap {
             Some(swap) => policy.rule(**id).credentials.contains(&swap.credential),
             None => true,
         };
-        let options = || matched.iter().map(|id| policy.rule(*id).options);
         Some(Permit {
             agent,
             authority: self.authority.clone(),
             rule: *matched.iter().filter(grants).min()?,
-            ranges: matched.iter().filter(grants).any(|id| policy.rule(*id).options.ranges),
-            deny_stub_in_body: options().any(|options| options.deny_stub_in_body),
+            ranges: matched.iter().filter(grants).any(|id| options(id).ranges),
+            deny_stub_in_body: matched.iter().any(|id| options(id).deny_stub_in_body),
             swap,
         })
     }
 }
+
+/// What the index gives for one request.
+struct Found<'a> {
+    buckets: Buckets<'a>,
+    /// Whether any rule of this host, of whatever agent, has paths.
+    has_paths: bool,
+    /// How the path begins; `None` if it is odd, so that all rules are looked at.
+    prefixes: Option<SmallVec<[Prefix; 5]>>,
+    encoded_slash: bool,
+}
+
+impl<'a> Found<'a> {
+    fn new(policy: &'a Policy, ask: &RequestStage<'_>) -> Found<'a> {
+        let buckets = buckets(policy, ask.authority.host());
+        let has_paths = buckets.iter().any(|bucket| bucket.has_paths);
+        let (prefixes, encoded_slash) = match ask.target {
+            Target::Canonical(path) if has_paths => (Some(prefix::of_path(path.as_str())), path.has_encoded_slash()),
+            Target::Canonical(_) => (Some(smallvec![Prefix::NONE]), false),
+            Target::Odd { .. } => (None, false),
+        };
+        Found { buckets, has_paths, prefixes, encoded_slash }
+    }
+
+    /// A deny rule also reads `%2F` as a slash, and so the path may begin in another way too.
+    fn refused_near(&self) -> Option<&[Prefix]> {
+        if self.encoded_slash { None } else { self.prefixes.as_deref() }
+    }
+}
+
+fn near<'a>(table: &'a Table, agent: AgentId, path: Option<&'a [Prefix]>) -> impl Iterator<Item = &'a Entry> {
+    let all = path.is_none().then(|| table.of(agent));
+    let near = path.map(|path| table.near(agent, path));
+    near.into_iter().flatten().chain(all.into_iter().flatten())
+}
+
+fn denied(reason: Reason, rule: RuleId) -> Denial {
+    Denial { reason, rule: Some(rule) }
+}
+
+/// Most entries that are looked at to explain a refusal.
+const MOST_MISSES: usize = 256;

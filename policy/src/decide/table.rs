@@ -1,48 +1,70 @@
-//! Entries of one host pattern by agent.
+//! Entries of one host pattern, by agent and by the beginning of their paths.
 
 use super::index::Entry;
 use crate::model::AgentId;
 use crate::model::policy::AgentSet;
+use crate::model::prefix::Prefix;
 
-/// Entries for every agent, and entries for some.
+/// Entries in the order of their keys. A rule whose paths begin in several ways has several entries.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    every: Vec<Entry>,
-    some: Vec<(AgentId, Entry)>,
+    entries: Vec<(Key, Entry)>,
+    /// A bit for each number of segments that some key has.
+    lengths: u8,
 }
 
+/// Whose, and which paths; `None`: every agent's. Sorted, `None` comes first.
+type Key = (Option<AgentId>, Prefix);
+
 impl Table {
-    pub(super) fn add(&mut self, agents: &AgentSet, entry: Entry) {
-        match agents {
-            AgentSet::Every => self.every.push(entry),
-            AgentSet::Some(ids) => self.some.extend(ids.iter().map(|id| (*id, entry))),
+    pub(super) fn add(&mut self, agents: &AgentSet, prefixes: &[Prefix], entry: Entry) {
+        for prefix in prefixes {
+            self.lengths |= 1 << prefix.segments;
+            match agents {
+                AgentSet::Every => self.entries.push(((None, *prefix), entry)),
+                AgentSet::Some(ids) => {
+                    self.entries.extend(ids.iter().map(|id| ((Some(*id), *prefix), entry)));
+                }
+            }
         }
     }
 
-    /// To be called once, after the last `add`; rules were added in the order of their ids.
+    /// To be called once, after the last `add`.
     pub(super) fn sort(&mut self) {
-        self.some.sort_by_key(|(agent, _)| *agent);
-        self.some.shrink_to_fit();
-        self.every.shrink_to_fit();
+        self.entries.sort_by_key(|(key, entry)| (*key, entry.rule));
+        self.entries.shrink_to_fit();
     }
 
-    /// What concerns this agent; `None`: what concerns every agent.
+    /// All that concerns this agent; `None`: what concerns every agent.
     pub(super) fn of(&self, agent: impl Into<Option<AgentId>>) -> impl Iterator<Item = &Entry> {
         let agent = agent.into();
-        let own = match agent {
-            Some(agent) => self.some.get(self.some.partition_point(|(id, _)| *id < agent)..).unwrap_or_default(),
-            None => &[],
-        };
-        let own = own.iter().take_while(move |(id, _)| Some(*id) == agent).map(|(_, entry)| entry);
-        self.every.iter().chain(own)
+        let own = agent.into_iter().flat_map(|agent| self.run(move |(owner, _)| owner.cmp(&Some(agent))));
+        self.run(|(owner, _)| owner.cmp(&None)).chain(own)
+    }
+
+    /// What of it could match a path that begins so.
+    pub(super) fn near<'a>(&'a self, agent: AgentId, path: &'a [Prefix]) -> impl Iterator<Item = &'a Entry> {
+        let lengths = self.lengths;
+        let present = move |prefix: &&Prefix| lengths & (1 << prefix.segments) != 0;
+        path.iter().filter(present).flat_map(move |prefix| {
+            let at = move |owner: Option<AgentId>| self.run(move |key| key.cmp(&(owner, *prefix)));
+            at(None).chain(at(Some(agent)))
+        })
     }
 
     /// The agents that have entries of their own; an agent may come more than once.
     pub(super) fn agents(&self) -> impl Iterator<Item = AgentId> {
-        self.some.iter().map(|(agent, _)| *agent)
+        self.entries.iter().filter_map(|((agent, _), _)| *agent)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.every.is_empty() && self.some.is_empty()
+        self.entries.is_empty()
+    }
+
+    /// The entries whose keys compare as equal.
+    fn run(&self, compare: impl Fn(&Key) -> std::cmp::Ordering) -> impl Iterator<Item = &Entry> {
+        let from = self.entries.partition_point(|(key, _)| compare(key).is_lt());
+        let rest = self.entries.get(from..).unwrap_or_default();
+        rest.iter().take_while(move |(key, _)| compare(key).is_eq()).map(|(_, entry)| entry)
     }
 }

@@ -11,7 +11,8 @@ use crate::source::SourceFile;
 /// sequences; text quoted from files is stripped of control characters first.
 pub fn render(diagnostics: &[Diagnostic], files: &[SourceFile], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let drawn: Vec<String> = diagnostics.iter().map(|diagnostic| draw(diagnostic, files, &renderer)).collect();
+    let files: Vec<Lines<'_>> = files.iter().map(Lines::new).collect();
+    let drawn: Vec<String> = diagnostics.iter().map(|diagnostic| draw(diagnostic, &files, &renderer)).collect();
     let mut out = drawn.join("\n\n");
     if !out.is_empty() {
         out.push('\n');
@@ -19,7 +20,7 @@ pub fn render(diagnostics: &[Diagnostic], files: &[SourceFile], color: bool) -> 
     out
 }
 
-fn draw(diagnostic: &Diagnostic, files: &[SourceFile], renderer: &Renderer) -> String {
+fn draw(diagnostic: &Diagnostic, files: &[Lines<'_>], renderer: &Renderer) -> String {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -49,7 +50,21 @@ fn draw(diagnostic: &Diagnostic, files: &[SourceFile], renderer: &Renderer) -> S
     renderer.render(&[group])
 }
 
-/// The lines that a label touches, at most a few, so that large files cost nothing.
+/// Where the lines of a file begin, found once for all its diagnostics.
+struct Lines<'a> {
+    name: &'a str,
+    text: &'a str,
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn new(file: &'a SourceFile) -> Self {
+        let ends = file.text.match_indices('\n').map(|(at, _)| at + 1);
+        Lines { name: &file.name, text: &file.text, starts: std::iter::once(0).chain(ends).collect() }
+    }
+}
+
+/// The line that a label begins on: drawing the whole file would cost too much.
 struct Excerpt {
     name: String,
     text: String,
@@ -59,19 +74,19 @@ struct Excerpt {
 }
 
 impl Excerpt {
-    fn cut(label: &Label, files: &[SourceFile]) -> Option<Excerpt> {
+    fn cut(label: &Label, files: &[Lines<'_>]) -> Option<Excerpt> {
         let file = files.get(label.file)?;
-        let text = &file.text;
+        let text = file.text;
         let start = floor(text, label.span.start);
         let end = floor(text, label.span.end.max(start));
-        let from = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
-        let line_end = |at: usize| text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |n| at + n);
-        let end = end.min(line_end(start));
-        let to = line_end(start);
+        let line = file.starts.partition_point(|line| *line <= start).checked_sub(1)?;
+        let from = *file.starts.get(line)?;
+        let to = file.starts.get(line + 1).map_or(text.len(), |next| next - 1);
+        let end = end.min(to);
         Some(Excerpt {
-            name: visible(&file.name),
+            name: visible(file.name),
             text: masked(text.get(from..to)?),
-            line: text.get(..from)?.matches('\n').count() + 1,
+            line: line + 1,
             span: start - from..end - from,
             label: visible(&label.text),
         })

@@ -2,7 +2,7 @@
 //!
 //! A wildcard stands for whole labels in front, never for the apex and never for part of a label. What is not written
 //! is filled in by effect, always to the careful side: an allow rule means https on 443, a deny rule means every
-//! scheme and port.
+//! scheme and port that it does not name (`host:8443` both schemes, `http://host` every port).
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

@@ -7,6 +7,7 @@
 //! compared as if that were a slash.
 
 use super::path::{Path, PathError};
+use super::prefix::Prefix;
 
 /// The paths of a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,17 @@ pub(crate) enum Compared {
 }
 
 impl Paths {
+    /// How the paths begin that could match, each beginning once.
+    pub(crate) fn prefixes(&self) -> Vec<Prefix> {
+        let Paths::Some { patterns, .. } = self else {
+            return vec![Prefix::NONE];
+        };
+        let mut all: Vec<Prefix> = patterns.iter().map(PathPattern::prefix).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// As an allow rule reads it.
     pub(crate) fn grant(&self, path: &Path) -> bool {
         match self {
@@ -106,6 +118,21 @@ impl PathPattern {
     /// Whether it is `/**`, which in a deny rule is every path there is.
     pub(crate) fn is_everything(&self) -> bool {
         matches!(*self.segments, [Segment::Deep])
+    }
+
+    /// The literal segments in front.
+    fn prefix(&self) -> Prefix {
+        let mut prefix = Prefix::NONE;
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(text) => match prefix.and(text) {
+                    Some(longer) => prefix = longer,
+                    None => return prefix,
+                },
+                Segment::Glob(_) | Segment::Deep => return prefix,
+            }
+        }
+        prefix
     }
 
     fn matches(&self, path: &str, reading: Reading) -> bool {

@@ -8,9 +8,7 @@ use crate::support::{ask, authority, errors, policy, reason, said, with_rules};
 
 fn agent_at(policy: &Policy, peer: &str) -> Option<String> {
     let peer: IpAddr = peer.parse().unwrap();
-    policy
-        .identify(peer)
-        .map(|id| policy.agent(id).name().to_owned())
+    policy.identify(peer).map(|id| policy.agent(id).name().to_owned())
 }
 
 #[test]
@@ -51,18 +49,11 @@ fn sources_that_overlap_in_two_agents_are_an_error() {
         ("10.1.0.1/32", "10.1.0.1", "SG0112"),
         ("2001:db8::/32", "2001:db8::1/128", "SG0112"),
     ] {
-        let text = format!(
-            "version: 1\nagents:\n  a: {{ sources: [\"{one}\"] }}\n  b: {{ sources: [\"{two}\"] }}\n"
-        );
+        let text = format!("version: 1\nagents:\n  a: {{ sources: [\"{one}\"] }}\n  b: {{ sources: [\"{two}\"] }}\n");
         assert_eq!(errors(&text), [code], "{one} {two}");
     }
-    let apart =
-        "version: 1\nagents:\n  a: { sources: [\"::/0\"] }\n  b: { sources: [\"10.0.0.0/8\"] }\n";
-    assert_eq!(
-        errors(apart),
-        Vec::<&str>::new(),
-        "IPv4 and IPv6 don't overlap"
-    );
+    let apart = "version: 1\nagents:\n  a: { sources: [\"::/0\"] }\n  b: { sources: [\"10.0.0.0/8\"] }\n";
+    assert_eq!(errors(apart), Vec::<&str>::new(), "IPv4 and IPv6 don't overlap");
 }
 
 #[test]
@@ -73,11 +64,7 @@ agents:
   b: { sources: [\"10.1.2.0/24\"] }
   c: { sources: [\"10.200.0.1/32\"] }
 ";
-    assert_eq!(
-        errors(text),
-        ["SG0112", "SG0112", "SG0112"],
-        "b lies in both networks of a, c in one"
-    );
+    assert_eq!(errors(text), ["SG0112", "SG0112", "SG0112"], "b lies in both networks of a, c in one");
 }
 
 #[test]
@@ -100,17 +87,9 @@ fn networks_with_host_bits_and_other_texts_are_no_sources() {
 
 #[test]
 fn a_star_is_every_agent_that_is_defined() {
-    let policy = policy(&with_rules(
-        "  - { name: r, agents: [\"*\"], hosts: [x.example], methods: [GET] }",
-    ));
-    assert_eq!(
-        said(&policy, &ask(&policy, "a", "GET https://x.example/")),
-        "allow r"
-    );
-    assert_eq!(
-        said(&policy, &ask(&policy, "b", "GET https://x.example/")),
-        "allow r"
-    );
+    let policy = policy(&with_rules("  - { name: r, agents: [\"*\"], hosts: [x.example], methods: [GET] }"));
+    assert_eq!(said(&policy, &ask(&policy, "a", "GET https://x.example/")), "allow r");
+    assert_eq!(said(&policy, &ask(&policy, "b", "GET https://x.example/")), "allow r");
     assert!(policy.identify("10.0.0.3".parse().unwrap()).is_none());
 }
 
@@ -118,32 +97,18 @@ fn a_star_is_every_agent_that_is_defined() {
 fn a_quarantined_agent_is_denied_everything_at_once() {
     let text = with_rules("  - { name: r, agents: [\"*\"], hosts: [x.example], methods: [any] }");
     let policy = policy(&text.replace("[\"10.0.0.1/32\"]", "[\"10.0.0.1/32\"], quarantined: true"));
-    assert_eq!(
-        reason(&ask(&policy, "a", "GET https://x.example/")),
-        Some(Reason::Quarantined)
-    );
-    assert_eq!(
-        reason(&ask(&policy, "a", "GET http://stubgate.internal/ca.pem")),
-        Some(Reason::Quarantined)
-    );
-    assert_eq!(
-        said(&policy, &ask(&policy, "b", "GET https://x.example/")),
-        "allow r"
-    );
+    assert_eq!(reason(&ask(&policy, "a", "GET https://x.example/")), Some(Reason::Quarantined));
+    assert_eq!(reason(&ask(&policy, "a", "GET http://stubgate.internal/ca.pem")), Some(Reason::Quarantined));
+    assert_eq!(said(&policy, &ask(&policy, "b", "GET https://x.example/")), "allow r");
 }
 
 #[test]
 fn an_empty_policy_and_an_id_of_another_policy_are_denied() {
-    let full = policy(&with_rules(
-        "  - { name: r, agents: [a, b], hosts: [x.example], methods: [any] }",
-    ));
+    let full = policy(&with_rules("  - { name: r, agents: [a, b], hosts: [x.example], methods: [any] }"));
     let empty = Policy::empty();
     assert!(empty.identify("10.0.0.1".parse().unwrap()).is_none());
     let x = authority("https://x.example");
-    let ask = Ask::new(
-        full.agent_named("b").unwrap(),
-        ConnectStage { authority: &x },
-    );
+    let ask = Ask::new(full.agent_named("b").unwrap(), ConnectStage { authority: &x });
     assert_eq!(reason(&empty.decide(&ask)), Some(Reason::UnknownAgent));
     assert!(empty.agent(full.agent_named("a").unwrap()).quarantined());
     assert_eq!(empty.stubs().count(), 0);

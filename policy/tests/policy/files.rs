@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use proptest::prelude::*;
 use serde::Deserialize;
 use stubgate_policy::source::{Spanned, read, span_of};
-use stubgate_policy::{SourceFile, compile};
+use stubgate_policy::{Diagnostic, Policy, SourceFile, compile, render};
 
 use crate::support::{ask, errors, file, policy, policy_of, said, with_rules};
 
@@ -305,6 +306,85 @@ fn a_policy_that_allows_nothing_is_taken_with_a_warning() {
 }
 
 #[test]
+fn lists_and_rules_have_a_largest_size() {
+    let hosts = |count: usize| {
+        (0..count)
+            .map(|n| format!("h{n}.example"))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let rule = |hosts: &str| {
+        with_rules(&format!(
+            "  - {{ name: r, agents: [a], hosts: [{hosts}], methods: [GET] }}"
+        ))
+    };
+    assert_eq!(errors(&rule(&hosts(4096))), Vec::<&str>::new());
+    assert_eq!(errors(&rule(&hosts(4097))), ["SG0107"]);
+}
+
+fn yaml() -> impl Strategy<Value = String> {
+    const PIECES: &[&str] = &[
+        "version: 1\n",
+        "agents:\n",
+        "credentials:\n",
+        "rules:\n",
+        "dns:\n",
+        "  a: ",
+        "  - ",
+        "{ ",
+        "}",
+        "[",
+        "]",
+        ", ",
+        ": ",
+        "\n",
+        "name: r",
+        "agents: [a]",
+        "hosts: [x.example]",
+        "methods: [GET]",
+        "paths: ['/**']",
+        "sources: [10.0.0.1/32]",
+        "stub: stub-of-a",
+        "*",
+        "&",
+        "!!",
+        "?",
+        "'",
+        "\"",
+        "|",
+        ">",
+        "#",
+        "null",
+        "é",
+        "\t",
+        "<<: ",
+        "---\n",
+        "any",
+        "\u{202e}",
+    ];
+    let piece = prop_oneof![9 => prop::sample::select(PIECES).prop_map(str::to_owned), 1 => any::<char>().prop_map(String::from)];
+    prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn any_text_is_a_policy_or_has_findings_that_can_be_drawn(text in yaml()) {
+        let files = [file(&text)];
+        match compile(&files) {
+            Ok(compiled) => prop_assert!(compiled.policy.fingerprint().len() == 16),
+            Err(found) => {
+                prop_assert!(found.iter().any(Diagnostic::is_error));
+                let drawn = render(&found, &files, false);
+                prop_assert_eq!(drawn.matches("error[").count(), found.iter().filter(|found| found.is_error()).count());
+            }
+        }
+        let _ = read::<Config>(0, &files[0]);
+    }
+}
+
+#[test]
 fn the_example_of_the_format_is_read() {
     let text = include_str!("example.yaml");
     let policy = policy(text);
@@ -372,6 +452,12 @@ fn a_hundred_thousand_rules_are_read() {
         said(&policy, &ask(&policy, "a", "GET https://h99999.example/")),
         "allow r99999"
     );
+}
+
+#[test]
+fn a_policy_is_shared_by_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Policy>();
 }
 
 #[derive(Debug, Deserialize)]

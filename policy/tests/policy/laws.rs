@@ -1,6 +1,7 @@
 //! Laws of the decision, held against a model that scans every rule and knows nothing of the index.
 
 mod model;
+mod world;
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use stubgate_policy::{
 };
 
 use crate::support::policy_of;
-use model::{
+use world::{
     AGENTS, Effect, HOSTS, METHODS, NAMES, PATHS, PORTS, Request, Rule, Verdict, files, request,
     rules, token_sets,
 };
@@ -102,7 +103,6 @@ fn world<'a>(to: &'a Request) -> impl Iterator<Item = Request> + 'a {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
     fn decide_equals_a_scan_of_all_rules(rules in rules(), requests in prop::collection::vec(request(), 60)) {
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn a_deny_rule_more_never_widens(rules in rules(), deny in model::deny_rule(), requests in prop::collection::vec(request(), 40)) {
+    fn a_deny_rule_more_never_widens(rules in rules(), deny in world::deny_rule(), requests in prop::collection::vec(request(), 40)) {
         let before = policy_of(&files(&rules, 1));
         let mut more = rules;
         more.push(deny);

@@ -58,6 +58,11 @@ fn a_star_stays_in_its_segment_and_two_cross_segments() {
         ("/a/**/b/**/c", "/a/x/b/b/y/c", true),
         ("/a/**/b/**/c", "/a/x/b/c", false),
         ("/acme/**", "/acme/site.git/info/refs", true),
+        ("/a/b/c/d/e/*", "/a/b/c/d/e/f", true),
+        ("/a/b/c/d/e/*", "/a/b/c/d/x/f", false),
+        ("/a/b/c/d/e", "/a/b/c/d/E", false),
+        ("/a/b/c/d", "/a/b/c/d", true),
+        ("/a/b/c", "/a/b/c/d", false),
         ("/caf%c3%a9", "/caf%C3%A9", true),
         ("/%61", "/a", true),
         ("/a", "/%61", true),
@@ -195,6 +200,21 @@ fn deny_rules_compare_paths_without_case_and_deny_what_cannot_be_compared() {
         .denial()
         .unwrap();
     assert_eq!(policy.rule(denied.rule.unwrap()).name(), "no");
+}
+
+#[test]
+fn a_rule_with_many_paths_is_found_by_each() {
+    let policy = allowing(
+        "/one, '/two/**', '/*.txt', '/three/x%2Fy/**', '/three/**'",
+        "",
+    );
+    for path_ in ["/one", "/two/a", "/a.txt", "/three/x%2Fy/z", "/three/a"] {
+        assert_eq!(path(&policy, path_), "allow r", "{path_}");
+    }
+    let denied = denying("/one, '/Two/**', '/*.txt', '/three/x%2Fy/**'");
+    for path_ in ["/ONE", "/two/a", "/A.TXT", "/three/X%2fY/z", "/two%2Fa"] {
+        assert_eq!(path(&denied, path_), "deny denied_by_rule", "{path_}");
+    }
 }
 
 #[test]

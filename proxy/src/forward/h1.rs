@@ -21,6 +21,7 @@ use crate::headers;
 use crate::request::Refusal;
 use crate::respond::{Declared, ResponseBody};
 use crate::stream::Stream;
+use crate::transaction::Outcome;
 
 /// Interim responses that one exchange may have.
 const MOST_INTERIM: u32 = 16;
@@ -218,8 +219,14 @@ fn respond(
         Framing::Length(n) => Some(n),
         Framing::Chunked | Framing::Close => None,
     };
-    let relay = Relay::h1(Arc::clone(appliance), source, length, underway, transaction);
-    let mut response = Response::new(ResponseBody::Relay(Box::new(relay)));
+    let body = if framing == Framing::Length(0) && source.upload.is_done() {
+        source.finish(appliance);
+        transaction.end(Outcome::Complete);
+        ResponseBody::Empty
+    } else {
+        ResponseBody::Relay(Box::new(Relay::h1(Arc::clone(appliance), source, length, underway, transaction)))
+    };
+    let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = fields;
     response.extensions_mut().insert(Declared(declared));

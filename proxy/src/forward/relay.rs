@@ -42,6 +42,15 @@ pub(super) struct SourceH1 {
     pub keeps: bool,
 }
 
+impl SourceH1 {
+    /// Gives the connection back, if both sides agree that the exchange is over and that it stays open.
+    pub(super) fn finish(self, appliance: &Appliance) {
+        if self.keeps && self.upload.is_done() && !self.upstream.conn.has_unread() {
+            appliance.pool.give_back(self.key, self.upstream);
+        }
+    }
+}
+
 /// Why a response ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
@@ -87,11 +96,8 @@ impl Relay {
         if let Source::H1(appliance, source) = &mut self.source
             && let Some(source) = source.take()
             && outcome == Outcome::Complete
-            && source.keeps
-            && source.upload.is_done()
-            && !source.upstream.conn.has_unread()
         {
-            appliance.pool.give_back(source.key, source.upstream);
+            source.finish(appliance);
         }
     }
 

@@ -73,7 +73,7 @@ impl Places {
         headers: &HeaderMap,
     ) -> Result<Self, Refusal> {
         let mut places = Places::default();
-        let declared = policy.bound_slots(authority);
+        let declared: Vec<&Slot> = policy.bound_slots(authority).collect();
         let is_declared = |name: &str| declared.iter().any(|slot| matches!(slot, Slot::Header(own) if **own == *name));
         for (name, value) in headers {
             let value = value.as_bytes();

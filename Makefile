@@ -1,0 +1,46 @@
+# Two commands: `make demo` shows the main job on real traffic, `make test` passes all tests. Both set up what they need.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: help demo test check lab fuzz toolchain clean
+
+help:
+	@echo "make demo    the main job, on loopback: nothing to configure, no root"
+	@echo "make test    formatting, lints, licences, unit and component tests, and the lab (root or user namespaces)"
+	@echo "make check   only what is quick: formatting, lints, unit and component tests"
+	@echo "make lab     only the lab: real clients and origins in network namespaces"
+	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60)"
+
+demo: toolchain
+	@cargo run --quiet --package stubgate-proxy --bin stubgate -- demo
+
+test: check lab
+
+check: toolchain
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
+	 else echo "cargo-deny is not installed; its checks are left out (cargo install --locked cargo-deny)"; fi
+	./tests/setup
+	cargo test --workspace --exclude stubgate-tests --locked
+
+# In one process at a time: each suite makes network namespaces and loads both cores.
+lab: toolchain
+	./tests/setup
+	cargo build --locked --profile lab --package stubgate-proxy
+	cargo test --locked --package stubgate-tests -- --test-threads 1
+
+SECONDS ?= 60
+fuzz: toolchain
+	./tests/fuzz/run $(SECONDS)
+
+# aws-lc-rs compiles C.
+toolchain:
+	@command -v cargo >/dev/null || { echo "Rust is missing: install it with rustup, 1.89 or newer" >&2; exit 1; }
+	@command -v cc >/dev/null || { \
+	  echo "installing a C compiler"; \
+	  as_root=; [ "$$(id -u)" -eq 0 ] || as_root=sudo; \
+	  $$as_root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -y --no-install-recommends gcc libc6-dev; }
+
+clean:
+	cargo clean

@@ -1,0 +1,424 @@
+//! A small world of agents, hosts, rules and requests, and the files that say the same.
+
+use std::num::NonZeroU16;
+
+use proptest::prelude::*;
+use stubgate_policy::{
+    Authority, BasicField, Host, Method, Reason, Scheme, SlotRef, SourceFile, Target,
+};
+
+pub(crate) const AGENTS: &[&str] = &["a", "b", "c", "locked"];
+/// Names with a witness for every wildcard: `w…` stands in no rule.
+pub(crate) const NAMES: &[&str] = &[
+    "test",
+    "other.test",
+    "example",
+    "w.example",
+    "x.example",
+    "w.w.example",
+    "y.x.example",
+    "w.x.example",
+    "z.y.x.example",
+    "w.w.x.example",
+    "w.y.x.example",
+];
+pub(crate) const HOSTS: &[&str] = &[
+    "test",
+    "other.test",
+    "example",
+    "w.example",
+    "x.example",
+    "w.w.example",
+    "y.x.example",
+    "w.x.example",
+    "z.y.x.example",
+    "w.w.x.example",
+    "w.y.x.example",
+    "10.0.0.5",
+];
+pub(crate) const PORTS: &[u16] = &[80, 443, 8443];
+pub(crate) const METHODS: &[&str] = &[
+    "GET",
+    "HEAD",
+    "POST",
+    "PURGE",
+    "websocket",
+    "FRESH",
+    "TRACE",
+];
+pub(crate) const PATHS: &[&str] = &[
+    "/",
+    "/a",
+    "/A",
+    "/a/",
+    "/a/b",
+    "/A/b",
+    "/a/b/c",
+    "/a%2Fb",
+    "/a/b%2Fc",
+    "/x/z",
+    "/x/y%2Fy/z",
+    "/z",
+    "/a%2F%2Fb",
+    "/a/../b",
+    "/a//b",
+];
+const PATTERNS: &[&str] = &[
+    "/", "/a", "/a/*", "/a/**", "/**", "/a%2Fb", "/*%2F*", "/**/z", "/*",
+];
+const GRANT_HOSTS: &[&str] = &[
+    "x.example",
+    "x.example:8443",
+    "http://x.example",
+    "y.x.example",
+    "*.x.example",
+    "**.x.example",
+    "**.example",
+    "*.x.example:8443",
+    "10.0.0.5",
+    "z.y.x.example",
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Allow,
+    Deny,
+    Observe,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) name: String,
+    pub(crate) effect: Effect,
+    /// Empty: `"*"`.
+    pub(crate) agents: Vec<&'static str>,
+    pub(crate) hosts: Vec<&'static str>,
+    /// Empty: `any`.
+    pub(crate) methods: Vec<&'static str>,
+    pub(crate) paths: Option<Vec<&'static str>>,
+    pub(crate) credentials: Vec<&'static str>,
+    pub(crate) flags: Flags,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) required: bool,
+    pub(crate) foreign: bool,
+    pub(crate) ranges: bool,
+    pub(crate) body: bool,
+    pub(crate) slash: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) agent: &'static str,
+    pub(crate) scheme: &'static str,
+    pub(crate) host: &'static str,
+    pub(crate) port: u16,
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    pub(crate) tokens: Vec<(SlotRef<'static>, &'static str)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allow {
+        rule: String,
+        swap: Option<(String, usize)>,
+        ranges: bool,
+        deny_stub_in_body: bool,
+    },
+    Deny(Reason),
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Request {
+            agent: "a",
+            scheme: "https",
+            host: "x.example",
+            port: 443,
+            method: "GET",
+            path: "/",
+            tokens: Vec::new(),
+        }
+    }
+}
+
+impl Request {
+    pub(crate) fn authority(&self) -> Authority {
+        let scheme = if self.scheme == "http" {
+            Scheme::Http
+        } else {
+            Scheme::Https
+        };
+        Authority::new(
+            scheme,
+            Host::parse(self.host.as_bytes()).unwrap(),
+            NonZeroU16::new(self.port).unwrap(),
+        )
+    }
+
+    pub(crate) fn method(&self) -> Method {
+        if self.method == "websocket" {
+            Method::websocket()
+        } else {
+            Method::parse(self.method.as_bytes()).unwrap()
+        }
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        Target::parse(self.path.as_bytes()).unwrap()
+    }
+}
+
+pub(super) struct Credential {
+    pub(super) name: &'static str,
+    pub(super) stub: &'static str,
+    pub(super) slots: &'static [SlotRef<'static>],
+    /// Covers of host and port.
+    pub(super) hosts: &'static [(&'static str, u16)],
+    text: &'static str,
+}
+
+pub(super) const BASIC: [SlotRef<'static>; 2] = [
+    SlotRef::Basic(BasicField::User),
+    SlotRef::Basic(BasicField::Password),
+];
+
+pub(super) const CREDENTIALS: &[Credential] = &[
+    Credential {
+        name: "k1",
+        stub: "stub-one",
+        slots: &[SlotRef::Bearer, BASIC[0], BASIC[1]],
+        hosts: &[("x.example", 443), ("*.x.example", 443)],
+        text: "{ stub: stub-one, slots: [bearer, basic], hosts: [x.example, '*.x.example'], source: { env: A } }",
+    },
+    Credential {
+        name: "k2",
+        stub: "stub-two",
+        slots: &[SlotRef::Header("x-key"), SlotRef::Query("key")],
+        hosts: &[("x.example", 8443), ("y.x.example", 443)],
+        text: "{ stub: stub-two, slots: ['header:x-key', 'query:key'], hosts: ['x.example:8443', y.x.example], source: { env: B } }",
+    },
+];
+
+fn some(of: &'static [&'static str], most: usize) -> impl Strategy<Value = Vec<&'static str>> {
+    prop::sample::subsequence(of, 1..=most)
+}
+
+fn common(hosts: impl Strategy<Value = Vec<&'static str>>) -> impl Strategy<Value = Rule> {
+    let agents = prop_oneof![Just(Vec::new()), some(AGENTS, 3)];
+    let methods = prop_oneof![
+        Just(Vec::new()),
+        some(&["GET", "POST", "PURGE", "WEBSOCKET"], 3)
+    ];
+    let paths = prop::option::of(some(PATTERNS, 3));
+    ("[a-z]{8}", agents, hosts, methods, paths).prop_map(|(name, agents, hosts, methods, paths)| {
+        Rule {
+            name,
+            effect: Effect::Deny,
+            agents,
+            hosts,
+            methods,
+            paths,
+            credentials: Vec::new(),
+            flags: Flags::default(),
+        }
+    })
+}
+
+pub(crate) fn deny_rule() -> impl Strategy<Value = Rule> {
+    common(prop_oneof![1 => Just(vec!["any"]), 4 => some(GRANT_HOSTS, 3)]).prop_map(|mut rule| {
+        rule.name.insert_str(0, "deny-");
+        rule
+    })
+}
+
+fn grant_rule() -> impl Strategy<Value = Rule> {
+    let credentials = prop_oneof![2 => Just(Vec::new()), 3 => some(&["k1", "k2"], 2)];
+    let flags = any::<[bool; 5]>().prop_map(|[required, foreign, ranges, body, slash]| Flags {
+        required,
+        foreign,
+        ranges,
+        body,
+        slash,
+    });
+    (common(some(GRANT_HOSTS, 4)), credentials, flags, 0..6).prop_map(
+        |(mut rule, credentials, flags, observe)| {
+            rule.effect = if observe == 0 {
+                Effect::Observe
+            } else {
+                Effect::Allow
+            };
+            if !credentials.is_empty() {
+                rule.hosts.retain(|host| !host.starts_with("http:"));
+                for host in ["x.example", "x.example:8443"] {
+                    if !rule.hosts.contains(&host) {
+                        rule.hosts.push(host);
+                    }
+                }
+            }
+            rule.flags = Flags {
+                required: flags.required && !credentials.is_empty(),
+                ..flags
+            };
+            rule.credentials = credentials;
+            rule
+        },
+    )
+}
+
+pub(crate) fn rules() -> impl Strategy<Value = Vec<Rule>> {
+    prop::collection::vec(prop_oneof![3 => grant_rule(), 1 => deny_rule()], 1..8).prop_filter(
+        "rules have names of their own",
+        |rules| {
+            let mut names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+            names.sort_unstable();
+            names.windows(2).all(|pair| pair[0] != pair[1])
+        },
+    )
+}
+
+pub(crate) fn token_sets() -> impl Strategy<Value = Vec<(SlotRef<'static>, &'static str)>> {
+    const SLOTS: &[SlotRef<'static>] = &[
+        SlotRef::Bearer,
+        BASIC[0],
+        BASIC[1],
+        SlotRef::Bare,
+        SlotRef::Header("x-key"),
+        SlotRef::Header("cookie"),
+        SlotRef::Query("key"),
+    ];
+    let token = (
+        prop::sample::select(SLOTS),
+        prop::sample::select(
+            &[
+                "stub-one",
+                "stub-two",
+                "foreign",
+                "stub-one-more-than-short",
+            ][..],
+        ),
+    );
+    prop_oneof![
+        3 => Just(Vec::new()),
+        6 => prop::collection::vec(token, 1..3),
+        1 => Just(vec![(SlotRef::Elsewhere, "stub-one")]),
+    ]
+}
+
+pub(crate) fn request() -> impl Strategy<Value = Request> {
+    let at = (
+        prop::sample::select(&["https", "https", "https", "http"][..]),
+        prop::sample::select(HOSTS),
+        prop::sample::select(PORTS),
+    );
+    (
+        prop::sample::select(AGENTS),
+        at,
+        prop::sample::select(METHODS),
+        prop::sample::select(PATHS),
+        token_sets(),
+    )
+        .prop_map(
+            |(agent, (scheme, host, port), method, path, tokens)| Request {
+                agent,
+                scheme,
+                host,
+                port,
+                method,
+                path,
+                tokens,
+            },
+        )
+}
+
+/// The rules as files, dealt out in turn; the first also has agents and credentials.
+pub(crate) fn files(rules: &[Rule], count: usize) -> Vec<SourceFile> {
+    let mut texts = vec![String::new(); count];
+    for (at, rule) in rules.iter().enumerate() {
+        texts[at % count].push_str(&rule.yaml());
+    }
+    let mut head = String::from("agents:\n");
+    for (at, agent) in AGENTS.iter().enumerate() {
+        head += &format!(
+            "  {agent}: {{ sources: ['10.0.0.{at}/32'], quarantined: {} }}\n",
+            *agent == "locked"
+        );
+    }
+    head += "credentials:\n";
+    for Credential { name, text, .. } in CREDENTIALS {
+        head += &format!("  {name}: {text}\n");
+    }
+    let file = |(at, text): (usize, String)| {
+        let head = if at == 0 { head.as_str() } else { "" };
+        let rules = if text.is_empty() {
+            String::new()
+        } else {
+            format!("rules:\n{text}")
+        };
+        SourceFile {
+            name: format!("{at}.yaml"),
+            text: format!("version: 1\n{head}{rules}"),
+        }
+    };
+    texts.into_iter().enumerate().map(file).collect()
+}
+
+impl Rule {
+    fn yaml(&self) -> String {
+        let list = |items: &[&str]| {
+            items
+                .iter()
+                .map(|item| format!("'{item}'"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let effect = match self.effect {
+            Effect::Allow => "allow",
+            Effect::Deny => "deny",
+            Effect::Observe => "observe",
+        };
+        let agents = if self.agents.is_empty() {
+            "'*'".into()
+        } else {
+            list(&self.agents)
+        };
+        let methods = if self.methods.is_empty() {
+            "any".into()
+        } else {
+            list(&self.methods)
+        };
+        let mut text = format!(
+            "name: {}, effect: {effect}, agents: [{agents}], hosts: [{}], methods: [{methods}]",
+            self.name,
+            list(&self.hosts)
+        );
+        if let Some(paths) = &self.paths {
+            text += &format!(", paths: [{}]", list(paths));
+        }
+        if !self.credentials.is_empty() {
+            text += &format!(", credentials: [{}]", list(&self.credentials));
+        }
+        let Flags {
+            required,
+            foreign,
+            ranges,
+            body,
+            slash,
+        } = self.flags;
+        for (set, option) in [
+            (required, "credential_required: true"),
+            (foreign, "foreign_credentials: allow"),
+            (ranges, "ranges: allow"),
+            (body, "stub_in_body: deny"),
+            (slash, "encoded_slash: allow"),
+        ] {
+            if set && self.effect != Effect::Deny {
+                text += &format!(", {option}");
+            }
+        }
+        format!("  - {{ {text} }}\n")
+    }
+}
