@@ -1,0 +1,35 @@
+"""A WebSocket echo that demands a Bearer token: websocket.py ADDRESS CERTIFICATE KEY."""
+
+import asyncio
+import http
+import os
+import ssl
+import sys
+
+from websockets.asyncio.server import serve
+
+TOKEN = os.environ["TOKEN"]
+
+
+def demand(connection, request):
+    if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+        return connection.respond(http.HTTPStatus.UNAUTHORIZED, "bad credentials\n")
+    return None
+
+
+async def echo(socket):
+    async for message in socket:
+        await socket.send(message)
+
+
+async def main():
+    address, certificate, key = sys.argv[1:]
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate, key)
+    async with serve(
+        echo, address, 443, ssl=tls, process_request=demand, max_size=None, compression=None
+    ) as server:
+        await server.serve_forever()
+
+
+asyncio.run(main())

@@ -1,0 +1,126 @@
+//! The programs that an agent uses, each trusting the bundle by its own variable and holding stubs only.
+
+use std::path::{Path, PathBuf};
+
+use crate::lab::{Lab, Way};
+use crate::program::Program;
+
+/// The lab's Python, with `requests`, `httpx` and `websockets`; made by `tests/setup`.
+pub fn python() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+    let python = workspace.join(target).join("lab-venv/bin/python");
+    assert!(python.exists(), "no {}: run tests/setup", python.display());
+    // Not resolved further: a virtual environment is known by the path of its interpreter.
+    let folder = python.parent().and_then(|folder| folder.canonicalize().ok());
+    folder.expect("the folder of the interpreter").join("python")
+}
+
+/// A file of this crate.
+pub fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// An agent's tools, all going the same way.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    lab: &'a Lab,
+    way: Way,
+}
+
+impl<'a> Client<'a> {
+    /// The tools of the pod.
+    pub fn new(lab: &'a Lab, way: Way) -> Client<'a> {
+        Client { lab, way }
+    }
+
+    /// What the pod holds for a credential: the stub, or on the direct way the real one.
+    pub fn token(&self, credential: &str) -> String {
+        match self.way {
+            Way::Direct => self.lab.secret(credential),
+            Way::Dns | Way::Proxy => format!("proxy-token-{credential}"),
+        }
+    }
+
+    /// Any program, told about the bundle by `trust`, and about the proxy where that is the way.
+    pub fn program(&self, name: impl AsRef<std::ffi::OsStr>, trust: &str) -> Program {
+        let program = self.lab.pod().program(name).env(trust, self.lab.bundle());
+        match self.way {
+            Way::Direct | Way::Dns => program,
+            Way::Proxy => ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
+                .iter()
+                .fold(program, |program, name| program.env(name, "http://appliance:3128")),
+        }
+    }
+
+    /// curl, quiet but for errors.
+    pub fn curl(&self) -> Program {
+        self.program("curl", "CURL_CA_BUNDLE").args(["-sS", "--max-time", "50"])
+    }
+
+    /// curl that prints the status and nothing else.
+    pub fn curl_status(&self) -> Program {
+        self.curl().args(["-o", "/dev/null", "-w", "%{http_code}"])
+    }
+
+    /// git with a helper that hands out the token of `github`.
+    pub fn git(&self) -> Program {
+        let token = self.token("github");
+        let helper = format!("credential.helper=!f() {{ echo username=x-access-token; echo password={token}; }}; f");
+        self.program("git", "GIT_SSL_CAINFO")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .args(["-c", &helper, "-c", "user.name=lab", "-c", "user.email=lab@lab.example"])
+            .args(["-c", "init.defaultBranch=main"])
+            .seconds(120)
+    }
+
+    /// The GitHub client.
+    pub fn gh(&self) -> Program {
+        self.program("gh", "SSL_CERT_FILE")
+            .env("GH_TOKEN", self.token("github"))
+            .env("GH_NO_UPDATE_NOTIFIER", "1")
+            .env("NO_COLOR", "1")
+    }
+
+    /// One of the Python clients in `clients/`.
+    pub fn python(&self, script: &str, trust: &str) -> Program {
+        self.program(python(), trust).arg(source("clients").join(script))
+    }
+
+    /// One of the Node clients in `clients/`.
+    pub fn node(&self, script: &str) -> Program {
+        self.program("node", "NODE_EXTRA_CA_CERTS").arg(source("clients").join(script))
+    }
+
+    /// `pip install` from the lab's index into `target`.
+    pub fn pip_install(&self, target: &Path) -> Program {
+        let token: String = self.token("index").bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let index = format!("https://__token__:{token}@index.python.example/simple");
+        self.program(python(), "PIP_CERT")
+            .env("PIP_CONFIG_FILE", "/dev/null")
+            .env("PIP_DISABLE_PIP_VERSION_CHECK", "1")
+            .env("PIP_NO_CACHE_DIR", "1")
+            .args(["-m", "pip", "install", "--no-deps", "--retries", "0", "--index-url", &index])
+            .arg("--target")
+            .arg(target)
+    }
+
+    /// `npm install` from the lab's registry, in `dir`.
+    pub fn npm_install(&self, dir: &Path) -> Program {
+        std::fs::create_dir_all(dir).expect("folder");
+        let settings = format!(
+            "registry=https://registry.node.example/\n\
+             //registry.node.example/:_authToken={}\naudit=false\nfund=false\nfetch-retries=0\n",
+            self.token("registry")
+        );
+        std::fs::write(dir.join(".npmrc"), settings).expect("npmrc");
+        std::fs::write(dir.join("package.json"), "{\"name\":\"app\",\"version\":\"1.0.0\"}").expect("package.json");
+        self.program("npm", "NODE_EXTRA_CA_CERTS")
+            .env("npm_config_globalconfig", "/dev/null")
+            .env("npm_config_update_notifier", "false")
+            .env("npm_config_cache", dir.join("cache"))
+            .dir(dir)
+            .args(["install", "--no-progress"])
+    }
+}

@@ -1,0 +1,151 @@
+//! The search for real credentials in whatever an agent could have read: raw and in the encodings
+//! that a proxy, a client or an origin would put them in.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::Path;
+
+use aho_corasick::AhoCorasick;
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+
+/// Looks for a set of secrets.
+#[derive(Debug)]
+pub struct Search {
+    automaton: AhoCorasick,
+    labels: Vec<String>,
+}
+
+impl Search {
+    /// A search for these secrets, given as `(name, value)`.
+    pub fn new(secrets: &[(String, String)]) -> Search {
+        let mut needles = Vec::new();
+        let mut labels = Vec::new();
+        for (name, value) in secrets {
+            for (encoding, needle) in spellings(value.as_bytes()) {
+                needles.push(needle);
+                labels.push(format!("{name}, {encoding}"));
+            }
+        }
+        Search { automaton: AhoCorasick::new(needles).expect("needles"), labels }
+    }
+
+    /// What was found in these bytes.
+    pub fn bytes(&self, place: &str, bytes: &[u8]) -> Vec<String> {
+        self.automaton.find_iter(bytes).map(|hit| self.found(place, hit)).collect()
+    }
+
+    /// What was found in a file, or in every file below a folder.
+    pub fn path(&self, path: &Path) -> Vec<String> {
+        if path.is_dir() {
+            let entries = fs::read_dir(path).expect("folder").map_while(Result::ok);
+            return entries.flat_map(|entry| self.path(&entry.path())).collect();
+        }
+        // Sockets, pipes and links out of the folder hold nothing of their own.
+        let Ok(true) = fs::symlink_metadata(path).map(|found| found.is_file()) else {
+            return Vec::new();
+        };
+        let file = BufReader::with_capacity(1 << 20, File::open(path).expect("open"));
+        let hits = self.automaton.stream_find_iter(file).map(|hit| hit.expect("read"));
+        hits.map(|hit| self.found(&path.display().to_string(), hit)).collect()
+    }
+
+    fn found(&self, place: &str, hit: aho_corasick::Match) -> String {
+        format!("{place}: {} at byte {}", self.labels[hit.pattern().as_usize()], hit.start())
+    }
+}
+
+/// Every spelling of a secret that is searched for.
+fn spellings(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    let hex = |upper: bool| -> Vec<u8> {
+        let each = |byte: &u8| {
+            if upper { format!("{byte:02X}") } else { format!("{byte:02x}") }
+        };
+        secret.iter().map(each).collect::<String>().into_bytes()
+    };
+    let percent = |all: bool, upper: bool| -> Vec<u8> {
+        let each = |byte: &u8| match (byte, upper) {
+            (b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~', _) if !all => {
+                char::from(*byte).to_string()
+            }
+            (byte, true) => format!("%{byte:02X}"),
+            (byte, false) => format!("%{byte:02x}"),
+        };
+        secret.iter().map(each).collect::<String>().into_bytes()
+    };
+    let mut all = vec![
+        ("raw", secret.to_vec()),
+        ("reversed", secret.iter().rev().copied().collect()),
+        ("hex", hex(false)),
+        ("HEX", hex(true)),
+        ("percent", percent(false, true)),
+        ("percent, lower case", percent(false, false)),
+        ("percent, every byte", percent(true, true)),
+        (
+            "JSON",
+            serde_json::to_string(&String::from_utf8_lossy(secret))
+                .unwrap_or_default()
+                .trim_matches('"')
+                .as_bytes()
+                .to_vec(),
+        ),
+    ];
+    for (skip, name) in [(0, "base64"), (1, "base64 after 1"), (2, "base64 after 2")] {
+        // The characters at either end also hold bits of the neighbours: not part of the needle.
+        let mut shifted = vec![0; skip];
+        shifted.extend(secret);
+        let from = (skip * 8).div_ceil(6);
+        let to = shifted.len() * 8 / 6;
+        for engine in [&STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+            all.push((name, engine.encode(&shifted).as_bytes()[from..to].to_vec()));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn search() -> Search {
+        Search::new(&[("github".to_owned(), "s3cr3t+of/the~lab".to_owned())])
+    }
+
+    #[test]
+    fn finds_a_secret_however_it_is_written() {
+        let secret = "s3cr3t+of/the~lab";
+        let mut texts = vec![
+            secret.to_owned(),
+            "bal~eht/fo+t3rc3s".to_owned(),
+            "s3cr3t%2Bof%2Fthe~lab".to_owned(),
+            "s3cr3t%2bof%2fthe~lab".to_owned(),
+            "7333637233742B6F662F7468657E6C6162".to_owned(),
+            "7333637233742b6f662f7468657e6c6162".to_owned(),
+        ];
+        for before in ["", "a", "ab", "abc", "x-access-token:"] {
+            for after in ["", "z", "zz"] {
+                texts.push(STANDARD.encode(format!("{before}{secret}{after}")));
+                texts.push(URL_SAFE_NO_PAD.encode(format!("{before}{secret}{after}")));
+            }
+        }
+        for text in texts {
+            assert!(!search().bytes("test", text.as_bytes()).is_empty(), "missed in {text}");
+        }
+    }
+
+    #[test]
+    fn finds_a_secret_across_the_reads_of_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut content = vec![b'.'; (1 << 20) - 5];
+        content.extend(b"s3cr3t+of/the~lab");
+        fs::create_dir(dir.path().join("below")).unwrap();
+        fs::write(dir.path().join("below/file"), content).unwrap();
+        assert_eq!(search().path(dir.path()).len(), 1);
+    }
+
+    #[test]
+    fn finds_nothing_in_a_stub() {
+        assert!(search().bytes("test", b"Authorization: Bearer proxy-token-github").is_empty());
+    }
+}

@@ -1,0 +1,77 @@
+//! Who may depend on whom, as DESIGN draws it, held against what cargo says.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Every edge between our crates that may exist, as `from → to`, without the common prefix.
+const EDGES: [(&str, &str); 7] = [
+    ("dns", "policy"),
+    ("credentials", "policy"),
+    ("proxy", "policy"),
+    ("proxy", "certs"),
+    ("proxy", "dns"),
+    ("proxy", "h1"),
+    ("proxy", "credentials"),
+];
+
+/// Crates that only the named ones of ours may use directly, by prefix.
+const KEPT: [(&str, &[&str]); 4] = [
+    ("hickory-", &["dns"]),
+    ("rcgen", &["certs", "tests"]),
+    ("secrecy", &["credentials"]),
+    ("serde-saphyr", &["policy"]),
+];
+
+/// Every direct dependency in the workspace, of any kind: `(crate, dependency)`.
+fn edges() -> BTreeSet<(String, String)> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo metadata");
+    let mut edges = BTreeSet::new();
+    for package in metadata["packages"].as_array().expect("packages") {
+        for dependency in package["dependencies"].as_array().expect("dependencies") {
+            let name =
+                |value: &Value| value["name"].as_str().expect("a name").trim_start_matches("stubgate-").to_owned();
+            let ours = dependency["path"].is_string();
+            let to = if ours { format!("our {}", name(dependency)) } else { name(dependency) };
+            edges.insert((name(package), to));
+        }
+    }
+    assert!(edges.len() > 20, "cargo metadata said: {edges:?}");
+    edges
+}
+
+#[test]
+fn our_crates_depend_on_each_other_only_as_drawn() {
+    for (from, to) in edges() {
+        let Some(to) = to.strip_prefix("our ") else {
+            continue;
+        };
+        assert!(EDGES.contains(&(&*from, to)), "{from} may not depend on {to}");
+    }
+}
+
+#[test]
+fn the_crates_with_a_keeper_are_used_by_it_alone() {
+    for (from, to) in edges() {
+        for (prefix, keepers) in KEPT {
+            let kept = if prefix.ends_with('-') { to.starts_with(prefix) } else { to == prefix };
+            assert!(!kept || keepers.contains(&&*from), "{from} may not use {to}");
+        }
+    }
+}
+
+#[test]
+fn policy_knows_no_runtime_no_socket_and_no_file_watcher() {
+    let refused = ["tokio", "hyper", "rustls", "notify", "socket2", "rand", "reqwest", "tracing"];
+    for (from, to) in edges() {
+        assert!(from != "policy" || !refused.contains(&&*to), "policy may not use {to}");
+    }
+}

@@ -1,0 +1,273 @@
+//! What must not leave the pod, shown where it would arrive: in the memories of the origins, in the log
+//! of the internet's name server, and in the packets on the link.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::net::{IpAddr, SocketAddr};
+
+use stubgate_tests::lab::{NAME_SERVER, WAYS};
+use stubgate_tests::wire::{self, Wire};
+use stubgate_tests::{Shared, Way, World};
+
+static WORLD: Shared<World> = Shared::new(World::standard);
+
+/// Where `forbidden.example` really is.
+fn forbidden(world: &World) -> IpAddr {
+    let dig = world.lab.internet().program("dig");
+    let answer = dig.args(["+short", "@20.0.0.53", "forbidden.example"]).run().success();
+    answer.trim().parse().expect("an address")
+}
+
+/// Were the watch on the link asleep, every other test here would pass.
+#[test]
+fn the_watch_on_the_link_sees_what_crosses() {
+    WORLD.test(|world| {
+        let before = world.lab.wan().settle();
+        let status = world.lab.client(Way::Dns).curl_status().arg("https://other.example/");
+        assert_eq!(status.run().success(), "200");
+        let crossed = world.lab.wan().since(before);
+        let calls = crossed.iter().filter(|packet| packet.tcp.is_some_and(|(_, opens)| opens));
+        assert!(calls.count() >= 1, "{crossed:?}");
+    });
+}
+
+#[test]
+fn a_name_that_is_not_allowed_is_not_resolved() {
+    WORLD.test(|world| {
+        world.lab.nothing_leaves(|| {
+            for name in ["forbidden.example", "c2VjcmV0.forbidden.example", "metadata.google.internal"] {
+                for kind in ["A", "AAAA", "TXT", "MX", "SRV", "HTTPS", "ANY", "NS"] {
+                    for transport in ["+notcp", "+tcp"] {
+                        let dig = world.lab.pod().program("dig").args([transport, "+tries=1", name, kind]);
+                        let answer = dig.run().success();
+                        assert!(answer.contains("NXDOMAIN"), "{name} {kind}: {answer}");
+                    }
+                }
+            }
+        });
+    });
+}
+
+#[test]
+fn a_name_that_is_not_allowed_is_not_reached_by_connect() {
+    WORLD.test(|world| {
+        world.forget();
+        world.lab.nothing_leaves(|| {
+            let client = world.lab.client(Way::Proxy);
+            let said = client.curl().arg("https://forbidden.example/").run().failure();
+            assert!(said.contains("403"), "{said}");
+            for target in ["forbidden.example:443", "forbidden.example:22", "other.example:22"] {
+                let refused = Wire::tunnel(&world.lab, target, "forbidden.example").unwrap_err();
+                assert!(refused.to_string().contains("403"), "{target}: {refused}");
+            }
+        });
+        assert_eq!(world.forbidden.memory.recall().connections, 0);
+    });
+}
+
+#[test]
+fn a_name_that_is_not_allowed_is_not_reached_by_server_name() {
+    WORLD.test(|world| {
+        world.lab.nothing_leaves(|| {
+            for name in ["forbidden.example", "api.github.com.evil.example", "xapi.github.com"] {
+                assert!(Wire::tls(&world.lab, name).is_err(), "{name} got a certificate");
+            }
+            // No name at all, and an address as one.
+            assert!(Wire::tls(&world.lab, "20.0.0.100").is_err());
+        });
+    });
+}
+
+#[test]
+fn a_name_that_is_not_allowed_is_not_reached_by_plain_http() {
+    WORLD.test(|world| {
+        world.lab.nothing_leaves(|| {
+            let client = world.lab.client(Way::Dns);
+            let resolve = ["--resolve", "forbidden.example:80:10.99.0.1", "http://forbidden.example/"];
+            assert_eq!(client.curl_status().args(resolve).run().success(), "403");
+            let client = world.lab.client(Way::Proxy);
+            let status = client.curl_status().arg("http://forbidden.example/").run().success();
+            assert_eq!(status, "403");
+        });
+    });
+}
+
+#[test]
+fn a_hard_coded_address_leads_nowhere() {
+    WORLD.test(|world| {
+        let address = forbidden(world);
+        let api: IpAddr = [20, 0, 0, 100].into();
+        world.lab.nothing_leaves(|| {
+            for (address, port) in [(address, 443), (address, 80), (api, 443), (IpAddr::V4(NAME_SERVER), 53)] {
+                let called = wire::tcp(&world.lab, SocketAddr::new(address, port));
+                assert!(called.is_err(), "{address}:{port} answered");
+            }
+            let dig = world.lab.pod().program("dig");
+            dig.args(["+tries=1", "+time=1", "@20.0.0.53", "forbidden.example"]).run();
+            let ping = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
+                        s.sendto(b'out', ('20.0.0.53', 853))";
+            world.lab.pod().program("/usr/bin/python3").args(["-c", ping]).run();
+            for target in [format!("{address}:443"), format!("{api}:443"), "[::1]:443".to_owned()] {
+                let refused = Wire::tunnel(&world.lab, &target, "api.github.com").unwrap_err();
+                assert!(refused.to_string().contains(" 4"), "{target}: {refused}");
+            }
+        });
+    });
+}
+
+#[test]
+fn a_stub_does_not_go_to_another_allowed_host() {
+    WORLD.test(|world| {
+        world.forget();
+        let stub = "proxy-token-github";
+        let basic = format!("Authorization: Basic {}", base64_of(&format!("x-access-token:{stub}")));
+        let headers = [
+            format!("Authorization: Bearer {stub}"),
+            format!("Authorization: token {stub}"),
+            format!("authorization: bearer   {stub}"),
+            format!("Authorization: {stub}"),
+            basic,
+            format!("X-Api-Key: {stub}"),
+            format!("X-Anything: before {stub} after"),
+            format!("Cookie: session={stub}"),
+            format!("User-Agent: agent/{stub}"),
+            format!("Referer: https://other.example/?t={stub}"),
+        ];
+        world.lab.nobody_is_called(|| {
+            for way in WAYS {
+                let client = world.lab.client(way);
+                for version in ["--http1.1", "--http2"] {
+                    for header in &headers {
+                        let curl = client.curl_status().args([version, "-H", header]);
+                        let status = curl.arg("https://other.example/").run().success();
+                        assert_eq!(status, "403", "{version} {header}");
+                    }
+                    for target in [format!("?token={stub}"), format!("a/{stub}/b")] {
+                        let curl = client.curl_status().arg(version);
+                        let status = curl.arg(format!("https://other.example/{target}")).run().success();
+                        assert_eq!(status, "403", "{version} {target}");
+                    }
+                }
+            }
+        });
+        assert!(!world.other.memory.saw(stub));
+        assert_eq!(world.other.memory.recall().connections, 0);
+    });
+}
+
+#[test]
+fn a_stub_out_of_its_slot_does_not_go_to_its_own_host() {
+    WORLD.test(|world| {
+        world.forget();
+        let stub = "proxy-token-github";
+        world.lab.nobody_is_called(|| {
+            let client = world.lab.client(Way::Dns);
+            for header in ["X-Api-Key", "Cookie", "X-Other"] {
+                let header = format!("{header}: {stub}");
+                let curl = client.curl_status().args(["-H", &header, "https://api.github.com/user"]);
+                assert_eq!(curl.run().success(), "403", "{header}");
+            }
+            for target in [format!("user?access_token={stub}"), format!("users/{stub}")] {
+                let curl = client.curl_status().arg(format!("https://api.github.com/{target}"));
+                assert_eq!(curl.run().success(), "403", "{target}");
+            }
+        });
+        assert!(!world.api.memory.saw(stub));
+    });
+}
+
+#[test]
+fn a_stub_does_not_go_over_plain_http() {
+    WORLD.test(|world| {
+        world.forget();
+        world.lab.nobody_is_called(|| {
+            for way in WAYS {
+                let curl = world.lab.client(way).curl_status();
+                let curl = curl.args(["-H", "Authorization: Bearer proxy-token-github"]);
+                assert_eq!(curl.arg("http://other.example/").run().success(), "403");
+            }
+        });
+        // Without a stub the same rule lets it pass: the refusal above was for the stub.
+        let curl = world.lab.client(Way::Dns).curl_status();
+        assert_eq!(curl.arg("http://other.example/").run().success(), "200");
+    });
+}
+
+#[test]
+fn a_foreign_credential_does_not_go_to_a_bound_host() {
+    WORLD.test(|world| {
+        world.lab.nobody_is_called(|| {
+            let client = world.lab.client(Way::Dns);
+            for header in ["Authorization: Bearer ghp_of_somebody_else", "Cookie: session=1", "X-Api-Key: k"] {
+                let curl = client.curl_status().args(["-H", header, "https://api.github.com/user"]);
+                assert_eq!(curl.run().success(), "403", "{header}");
+            }
+        });
+    });
+}
+
+#[test]
+fn an_allowed_host_with_a_private_or_metadata_address_is_not_called() {
+    WORLD.test(|world| {
+        let before = world.sentinel.connections();
+        let other: IpAddr = [20, 0, 0, 108].into();
+        let private: IpAddr = [10, 77, 0, 1].into();
+        world.lab.names().set("mixed.example", &[other, private]);
+        world.lab.nobody_is_called(|| {
+            for way in WAYS {
+                let client = world.lab.client(way);
+                for name in ["private.example", "metadata.example", "mixed.example"] {
+                    let url = format!("https://{name}/latest/meta-data/");
+                    let status = client.curl_status().arg(&url).run().success();
+                    assert!(["403", "502"].contains(&status.as_str()), "{url}: {status}");
+                }
+            }
+            // Forms of addresses that hide another one.
+            for hidden in ["::ffff:10.77.0.1", "64:ff9b::a4d:1", "2002:a4d:1::1", "::1", "fe80::1"] {
+                world.lab.names().set("rebind.example", &[hidden.parse().unwrap()]);
+                let client = world.lab.client(Way::Dns);
+                let status = client.curl_status().arg("https://rebind.example/").run().success();
+                assert!(["403", "502"].contains(&status.as_str()), "{hidden}: {status}");
+            }
+        });
+        assert_eq!(world.sentinel.connections(), before);
+    });
+}
+
+#[test]
+fn a_refusal_says_why_in_a_small_body_and_asks_for_no_password() {
+    WORLD.test(|world| {
+        let client = world.lab.client(Way::Dns);
+        let stub = "Authorization: Bearer proxy-token-github";
+        let said = client.curl().args(["-i", "-H", stub, "https://other.example/"]).run().success();
+        let (head, body) = said.split_once("\r\n\r\n").expect("a head");
+        assert!(!head.to_lowercase().contains("www-authenticate"), "{head}");
+        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        for field in ["reason", "hint", "request_id"] {
+            let found = body.get(field).or_else(|| body.get("error").and_then(|error| error.get(field)));
+            assert!(found.is_some(), "no {field} in {body}");
+        }
+        assert!(!body.to_string().contains("open"), "a rule's name: {body}");
+    });
+}
+
+#[test]
+fn an_unknown_source_is_refused_everywhere() {
+    WORLD.test(|world| {
+        world.lab.pod().plumb("ip addr add 10.99.0.3/29 dev eth0");
+        world.lab.nothing_leaves(|| {
+            let dig = world.lab.pod().program("dig");
+            let answer = dig.args(["-b", "10.99.0.3", "+tries=1", "+time=2", "api.github.com"]).run();
+            assert!(answer.text().contains("REFUSED"), "{}", answer.text());
+            let curl = world.lab.client(Way::Dns).curl_status();
+            let bound = ["--interface", "10.99.0.3", "--max-time", "5"];
+            let url = ["--resolve", "other.example:443:10.99.0.1", "https://other.example/"];
+            let ran = curl.args(bound).args(url).run();
+            assert_ne!(ran.text(), "200");
+        });
+    });
+}
+
+fn base64_of(text: &str) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
