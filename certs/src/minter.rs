@@ -268,6 +268,8 @@ fn base_config() -> Result<ServerConfig, MintError> {
     config.ticketer = provider::ticketer()?;
     config.send_tls13_tickets = 1;
     config.max_early_data_size = 0;
+    // The provider's order of suites, not the agent's.
+    config.ignore_client_order = true;
     Ok(config)
 }
 

@@ -61,6 +61,21 @@ fn one_authority(scheme: Scheme, arrived: &Arrived) -> Result<Authority, Refusal
     Ok(authority)
 }
 
+/// What a refused request itself named, for its record.
+pub fn claimed(arrived: &Arrived) -> Option<Authority> {
+    let scheme = arrived.client.entry.scheme();
+    arrived.claims.iter().rev().find_map(|claim| Authority::parse(scheme, claim).ok())
+}
+
+/// What its connection named, or what its first claim did, for the same record.
+pub fn of_connection(arrived: &Arrived) -> Option<Box<str>> {
+    match &arrived.client.entry {
+        Entry::Tls { tunnel: Some(tunnel), .. } => Some(tunnel.to_string().into()),
+        Entry::Tls { host, tunnel: None } => Some(host.to_string().into()),
+        Entry::Plain | Entry::Proxy => arrived.claims.first().map(|claim| String::from_utf8_lossy(claim).into()),
+    }
+}
+
 /// The status that a refusal is answered with. Never 401: git and Claude Code would throw their stub away.
 pub fn status(reason: Reason) -> StatusCode {
     match reason {

@@ -182,7 +182,7 @@ fn prepare(
 
 impl Outgoing {
     /// The last step before the bytes go: the `begin` record, then the credential.
-    fn seal(&mut self, appliance: &Appliance, verified: Option<&Verified>) -> Result<(), Refusal> {
+    async fn seal(&mut self, appliance: &Appliance, verified: Option<&Verified>) -> Result<(), Refusal> {
         if self.underway.is_cut() {
             return Err(Reason::PolicyChanged.into());
         }
@@ -194,7 +194,10 @@ impl Outgoing {
         {
             return Err(Reason::CredentialMissing.into());
         }
-        self.transaction.begin(&self.snapshot, self.permit.rule(), self.permit.swap())?;
+        self.transaction.begin(&self.snapshot, self.permit.rule(), self.permit.swap()).await?;
+        if self.underway.is_cut() {
+            return Err(Reason::PolicyChanged.into());
+        }
         if self.permit.swap().is_some() {
             let place = self.place.as_ref().ok_or(Reason::Internal)?;
             swap::put_in(&appliance.credentials, &self.snapshot, &self.permit, place, verified, &mut self.headers)?;

@@ -40,6 +40,17 @@ pub struct Underway {
     cut: Arc<Cut>,
 }
 
+/// Watches for the cut of something under way from another place of the same task.
+#[derive(Clone)]
+pub struct Watch(Arc<Cut>);
+
+impl Watch {
+    /// Ready once it was cut.
+    pub fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll(cx)
+    }
+}
+
 impl Live {
     /// Enters a request.
     pub fn enter(self: &Arc<Self>, peer: IpAddr, question: Question) -> Underway {
@@ -74,6 +85,18 @@ impl Live {
 }
 
 impl Cut {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_done() {
+            return Poll::Ready(());
+        }
+        self.waker.register(cx.waker());
+        if self.is_done() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
     fn fire(&self) {
         self.done.store(true, Ordering::Release);
         self.waker.wake();
@@ -83,16 +106,17 @@ impl Cut {
 impl Underway {
     /// Ready once this was cut. One task at a time may wait here.
     pub fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.is_cut() {
-            return Poll::Ready(());
-        }
-        self.cut.waker.register(cx.waker());
-        if self.is_cut() { Poll::Ready(()) } else { Poll::Pending }
+        self.cut.poll(cx)
+    }
+
+    /// A second place to wait for it, in the same task.
+    pub fn watch(&self) -> Watch {
+        Watch(Arc::clone(&self.cut))
     }
 
     /// Whether this was cut.
     pub fn is_cut(&self) -> bool {
-        self.cut.done.load(Ordering::Acquire)
+        self.cut.is_done()
     }
 }
 

@@ -12,10 +12,12 @@ mod line;
 mod sink;
 pub mod suppress;
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 
 pub use line::{Event, Layer, Line, Wire};
@@ -56,6 +58,27 @@ impl Audit {
         self.write_all(std::slice::from_ref(line))
     }
 
+    /// Writes a record before anything that follows from it happens, with those of the requests that are ready at the same
+    /// time: one write for all of them.
+    pub async fn write_with_others(&self, line: &Line<'_>) -> Result<(), AuditFull> {
+        let ticket = self.lock().add(|out| self.number(line, out));
+        let mut others_had_their_turn = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut others_had_their_turn, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        let outcome = self.lock().outcome(ticket);
+        match outcome {
+            Some(true) => Ok(()),
+            Some(false) => Err(AuditFull),
+            None => self.append(&[], true),
+        }
+    }
+
     /// Writes several records with one write.
     pub fn write_all(&self, lines: &[Line<'_>]) -> Result<(), AuditFull> {
         self.append(lines, true)
@@ -68,14 +91,13 @@ impl Audit {
     }
 
     /// Writes a refusal, or counts it when the agent has had its share of this second.
-    pub fn refuse(&self, line: &Line<'_>) -> Result<(), AuditFull> {
-        match self.admit(line, Instant::now()) {
-            Admission::Write => self.write(line),
-            Admission::Count => {
-                self.metrics.audit_suppressed.inc();
-                Ok(())
-            }
+    pub fn refuse(&self, line: &Line<'_>) -> Result<Admission, AuditFull> {
+        let admission = self.admit(line, Instant::now());
+        match admission {
+            Admission::Write => self.write(line)?,
+            Admission::Count => self.metrics.audit_suppressed.inc(),
         }
+        Ok(admission)
     }
 
     /// Whether a refusal is written by itself; one that is not is counted here.
@@ -101,49 +123,54 @@ impl Audit {
 
     /// Writes the outcomes that wait.
     pub fn flush(&self) {
-        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = sink.flush() {
-            self.failed(&error, 0);
-        }
+        // Counted as dropped in `append`; nobody waits for an outcome.
+        let _ = self.append(&[], true);
     }
 
     /// Opens the files anew, after they were moved away.
     pub fn reopen(&self) -> io::Result<()> {
-        self.sink.lock().unwrap_or_else(PoisonError::into_inner).reopen()
+        self.lock().reopen()
     }
 
     fn append(&self, lines: &[Line<'_>], now: bool) -> Result<(), AuditFull> {
-        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sink = self.lock();
         let dropped = self.dropped.load(Ordering::Relaxed);
-        if dropped > 0 {
+        if dropped > 0 && now {
             let gap = Line { count: Some(dropped), ..Line::new(Event::Gap, Layer::Audit) };
-            gap.write_to(sink.buffer(), self.sequence.fetch_add(1, Ordering::Relaxed));
+            sink.add(|out| self.number(&gap, out));
         }
         for line in lines {
-            line.write_to(sink.buffer(), self.sequence.fetch_add(1, Ordering::Relaxed));
+            sink.add(|out| self.number(line, out));
         }
         let done = if now { sink.flush() } else { sink.flush_if_large() };
+        drop(sink);
         match done {
             Ok(()) => {
-                if dropped > 0 {
+                if dropped > 0 && now {
                     self.dropped.fetch_sub(dropped, Ordering::Relaxed);
                     tracing::warn!(records = dropped, "audit records were lost; the sink works again");
                 }
                 Ok(())
             }
-            Err(error) => {
-                drop(sink);
-                self.failed(&error, lines.len() as u64);
+            Err(lost) => {
+                // The line that would have told the gap is no record of its own.
+                let lines = lost.lines - u64::from(dropped > 0 && now);
+                if self.dropped.fetch_add(lines, Ordering::Relaxed) == 0 {
+                    let error = lost.error;
+                    tracing::error!(%error, "audit records not written; requests with credentials are refused until they can be");
+                }
+                self.metrics.audit_dropped.inc_by(lines);
                 Err(AuditFull)
             }
         }
     }
 
-    fn failed(&self, error: &io::Error, lines: u64) {
-        if self.dropped.fetch_add(lines, Ordering::Relaxed) == 0 {
-            tracing::error!(%error, "audit record not written; requests with credentials are refused until it can be");
-        }
-        self.metrics.audit_dropped.inc_by(lines);
+    fn number(&self, line: &Line<'_>, out: &mut Vec<u8>) {
+        line.write_to(out, self.sequence.fetch_add(1, Ordering::Relaxed));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

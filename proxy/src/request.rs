@@ -48,6 +48,8 @@ pub struct Known {
     pub agent: Option<Arc<str>>,
     /// Where it goes, once it was parsed.
     pub authority: Option<Authority>,
+    /// What the connection is for, where the request is for something else.
+    pub connection: Option<Box<str>>,
     /// As sent.
     pub method: Method,
     /// Path without query, as sent and later as it is sent on.

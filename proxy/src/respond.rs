@@ -5,7 +5,6 @@
 //! and one JSON object serves the clients of Anthropic's and GitHub's APIs. `x-should-retry: false` keeps them from
 //! hammering.
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -147,9 +146,6 @@ pub fn whole(kind: &'static str, body: Bytes) -> Response<ResponseBody> {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
-
-/// A service of ours always answers.
-pub type Answered = Result<Response<ResponseBody>, Infallible>;
 
 #[cfg(test)]
 mod tests {

@@ -24,6 +24,7 @@ pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'sta
         id: appliance.ids.next(),
         agent: None,
         authority: None,
+        connection: None,
         method: arrived.method.clone(),
         path: String::from_utf8_lossy(&arrived.path).into(),
         protocol,
@@ -57,8 +58,19 @@ fn decided(snapshot: &Arc<Snapshot>, arrived: Arrived, transaction: &mut Transac
     let (agent, agent_name) = identify::identify(snapshot, arrived.client.peer.ip())?;
     transaction.known.agent = Some(Arc::clone(&agent_name));
     headers::check(&arrived.headers)?;
-    let address = authority::establish(&arrived)?;
+    let address = authority::establish(&arrived).inspect_err(|refusal| {
+        if refusal.reason == stubgate_policy::Reason::AuthorityMismatch {
+            // Both sides of the mismatch are evidence.
+            transaction.known.authority = authority::claimed(&arrived);
+            transaction.known.connection = authority::of_connection(&arrived);
+        }
+    })?;
     transaction.known.authority = Some(address.authority.clone());
+    if arrived.websocket
+        && let Ok(method) = http::Method::from_bytes(address.method.as_str().as_bytes())
+    {
+        transaction.known.method = method;
+    }
     transaction.known.path = address.target.as_str().into();
     decide::decide(Identified { arrived, snapshot: Arc::clone(snapshot), agent, agent_name }, address)
 }

@@ -5,11 +5,14 @@
 
 use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use prometheus::IntCounter;
 use stubgate_policy::{AgentId, CredentialId, Policy, RuleId};
 
 use crate::metrics::Metrics;
+
+/// Stubs up to which the faster and larger kind of automaton is built.
+const DFA_MAXIMUM: usize = 500;
 
 /// A policy and what follows from it.
 pub struct Snapshot {
@@ -83,6 +86,7 @@ impl StubScanner {
             None
         } else {
             let built = AhoCorasick::builder()
+                .kind(Some(AhoCorasickKind::DFA).filter(|_| texts.len() <= DFA_MAXIMUM))
                 .match_kind(MatchKind::LeftmostLongest)
                 .ascii_case_insensitive(true)
                 .build(texts.iter().map(|t| t.as_bytes()));

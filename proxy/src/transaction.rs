@@ -15,6 +15,7 @@ use stubgate_policy::{Policy, Reason, RuleId, Swap};
 use crate::appliance::Appliance;
 use crate::authority::is_tripwire;
 use crate::body::Passed;
+use crate::record::suppress::Admission;
 use crate::record::{Event, Layer, Line, Wire};
 use crate::request::{Known, Refusal};
 use crate::snapshot::Snapshot;
@@ -78,11 +79,11 @@ impl Transaction {
     ///
     /// # Errors
     /// `audit_full` where a request with a credential can't be recorded.
-    pub fn begin(&mut self, snapshot: &Snapshot, rule: RuleId, swap: Option<&Swap>) -> Result<(), Refusal> {
+    pub async fn begin(&mut self, snapshot: &Snapshot, rule: RuleId, swap: Option<&Swap>) -> Result<(), Refusal> {
         let credential = swap.map(|swap| Arc::clone(&swap.name));
         let begun = Begun { policy: Arc::clone(&snapshot.policy), rule, credential };
         let line = self.line(Event::Begin, Some(&begun));
-        let written = self.appliance.audit.write(&line);
+        let written = self.appliance.audit.write_with_others(&line).await;
         if written.is_err() && begun.credential.is_some() {
             return Err(Reason::AuditFull.into());
         }
@@ -115,12 +116,6 @@ impl Transaction {
         let tripwire = is_tripwire(refusal.reason);
         if tripwire {
             metrics.tripwire(refusal.reason).inc();
-            tracing::warn!(
-                agent = self.known.agent.as_deref().unwrap_or(""),
-                reason = refusal.reason.as_str(),
-                id = &*self.known.id,
-                "a stub where it has no business"
-            );
         }
         let begun = self.begun.take();
         let event = if begun.is_some() { Event::End } else { Event::Refused };
@@ -134,13 +129,23 @@ impl Transaction {
             ..self.line(event, begun.as_ref())
         };
         // The agent is refused whether or not it could be written; a lost record is counted.
-        let _ = if begun.is_some() { self.appliance.audit.write(&line) } else { self.appliance.audit.refuse(&line) };
+        let audit = &self.appliance.audit;
+        let written = if begun.is_some() { audit.write(&line).map(|()| Admission::Write) } else { audit.refuse(&line) };
+        if tripwire && !matches!(written, Ok(Admission::Count)) {
+            tracing::warn!(
+                agent = self.known.agent.as_deref().unwrap_or(""),
+                reason = refusal.reason.as_str(),
+                id = &*self.known.id,
+                "a stub where it has no business"
+            );
+        }
         std::mem::replace(
             &mut self.known,
             Known {
                 id: Box::default(),
                 agent: None,
                 authority: None,
+                connection: None,
                 method: http::Method::GET,
                 path: Box::default(),
                 protocol: "",
@@ -199,6 +204,7 @@ impl Transaction {
         line.peer = Some(self.peer);
         line.protocol = Some(known.protocol);
         line.authority = known.authority.as_ref();
+        line.name = known.connection.as_deref().map(Wire);
         line.method = Some(Wire(known.method.as_str()));
         line.path = Some(Wire(&known.path));
         line.upstream = self.upstream;

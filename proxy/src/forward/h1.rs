@@ -96,7 +96,7 @@ pub(super) async fn exchange(
     mut outgoing: Outgoing,
 ) -> Result<Response<ResponseBody>, Failure> {
     outgoing.transaction.upstream = Some(upstream.address);
-    if let Err(refusal) = outgoing.seal(appliance, upstream.verified.as_ref()) {
+    if let Err(refusal) = outgoing.seal(appliance, upstream.verified.as_ref()).await {
         return Err(Failure::Refused(refusal, Box::new(outgoing.transaction)));
     }
     let body_framing = if outgoing.body.is_end_stream() {

@@ -29,7 +29,7 @@ pub(super) async fn exchange(
     if upstream.sender.ready().await.is_err() {
         return Err(Failure::Stale(Box::new(outgoing)));
     }
-    if let Err(refusal) = outgoing.seal(appliance, upstream.verified.as_ref()) {
+    if let Err(refusal) = outgoing.seal(appliance, upstream.verified.as_ref()).await {
         return Err(Failure::Refused(refusal, Box::new(outgoing.transaction)));
     }
     let request = match build(&mut outgoing) {

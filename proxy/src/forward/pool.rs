@@ -23,6 +23,11 @@ use crate::request::{Known, Refusal};
 use crate::stream::Stream;
 use crate::swap::Verified;
 
+/// Bytes of one response that an origin may send ahead over HTTP/2.
+const STREAM_WINDOW: u32 = 512 << 10;
+/// Responses that may be left unread before they hold up others on the same connection to the origin.
+const MOST_PAUSED: u32 = 64;
+
 /// Whose connection, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
@@ -170,8 +175,8 @@ pub async fn open(appliance: &Arc<Appliance>, key: &Key, dialled: Dialled) -> Re
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .max_header_list_size(u32::try_from(appliance.limits.header_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(STREAM_WINDOW * MOST_PAUSED)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Reason::UpstreamProtocol)?;

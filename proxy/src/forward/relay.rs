@@ -14,7 +14,7 @@ use super::h1::Upload;
 use super::pool::{Key, UpstreamH1};
 use crate::appliance::Appliance;
 use crate::deadline::Deadline;
-use crate::live::Underway;
+use crate::live::{Underway, Watch};
 use crate::transaction::{Outcome, Transaction};
 
 /// A body from an origin.
@@ -98,6 +98,11 @@ impl Relay {
         cut
     }
 
+    /// A second place to wait for the cut of this, in the same task.
+    pub(crate) fn watch(&self) -> Watch {
+        self.underway.watch()
+    }
+
     fn end(&mut self, outcome: Outcome) {
         if let Some(transaction) = self.transaction.take() {
             transaction.end(outcome);
@@ -140,6 +145,12 @@ impl Relay {
                 Poll::Pending => deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut))),
             },
         }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.end(if self.underway.is_cut() { Outcome::Cut } else { Outcome::Aborted });
     }
 }
 

@@ -159,6 +159,8 @@ impl Half {
             let mut space = [std::mem::MaybeUninit::uninit(); BUFFER];
             let mut read = ReadBuf::uninit(&mut space);
             match Pin::new(&mut *from).poll_read(cx, &mut read) {
+                // Many peers end TLS without saying so, once the WebSocket itself was closed.
+                Poll::Ready(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => self.is_ended = true,
                 Poll::Ready(result) => {
                     result?;
                     self.is_ended = read.filled().is_empty();

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use http::StatusCode;
 use stubgate_h1::{Conn, Framing, RequestHead};
 use stubgate_policy::{Ask, Authority, ConnectStage, Decision, Reason, Scheme};
 use tokio::io::AsyncWriteExt;
@@ -126,7 +125,6 @@ async fn refuse(
     let (parts, body) = response.into_parts();
     let ResponseBody::Whole(body) = body else { return };
     let framing = Framing::Length(body.len() as u64);
-    let status = if status == StatusCode::MISDIRECTED_REQUEST { StatusCode::FORBIDDEN } else { status };
     conn.queue_response(status, &parts.headers, framing, Some(framing), true);
     let sent = async {
         if conn.queue_data(body).is_ok() && conn.finish(None).is_ok() {

@@ -4,7 +4,7 @@
 //! of the request's body goes out. A connection is kept only while both sides agree where the next message begins.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -14,6 +14,7 @@ use http::{HeaderMap, Method, Response, StatusCode, header};
 use http_body::Body as _;
 use stubgate_h1::{Conn, Framing, ReadError, RequestHead, SharedConn, Version, framing};
 use stubgate_policy::{Reason, Scheme};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::appliance::Appliance;
 use crate::authority;
@@ -34,8 +35,13 @@ const LINGER_BYTES: u64 = 8 << 20;
 /// Serves a connection until its end. `already_read` is what was read from it before.
 pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, already_read: BytesMut, client: Client) {
     let conn = SharedConn::new(Conn::new(stream, already_read, appliance.h1_limits()));
-    let mut server =
-        Server { appliance, client: Arc::new(client), conn, deadline: Deadline::new(appliance.timeouts.idle) };
+    let mut server = Server {
+        appliance,
+        client: Arc::new(client),
+        conn,
+        deadline: Deadline::new(appliance.timeouts.idle),
+        draining: Box::pin(appliance.draining.clone().cancelled_owned()),
+    };
     loop {
         match server.exchange().await {
             Next::Keep => {}
@@ -60,6 +66,7 @@ struct Server<'a> {
     client: Arc<Client>,
     conn: SharedConn<Stream>,
     deadline: Deadline,
+    draining: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What of a request the writing of its response depends on.
@@ -105,9 +112,8 @@ impl Server<'_> {
     /// Waits for a head: without a deadline of its own for the first byte but that of an idle connection, then within
     /// that of a head.
     async fn read_head(&mut self) -> Result<Option<RequestHead>, StatusCode> {
-        let Server { appliance, conn, deadline, .. } = self;
+        let Server { appliance, conn, deadline, draining, .. } = self;
         deadline.restart(appliance.timeouts.idle);
-        let mut draining = pin!(appliance.draining.cancelled());
         let readable = poll_fn(|cx| {
             if let Poll::Ready(readable) = conn.lock().poll_readable(cx) {
                 return Poll::Ready(readable.unwrap_or(false));
@@ -271,6 +277,7 @@ impl Server<'_> {
             id: appliance.ids.next(),
             agent: agent.map(|agent| snapshot.policy.agent(agent).name().into()),
             authority: None,
+            connection: None,
             method,
             path: "".into(),
             protocol: "h1",

@@ -1,5 +1,8 @@
 //! HTTP/2 towards agents, by hyper, over a stream that is metered ([`meter`](super::meter)).
 
+mod watchdog;
+
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,12 +11,12 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Request, header};
+use http::{Request, Response, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use stubgate_h1::Framing;
 use stubgate_policy::Reason;
 
@@ -23,10 +26,11 @@ use crate::body::RequestBody;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::request::{Arrived, Known};
-use crate::respond::{Answered, Declared, Shape};
+use crate::respond::{Declared, Shape};
 use crate::service;
 use crate::stream::Stream;
 use crate::transaction::Transaction;
+use watchdog::{Streams, Watchful};
 
 /// Serves a connection until its end.
 pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Client) {
@@ -46,7 +50,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
     });
     let limits = &appliance.limits;
     let mut connection = pin!(
-        http2::Builder::new(TokioExecutor::new())
+        http2::Builder::new(Streams { idle: appliance.timeouts.body_idle })
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams_per_connection)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
@@ -84,7 +88,11 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
     }
 }
 
-async fn respond(appliance: &Arc<Appliance>, client: Arc<Client>, request: Request<Incoming>) -> Answered {
+async fn respond(
+    appliance: &Arc<Appliance>,
+    client: Arc<Client>,
+    request: Request<Incoming>,
+) -> Result<Response<Watchful>, Infallible> {
     let shape = Shape::of(request.headers());
     let response = match arrive(Arc::clone(&client), request) {
         Ok(arrived) => service::serve(appliance, arrived, "h2").await,
@@ -95,6 +103,7 @@ async fn respond(appliance: &Arc<Appliance>, client: Arc<Client>, request: Reque
                 id: appliance.ids.next(),
                 agent: agent.map(|agent| snapshot.policy.agent(agent).name().into()),
                 authority: None,
+                connection: None,
                 method,
                 path: "".into(),
                 protocol: "h2",
@@ -108,7 +117,7 @@ async fn respond(appliance: &Arc<Appliance>, client: Arc<Client>, request: Reque
     if let Some(Declared(Some(Framing::Length(length)))) = parts.extensions.remove::<Declared>() {
         parts.headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    Ok(http::Response::from_parts(parts, body))
+    Ok(Response::from_parts(parts, Watchful::new(body)))
 }
 
 /// What hyper lets through and must be refused: no `:authority`, another scheme, `*`, CONNECT.

@@ -96,15 +96,24 @@ fn reach(appliance: &Appliance, peer: SocketAddr, authority: &Authority, has_por
     let snapshot = appliance.snapshot.load();
     let (agent, _) = identify(&snapshot, peer.ip())?;
     match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority })) {
-        Decision::Allow(_) => Ok(()),
-        Decision::Deny(denial) => {
-            if !has_port && name_is_allowed(&snapshot, agent, authority) {
-                return Ok(());
-            }
-            Err(Refusal { reason: denial.reason, rule: denial.rule })
+        Decision::Allow(_) => {}
+        Decision::Deny(denial) if has_port || !name_is_allowed(&snapshot, agent, authority) => {
+            return Err(Refusal { reason: denial.reason, rule: denial.rule });
         }
-        Decision::Answer(_) => Err(Reason::ConnectNotAllowed.into()),
+        Decision::Deny(_) => {}
+        Decision::Answer(_) => return Err(Reason::ConnectNotAllowed.into()),
     }
+    let line = Line {
+        agent: Some(snapshot.policy.agent(agent).name()),
+        peer: Some(peer),
+        authority: Some(authority),
+        decision: Some("allow"),
+        policy: Some(snapshot.policy.fingerprint()),
+        ..Line::new(Event::Allowed, Layer::Tls)
+    };
+    // Carries nothing yet; each request on it has its own record and its own refusal.
+    let _ = appliance.audit.write(&line);
+    Ok(())
 }
 
 fn name_is_allowed(

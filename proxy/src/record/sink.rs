@@ -33,29 +33,55 @@ struct Output {
 pub struct Sink {
     outputs: Vec<Output>,
     waiting: Vec<u8>,
+    /// Lines ever added; each line's number is its ticket.
+    added: u64,
+    /// Of these, lines that were written or lost.
+    flushed: u64,
+    /// The last line of the last flush that failed.
+    failed: u64,
+}
+
+/// A flush that failed.
+#[derive(Debug)]
+pub struct Lost {
+    /// Why.
+    pub error: io::Error,
+    /// Lines that are lost with it.
+    pub lines: u64,
 }
 
 impl Sink {
     /// Opens every destination.
     pub fn open(destinations: &[AuditFile]) -> io::Result<Self> {
         let outputs = destinations.iter().cloned().map(Output::open).collect::<io::Result<_>>()?;
-        Ok(Sink { outputs, waiting: Vec::with_capacity(LARGE) })
+        Ok(Sink { outputs, waiting: Vec::with_capacity(LARGE), added: 0, flushed: 0, failed: 0 })
     }
 
-    /// Whole lines to be written at the next flush.
-    pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.waiting
+    /// Adds a whole line, to be written at the next flush; its ticket asks for its [`Sink::outcome`].
+    pub(super) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u64 {
+        write(&mut self.waiting);
+        self.added += 1;
+        self.added
     }
 
-    /// Writes what waits to every destination. What could not be written is given up: the caller counts it.
-    pub fn flush(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
+    /// Whether a line was written; `None` while it waits. A line that was written shortly before others were lost may be
+    /// taken for lost, never the other way round.
+    pub(super) fn outcome(&self, ticket: u64) -> Option<bool> {
+        (ticket <= self.flushed).then_some(ticket > self.failed)
+    }
+
+    /// Writes what waits to every destination. What could not be written is given up.
+    pub fn flush(&mut self) -> Result<(), Lost> {
+        let lines = self.added - self.flushed;
+        if lines == 0 {
             return Ok(());
         }
+        self.flushed = self.added;
         let mut result = Ok(());
         for output in &mut self.outputs {
             if let Err(error) = output.write(&self.waiting) {
-                result = Err(error);
+                self.failed = self.added;
+                result = Err(Lost { error, lines });
             }
         }
         self.waiting.clear();
@@ -63,7 +89,7 @@ impl Sink {
     }
 
     /// Writes if much waits.
-    pub fn flush_if_large(&mut self) -> io::Result<()> {
+    pub fn flush_if_large(&mut self) -> Result<(), Lost> {
         if self.waiting.len() < LARGE { Ok(()) } else { self.flush() }
     }
 
@@ -73,7 +99,7 @@ impl Sink {
         for output in &mut self.outputs {
             *output = Output::open(output.destination.clone())?;
         }
-        flushed
+        flushed.map_err(|lost| lost.error)
     }
 }
 

@@ -35,28 +35,31 @@ pub struct Counted {
 struct Window {
     since: Instant,
     written: u32,
-    counted: HashMap<(Layer, Option<Reason>), u64>,
+    counted: u64,
 }
 
-/// Counts refusals by agent. The agents are those of policy, and one entry for all that is none, so it is bounded.
+/// Whose refusals, of which shape: a flood of one shape does not hide the first of another.
+type Shape = (Option<Arc<str>>, Layer, Option<Reason>);
+
+/// Counts refusals by agent and shape. The agents are those of policy, and one entry for all that is none; layers and
+/// reasons are closed sets; so it is bounded.
 #[derive(Debug)]
 pub struct Suppressor {
     per_second: u32,
-    windows: HashMap<Option<Arc<str>>, Window>,
+    windows: HashMap<Shape, Window>,
 }
 
 impl Suppressor {
-    /// At most `per_second` refusals of an agent are written in a second.
+    /// At most `per_second` refusals of an agent, layer and reason are written in a second.
     pub fn new(per_second: u32) -> Self {
         Suppressor { per_second, windows: HashMap::new() }
     }
 
     /// Decides on one refusal.
     pub fn admit(&mut self, agent: Option<&str>, layer: Layer, reason: Option<Reason>, now: Instant) -> Admission {
-        let key: Option<Arc<str>> = agent.map(Arc::from);
-        let window =
-            self.windows.entry(key).or_insert_with(|| Window { since: now, written: 0, counted: HashMap::new() });
-        if now.duration_since(window.since) >= Duration::from_secs(1) && window.counted.is_empty() {
+        let key = (agent.map(Arc::from), layer, reason);
+        let window = self.windows.entry(key).or_insert(Window { since: now, written: 0, counted: 0 });
+        if now.duration_since(window.since) >= Duration::from_secs(1) && window.counted == 0 {
             window.since = now;
             window.written = 0;
         }
@@ -64,23 +67,20 @@ impl Suppressor {
             window.written += 1;
             return Admission::Write;
         }
-        *window.counted.entry((layer, reason)).or_insert(0) += 1;
+        window.counted += 1;
         Admission::Count
     }
 
-    /// What was counted in seconds that have passed; those agents begin a new second.
+    /// What was counted in seconds that have passed; those shapes begin a new second.
     pub fn take_due(&mut self, now: Instant) -> Vec<Counted> {
         let mut due = Vec::new();
-        self.windows.retain(|agent, window| {
+        self.windows.retain(|(agent, layer, reason), window| {
             if now.duration_since(window.since) < Duration::from_secs(1) {
                 return true;
             }
-            due.extend(window.counted.drain().map(|((layer, reason), count)| Counted {
-                agent: agent.clone(),
-                layer,
-                reason,
-                count,
-            }));
+            if window.counted > 0 {
+                due.push(Counted { agent: agent.clone(), layer: *layer, reason: *reason, count: window.counted });
+            }
             false
         });
         due

@@ -183,9 +183,9 @@ async fn refusals_above_the_rate_are_counted_and_allows_never() {
     lab.until("every refusal is told, alone or counted", || told() == 50).await;
     assert!(lab.records().iter().filter(|record| record["event"] == "refused").count() < 50, "LO-06");
     assert_eq!(lab.records().iter().filter(|record| record["event"] == "begin").count(), 50);
-    // A tripwire is always told by itself.
-    for _ in 0..10 {
+    // A flood of one shape hides no other: the first tripwires are told by themselves.
+    for _ in 0..3 {
         lab.get("open.example.test", "/x", &[("authorization", &format!("Bearer {STUB}"))]).await;
     }
-    assert_eq!(lab.records().iter().filter(|record| record["tripwire"] == true).count(), 10);
+    assert_eq!(lab.records().iter().filter(|record| record["tripwire"] == true).count(), 3);
 }
