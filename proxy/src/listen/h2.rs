@@ -1,15 +1,16 @@
 //! HTTP/2 towards agents, by hyper, over a stream that is metered ([`meter`](super::meter)).
 
+use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, header};
-use http_body::Body as _;
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -23,10 +24,13 @@ use crate::body::RequestBody;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::request::{Arrived, Known};
-use crate::respond::{Answered, Declared, Shape};
+use crate::respond::{Answered, Declared, ResponseBody, ResponseError, Shape};
 use crate::service;
 use crate::stream::Stream;
 use crate::transaction::Transaction;
+
+/// How long an idle peer that was told to go is waited for.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Serves a connection until its end.
 pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Client) {
@@ -38,9 +42,8 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
             let (appliance, client) = (Arc::clone(&appliance), Arc::clone(&client));
             let counted = Active::enter(&active);
             async move {
-                let answered = respond(&appliance, client, request).await;
-                drop(counted);
-                answered
+                let Ok(response) = respond(&appliance, client, request).await;
+                Ok::<_, Infallible>(response.map(|body| Counted { body, _active: counted }))
             }
         }
     });
@@ -71,10 +74,17 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
         if active.load(Ordering::Relaxed) > 0 {
             idle.touch();
         }
-        if idle.poll(cx).is_ready() && !is_ending {
+        while idle.poll(cx).is_ready() {
+            if is_ending {
+                // Told to go and asked nothing since; a peer that does not even acknowledge that is not waited for.
+                return Poll::Ready(Ok(()));
+            }
             is_ending = true;
             connection.as_mut().graceful_shutdown();
-            return connection.as_mut().poll(cx);
+            idle.restart(FAREWELL.min(appliance.timeouts.idle));
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
         }
         Poll::Pending
     })
@@ -146,7 +156,30 @@ fn arrive(client: Arc<Client>, request: Request<Incoming>) -> Result<Arrived, (R
     })
 }
 
-/// Counts a stream from its head to the head of its response; what flows afterwards keeps the connection busy by itself.
+/// A response's body, which counts as long as it is there.
+struct Counted {
+    body: ResponseBody,
+    _active: Active,
+}
+
+impl Body for Counted {
+    type Data = Bytes;
+    type Error = ResponseError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Counts a stream from its head to the end of its response.
 struct Active(Arc<AtomicUsize>);
 
 impl Active {
