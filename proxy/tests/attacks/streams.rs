@@ -304,3 +304,49 @@ async fn a_stream_that_a_reload_no_longer_allows_is_cut_and_its_connection_goes_
     let request = Request::get("https://paths.example.test/exact").body(Full::default()).unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stalls_on_http_2_is_ended_at_the_deadline() {
+    let timeouts = "drain_seconds: 1, idle_seconds: 1, body_idle_seconds: 1, upstream_header_seconds: 1".into();
+    let lab = Lab::with(Setup { timeouts, ..Setup::default() }).await;
+    // H2-20: no stream at all.
+    let mut idle = h2_conn(&lab, HOST).await;
+    tokio::time::timeout(PATIENCE, idle.rest()).await.expect("an idle connection ends");
+    // RE-03: a body that stops.
+    lab.refusals();
+    let mut slow = h2_conn(&lab, HOST).await;
+    let post = fields(&[(":method", "POST"), (":scheme", "https"), (":path", "/x"), (":authority", HOST)]);
+    slow.send([frame(HEADERS, 0x4, 1, &post), frame(DATA, 0, 1, b"half")].concat()).await;
+    assert_eq!(back(&mut slow).await, Back::Headers, "a refusal");
+    assert_eq!(lab.refusals().len(), 1);
+    lab.until("the origin is let go", || lab.origin.is_closed(0)).await;
+    // RE-11: an origin that stalls in its body.
+    lab.origin.answer_bytes("/half", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+    let mut sender = sender(&lab, HOST).await;
+    let request = Request::get(format!("https://{HOST}/half")).body(Full::default()).unwrap();
+    let body = sender.send_request(request).await.unwrap().into_body();
+    let collected = tokio::time::timeout(PATIENCE, body.collect()).await.expect("an end in time");
+    assert!(collected.is_err(), "a body cut short is seen as such");
+    lab.until("the origin is let go", || lab.origin.is_closed(1)).await;
+    lab.is_well("H2-20").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_lies_is_a_502_over_http_2_too() {
+    let lab = Lab::new().await;
+    lab.origin.answer_bytes("/lie", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok");
+    lab.origin.answer("/cut", |_| {
+        crate::origin::Reply::Close(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n".into())
+    });
+    let mut sender = sender(&lab, HOST).await;
+    let request = Request::get(format!("https://{HOST}/lie")).body(Full::default()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 502, "H1-27");
+    // Where the end follows at once it may overtake the head.
+    let request = Request::get(format!("https://{HOST}/cut")).body(Full::default()).unwrap();
+    if let Ok(cut) = sender.send_request(request).await {
+        assert!(cut.into_body().collect().await.is_err(), "a body cut short is seen as such");
+    }
+    let request = Request::get(format!("https://{HOST}/x")).body(Full::default()).unwrap();
+    let whole = sender.send_request(request).await.unwrap().into_body();
+    assert_eq!(whole.collect().await.unwrap().to_bytes(), "ok", "the connection goes on");
+}
