@@ -3,6 +3,7 @@
 mod ca;
 mod check;
 mod run;
+pub(crate) mod say;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

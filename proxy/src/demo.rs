@@ -18,6 +18,7 @@ use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, system_clock};
 use stubgate_policy::SourceFile;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::say::say;
 use crate::config;
 use crate::start::{self, Addresses};
 use agent::Agent;
@@ -153,12 +154,14 @@ async fn show(addresses: &Addresses, ca: &str, origin: &origin::Origin, audit: &
 
     let records = std::fs::read_to_string(audit)?;
     ensure!(!records.contains(REAL), "the real credential is in the audit log");
-    println!("\nOne of the {} audit records that this left:\n", records.lines().count());
+    say(format_args!("\nOne of the {} audit records that this left:\n", records.lines().count()));
     if let Some(record) = records.lines().find(|line| line.contains("\"begin\"")) {
-        println!("  {record}\n");
+        say(format_args!("  {record}\n"));
     }
-    println!("The last line above is a limit of this version: keep hosts that echo requests away from credentials.");
-    println!("Next: README.md for a five-minute start, ARCHITECTURE.md for how it works.");
+    say(format_args!(
+        "The last line above is a limit of this version: keep hosts that echo requests away from credentials."
+    ));
+    say(format_args!("Next: README.md for a five-minute start, ARCHITECTURE.md for how it works."));
     Ok(is_good)
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use stubgate_certs::{CertificateAuthority, bundle_pem};
 
+use super::say::{put, say};
 use super::{Ca, Place, UNUSABLE, WRONG, fail};
 use crate::config::Config;
 use crate::start;
@@ -21,11 +22,11 @@ pub(super) fn main(command: &Ca) -> ExitCode {
     };
     match command {
         Ca::Init(_) | Ca::Show(_) => {
-            println!("SHA-256 fingerprint  {}", ca.fingerprint_sha256());
+            say(format_args!("SHA-256 fingerprint  {}", ca.fingerprint_sha256()));
             let left = ca.not_after().duration_since(SystemTime::now()).unwrap_or_default();
-            println!("ends in              {} days", left.as_secs() / 86_400);
+            say(format_args!("ends in              {} days", left.as_secs() / 86_400));
         }
-        Ca::Bundle { only_own, .. } => print!("{}", bundle_pem(&ca, !only_own)),
+        Ca::Bundle { only_own, .. } => put(format_args!("{}", bundle_pem(&ca, !only_own))),
     }
     ExitCode::SUCCESS
 }

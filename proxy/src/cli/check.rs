@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use stubgate_policy::{Diagnostic, Severity, SourceFile, compile, render};
 
+use super::say::say;
 use super::{UNUSABLE, WRONG, fail};
 use crate::config::{Config, policy_files};
 
@@ -18,13 +19,13 @@ pub(super) fn policy(paths: &[PathBuf]) -> ExitCode {
         Ok(compiled) => {
             report(&compiled.warnings, &files);
             let policy = compiled.policy;
-            println!(
+            say(format_args!(
                 "policy is good: {} agents, {} credentials, {} rules in {} files",
                 policy.agents().len(),
                 policy.credentials().len(),
                 policy.rules().len(),
                 files.len()
-            );
+            ));
             ExitCode::SUCCESS
         }
         Err(diagnostics) => {
@@ -37,7 +38,7 @@ pub(super) fn policy(paths: &[PathBuf]) -> ExitCode {
 pub(super) fn config(path: &Path) -> ExitCode {
     match Config::read(path) {
         Ok(_) => {
-            println!("configuration is good");
+            say(format_args!("configuration is good"));
             ExitCode::SUCCESS
         }
         Err(problem) if problem.files.is_empty() => {

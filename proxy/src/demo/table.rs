@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use super::agent::Got;
+use crate::cli::say::say;
 
 /// A table that is printed as it comes.
 pub(super) struct Table {
@@ -12,7 +13,7 @@ pub(super) struct Table {
 
 impl Table {
     pub(super) fn begin() -> Self {
-        println!("An agent that holds only stubs, behind stubgate:\n");
+        say(format_args!("An agent that holds only stubs, behind stubgate:\n"));
         Table { colour: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none(), wrong: 0 }
     }
 
@@ -26,13 +27,13 @@ impl Table {
         self.wrong += usize::from(!is_expected);
         let (mark, colour) = if is_expected { ("ok", "32") } else { ("WRONG", "31") };
         let mark = if self.colour { format!("\x1b[{colour}m{mark}\x1b[0m") } else { mark.to_owned() };
-        println!("  {mark}  {asked:<42} {result:<24} {why}");
+        say(format_args!("  {mark}  {asked:<42} {result:<24} {why}"));
     }
 
     /// Whether all lines were as expected.
     pub(super) fn end(self) -> bool {
         if self.wrong > 0 {
-            println!("\n{} lines are not what they should be.", self.wrong);
+            say(format_args!("\n{} lines are not what they should be.", self.wrong));
         }
         self.wrong == 0
     }

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use stubgate_h1::{Conn, Framing, RequestHead};
+use http::StatusCode;
+use stubgate_h1::{Conn, Framing, ReadError, RequestHead};
 use stubgate_policy::{Ask, Authority, ConnectStage, Decision, Reason, Scheme};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -43,8 +44,9 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, peer: Sock
     }
     let head = match timeout(appliance.timeouts.header, poll_fn(|cx| conn.poll_request(cx))).await {
         Ok(Ok(Some(head))) => head,
-        Ok(Ok(None)) | Err(_) => return,
-        Ok(Err(_)) => return refuse(appliance, conn, peer, None, Reason::BadRequest.into()).await,
+        Ok(Ok(None) | Err(ReadError::Io(_))) => return,
+        Ok(Err(ReadError::Head(error))) => return refuse_head(appliance, conn, peer, error.status()).await,
+        Err(_) => return refuse_head(appliance, conn, peer, StatusCode::REQUEST_TIMEOUT).await,
     };
     let target = match target(&head) {
         Ok(target) => target,
@@ -101,16 +103,35 @@ fn decide(appliance: &Appliance, peer: SocketAddr, target: &Authority) -> Result
 
 async fn refuse(
     appliance: &Appliance,
+    conn: Conn<Stream>,
+    peer: SocketAddr,
+    target: Option<&Authority>,
+    refusal: Refusal,
+) {
+    let status = match authority::status(refusal.reason) {
+        StatusCode::MISDIRECTED_REQUEST => StatusCode::FORBIDDEN,
+        status => status,
+    };
+    respond(appliance, conn, peer, target, refusal, status).await;
+}
+
+/// A head that could not be read, or not in time.
+async fn refuse_head(appliance: &Appliance, conn: Conn<Stream>, peer: SocketAddr, status: StatusCode) {
+    respond(appliance, conn, peer, None, Reason::BadRequest.into(), status).await;
+}
+
+async fn respond(
+    appliance: &Appliance,
     mut conn: Conn<Stream>,
     peer: SocketAddr,
     target: Option<&Authority>,
     refusal: Refusal,
+    status: StatusCode,
 ) {
     let snapshot = appliance.snapshot.load();
     let id = appliance.ids.next();
     let rule = refusal.rule.map(|rule| snapshot.policy.rule(rule).name());
     appliance.metrics.refused(refusal.reason, rule.unwrap_or("")).inc();
-    let status = authority::status(refusal.reason);
     let line = Line {
         id: Some(&id),
         rule,

@@ -58,7 +58,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, already_re
 enum Next {
     Keep,
     Close { linger: bool },
-    Tunnel(crate::forward::Tunnel),
+    Tunnel(Box<crate::forward::Tunnel>),
 }
 
 struct Server<'a> {
@@ -164,7 +164,7 @@ impl Server<'_> {
             self.conn.lock().queue_response(parts.status, &parts.headers, Framing::Length(0), None, false);
             let flushed = self.flush().await;
             return match tunnel {
-                Some(tunnel) if flushed => Next::Tunnel(tunnel),
+                Some(tunnel) if flushed => Next::Tunnel(Box::new(tunnel)),
                 _ => Next::Close { linger: false },
             };
         }

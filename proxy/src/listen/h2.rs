@@ -26,11 +26,14 @@ use crate::body::RequestBody;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::request::{Arrived, Known};
-use crate::respond::{Declared, Shape};
+use crate::respond::{Declared, ResponseBody, Shape};
 use crate::service;
 use crate::stream::Stream;
 use crate::transaction::Transaction;
 use watchdog::{Streams, Watchful};
+
+/// How long an idle peer that was told to go is waited for.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Serves a connection until its end.
 pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Client) {
@@ -42,9 +45,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
             let (appliance, client) = (Arc::clone(&appliance), Arc::clone(&client));
             let counted = Active::enter(&active);
             async move {
-                let answered = respond(&appliance, client, request).await;
-                drop(counted);
-                answered
+                Ok::<_, Infallible>(respond(&appliance, client, request).await.map(|body| Watchful::new(body, counted)))
             }
         }
     });
@@ -75,10 +76,17 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
         if active.load(Ordering::Relaxed) > 0 {
             idle.touch();
         }
-        if idle.poll(cx).is_ready() && !is_ending {
+        while idle.poll(cx).is_ready() {
+            if is_ending {
+                // Told to go and asked nothing since; a peer that does not even acknowledge that is not waited for.
+                return Poll::Ready(Ok(()));
+            }
             is_ending = true;
             connection.as_mut().graceful_shutdown();
-            return connection.as_mut().poll(cx);
+            idle.restart(FAREWELL.min(appliance.timeouts.idle));
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
         }
         Poll::Pending
     })
@@ -92,7 +100,7 @@ async fn respond(
     appliance: &Arc<Appliance>,
     client: Arc<Client>,
     request: Request<Incoming>,
-) -> Result<Response<Watchful>, Infallible> {
+) -> Response<ResponseBody> {
     let shape = Shape::of(request.headers());
     let response = match arrive(Arc::clone(&client), request) {
         Ok(arrived) => service::serve(appliance, arrived, "h2").await,
@@ -117,7 +125,7 @@ async fn respond(
     if let Some(Declared(Some(Framing::Length(length)))) = parts.extensions.remove::<Declared>() {
         parts.headers.insert(header::CONTENT_LENGTH, length.into());
     }
-    Ok(Response::from_parts(parts, Watchful::new(body)))
+    Response::from_parts(parts, body)
 }
 
 /// What hyper lets through and must be refused: no `:authority`, another scheme, `*`, CONNECT.
@@ -155,8 +163,8 @@ fn arrive(client: Arc<Client>, request: Request<Incoming>) -> Result<Arrived, (R
     })
 }
 
-/// Counts a stream from its head to the head of its response; what flows afterwards keeps the connection busy by itself.
-struct Active(Arc<AtomicUsize>);
+/// Counts a stream from its head to the end of its response.
+pub(super) struct Active(Arc<AtomicUsize>);
 
 impl Active {
     fn enter(count: &Arc<AtomicUsize>) -> Self {

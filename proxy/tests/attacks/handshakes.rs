@@ -48,7 +48,8 @@ async fn odd_names_are_refused_before_anything_is_minted() {
     let long_label = format!("{}.example.test", "a".repeat(64));
     let long = "a.".repeat(150) + "test";
     let longer = "a".repeat(5000);
-    let cases: Vec<(&str, Option<(u8, &[u8])>)> = vec![
+    type Sni<'a> = Option<(u8, &'a [u8])>;
+    let cases: [(&str, Sni<'_>); 33] = [
         ("TL-01 none", None),
         ("TL-01 empty", Some((0, b""))),
         ("TL-02 IPv4", Some((0, b"127.0.0.1"))),

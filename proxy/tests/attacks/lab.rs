@@ -156,7 +156,6 @@ pub(crate) struct Lab {
     pub(crate) stop: CancellationToken,
     pub(crate) h1: Arc<ClientConfig>,
     pub(crate) h2: Arc<ClientConfig>,
-    pub(crate) both: Arc<ClientConfig>,
     running: Mutex<Option<tokio::task::JoinHandle<anyhow::Result<()>>>>,
     read: AtomicUsize,
 }
@@ -210,7 +209,6 @@ impl Lab {
         let lab = Lab {
             h1: tls(&[b"http/1.1"]),
             h2: tls(&[b"h2"]),
-            both: tls(&[b"h2", b"http/1.1"]),
             folder,
             addresses,
             appliance,
@@ -241,7 +239,9 @@ impl Lab {
     /// All records so far.
     pub(crate) fn records(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.audit_path()).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
+        // A line that is being written at this moment is not there yet.
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        whole.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"))).collect()
     }
 
     /// The reasons of refusals since this was asked last.

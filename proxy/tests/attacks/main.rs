@@ -18,4 +18,5 @@ mod paths;
 mod records;
 mod reload;
 mod smuggling;
+mod streams;
 mod websocket;

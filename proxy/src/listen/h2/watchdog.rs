@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
+use super::Active;
 use crate::deadline::Deadline;
 use crate::live::Watch;
 use crate::respond::{ResponseBody, ResponseError};
@@ -78,22 +79,23 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
     }
 }
 
-/// A response's body that tells its stream's watchdog of every pull.
+/// A response's body that tells its stream's watchdog of every pull, and counts as long as it is there.
 pub(super) struct Watchful {
     body: ResponseBody,
     stream: Option<Arc<Stream>>,
+    _active: Active,
 }
 
 impl Watchful {
     /// For the stream whose task this is called in.
-    pub(super) fn new(body: ResponseBody) -> Self {
+    pub(super) fn new(body: ResponseBody, active: Active) -> Self {
         let stream = STREAM.try_with(Arc::clone).ok();
         if let (ResponseBody::Relay(relay), Some(stream)) = (&body, &stream) {
             let mut relayed = stream.relayed.lock().unwrap_or_else(PoisonError::into_inner);
             relayed.watch = Some(relay.watch());
             relayed.has_moved = true;
         }
-        Watchful { body, stream }
+        Watchful { body, stream, _active: active }
     }
 }
 

@@ -1,0 +1,352 @@
+//! HTTP/2 towards agents (H2-*): raw frames for what no honest client sends, hyper for what it does.
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use crate::client::{Conn, PATIENCE, tcp, tls};
+use crate::lab::{DEVBOT, Lab, REAL, STUB, Setup};
+
+const HOST: &str = "open.example.test";
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// Header fields as literals, never indexed and not Huffman coded (RFC 7541 section 6.2.2).
+fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in lines {
+        out.push(0);
+        for text in [name, value] {
+            assert!(text.len() < 127);
+            out.push(u8::try_from(text.len()).unwrap());
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+    out
+}
+
+async fn h2_conn(lab: &Lab, host: &str) -> Conn {
+    let mut conn = Conn::over(tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h2, host).await.unwrap());
+    conn.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await;
+    conn
+}
+
+/// What came back on stream 1.
+#[derive(Debug, PartialEq, Eq)]
+enum Back {
+    Headers,
+    Reset,
+    GoneAway,
+}
+
+async fn back(conn: &mut Conn) -> Back {
+    let mut read = Vec::new();
+    loop {
+        while read.len() >= 9 {
+            let length = usize::from(read[0]) << 16 | usize::from(read[1]) << 8 | usize::from(read[2]);
+            if read.len() < 9 + length {
+                break;
+            }
+            let frame: Vec<u8> = read.drain(..9 + length).collect();
+            match frame[3] {
+                HEADERS => return Back::Headers,
+                RST_STREAM => return Back::Reset,
+                GOAWAY => return Back::GoneAway,
+                _ => {}
+            }
+        }
+        let more = conn.some().await;
+        if more.is_empty() {
+            return Back::GoneAway;
+        }
+        read.extend(more);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_with_two_readings_reach_no_origin() {
+    let lab = Lab::new().await;
+    let full = |method, path, authority| {
+        vec![(":method", method), (":scheme", "https"), (":path", path), (":authority", authority)]
+    };
+    let get = || full("GET", "/x", HOST);
+    let with = |lines: &[(&'static str, &'static str)]| [get(), lines.to_vec()].concat();
+    let cases: Vec<(&str, Vec<(&str, &str)>)> = vec![
+        ("H2-01 another host", with(&[("host", "evil.example.test")])),
+        ("H2-01 two hosts", with(&[("host", HOST), ("host", HOST)])),
+        ("H2-02 no authority", vec![(":method", "GET"), (":scheme", "https"), (":path", "/x"), ("host", HOST)]),
+        ("H2-02 neither", vec![(":method", "GET"), (":scheme", "https"), (":path", "/x")]),
+        ("H2-03 userinfo", full("GET", "/x", "x@open.example.test")),
+        ("H2-03 userinfo of another", full("GET", "/x", "open.example.test@evil.example.test")),
+        ("H2-03 a bad port", full("GET", "/x", "open.example.test:zz")),
+        ("H2-03 another port", full("GET", "/x", "open.example.test:8443")),
+        ("H2-03 empty", full("GET", "/x", "")),
+        ("H2-04 another allowed host", full("GET", "/x", "api.example.test")),
+        ("H2-04 a host that no rule grants", full("GET", "/x", "evil.example.test")),
+        ("H2-05 asterisk", full("GET", "*", HOST)),
+        ("H2-05 OPTIONS asterisk", full("OPTIONS", "*", HOST)),
+        ("H2-06 userinfo in the path", full("GET", "@evil.example.test/", HOST)),
+        ("H2-06 a suffix", full("GET", ".evil.example.test/", HOST)),
+        ("H2-06 a port", full("GET", ":80@evil.example.test/", HOST)),
+        ("H2-06 absolute", full("GET", "https://evil.example.test/", HOST)),
+        ("H2-06 no slash", full("GET", "x", HOST)),
+        ("H2-06 CRLF", full("GET", "/x\r\nhost: evil", HOST)),
+        ("H2-06 a space", full("GET", "/x HTTP/1.1", HOST)),
+        ("H2-06 not ASCII", full("GET", "/ä", HOST)),
+        ("H2-06 empty", full("GET", "", HOST)),
+        ("H2-07 ftp", vec![(":method", "GET"), (":scheme", "ftp"), (":path", "/x"), (":authority", HOST)]),
+        ("H2-07 http", vec![(":method", "GET"), (":scheme", "http"), (":path", "/x"), (":authority", HOST)]),
+        ("H2-07 a URI", vec![(":method", "GET"), (":scheme", "https://evil/?"), (":path", "/x"), (":authority", HOST)]),
+        ("H2-07 none", vec![(":method", "GET"), (":path", "/x"), (":authority", HOST)]),
+        ("H2-08 two paths", with(&[(":path", "/y")])),
+        ("H2-08 two authorities", with(&[(":authority", HOST)])),
+        ("H2-08 pseudo after regular", [vec![("a", "b")], get()].concat()),
+        ("H2-08 unknown pseudo", with(&[(":x", "y")])),
+        ("H2-08 :status", with(&[(":status", "200")])),
+        ("H2-08 upper case", with(&[("X-Y", "z")])),
+        ("H2-08 CRLF in a value", with(&[("x", "y\r\nhost: evil")])),
+        ("H2-08 NUL in a value", with(&[("x", "y\0z")])),
+        ("H2-08 a colon in a name", with(&[("x:y", "z")])),
+        ("H2-08 CRLF in a name", with(&[("x\r\ny", "z")])),
+        ("H2-08 connection", with(&[("connection", "close")])),
+        ("H2-08 transfer-encoding", with(&[("transfer-encoding", "chunked")])),
+        ("H2-08 upgrade", with(&[("upgrade", "websocket")])),
+        ("H2-08 te: gzip", with(&[("te", "gzip")])),
+        ("H2-08 a length that lies", with(&[("content-length", "5")])),
+        ("H2-08 two lengths", with(&[("content-length", "0"), ("content-length", "1")])),
+        ("H2-09 a space before a stub", with(&[("authorization", " Bearer proxy-token-api")])),
+        ("H2-11 CONNECT", vec![(":method", "CONNECT"), (":authority", HOST)]),
+        ("H2-11 extended CONNECT", [full("CONNECT", "/x", HOST), vec![(":protocol", "websocket")]].concat()),
+        ("CR-04 TRACE", full("TRACE", "/x", HOST)),
+        ("H1-13 an underscore", with(&[("transfer_encoding", "chunked")])),
+        ("AU-13 an underscore", with(&[("x_forwarded_host", "evil")])),
+        ("CR-01 a stub in a cookie", with(&[("cookie", "a=proxy-token-api")])),
+    ];
+    for (name, lines) in cases {
+        lab.refusals();
+        let before = lab.origin.byte_count();
+        let mut conn = h2_conn(&lab, HOST).await;
+        conn.send(frame(HEADERS, 0x5, 1, &fields(&lines))).await;
+        let answer = back(&mut conn).await;
+        assert_eq!(lab.origin.byte_count(), before, "{name}: {:?}", String::from_utf8_lossy(&lab.origin.bytes()));
+        // What hyper resets never became a request; what did has its record.
+        assert_eq!(lab.refusals().len(), usize::from(answer == Back::Headers), "{name} {answer:?}");
+    }
+    lab.is_well("H2-08").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fragment_is_neither_decided_on_nor_sent() {
+    let lab = Lab::new().await;
+    // hyper takes it off before we see it; over HTTP/1.1 it is a 400.
+    let mut conn = h2_conn(&lab, "paths.example.test").await;
+    let lines =
+        [(":method", "GET"), (":scheme", "https"), (":path", "/exact#/../admin"), (":authority", "paths.example.test")];
+    conn.send(frame(HEADERS, 0x5, 1, &fields(&lines))).await;
+    assert_eq!(back(&mut conn).await, Back::Headers);
+    assert_eq!(lab.origin.requests().pop().unwrap().path(), "/exact", "H2-06");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_without_progress_end_the_connection() {
+    let lab = Lab::new().await;
+    let get = fields(&[(":method", "GET"), (":scheme", "https"), (":path", "/x"), (":authority", HOST)]);
+    let odd = |number: u32| number * 2 + 1;
+    let reset = |n: u32| [frame(HEADERS, 0x5, odd(n), &get), frame(RST_STREAM, 0, odd(n), &[0, 0, 0, 8])].concat();
+    let post = fields(&[(":method", "POST"), (":scheme", "https"), (":path", "/x"), (":authority", HOST)]);
+    type Flood<'a> = (&'a str, Vec<u8>, Box<dyn Fn(u32) -> Vec<u8> + Send + Sync + 'a>);
+    let floods: Vec<Flood<'_>> = vec![
+        ("H2-12 rapid reset", vec![], Box::new(reset)),
+        (
+            "H2-13 CONTINUATION",
+            frame(HEADERS, 0x1, 1, &get),
+            Box::new(|_| frame(CONTINUATION, 0, 1, &fields(&[("x", "y")]))),
+        ),
+        ("H2-13 empty CONTINUATION", frame(HEADERS, 0x1, 1, &get), Box::new(|_| frame(CONTINUATION, 0, 1, &[]))),
+        ("H2-14 empty DATA", frame(HEADERS, 0x4, 1, &post), Box::new(|_| frame(DATA, 0, 1, &[]))),
+        (
+            "H2-15 MadeYouReset",
+            vec![],
+            Box::new(|n| [frame(HEADERS, 0x5, odd(n), &get), frame(WINDOW_UPDATE, 0, odd(n), &[0; 4])].concat()),
+        ),
+        ("H2-16 SETTINGS", vec![], Box::new(|_| frame(SETTINGS, 0, 0, &[]))),
+        ("H2-16 PING", vec![], Box::new(|_| frame(PING, 0, 0, &[0; 8]))),
+        ("H2-16 WINDOW_UPDATE", vec![], Box::new(|_| frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]))),
+        ("H2-17 PRIORITY", vec![], Box::new(|_| frame(2, 0, 1, &[0, 0, 0, 3, 1]))),
+        ("H2-17 unknown frames", vec![], Box::new(|_| frame(0xbe, 0, 0, &[]))),
+    ];
+    for (name, first, piece) in floods {
+        let mut conn = h2_conn(&lab, HOST).await;
+        conn.send(first).await;
+        let (mut read, mut write) = tokio::io::split(conn.io);
+        let reading = tokio::spawn(async move {
+            let mut sink = [0; 16 * 1024];
+            while matches!(tokio::io::AsyncReadExt::read(&mut read, &mut sink).await, Ok(n) if n > 0) {}
+        });
+        let flooding = async {
+            for start in 0..400u32 {
+                let batch: Vec<u8> = (0..100).flat_map(|n| piece(start * 100 + n)).collect();
+                if tokio::io::AsyncWriteExt::write_all(&mut write, &batch).await.is_err() {
+                    return true;
+                }
+            }
+            false
+        };
+        let ended = tokio::time::timeout(PATIENCE, flooding).await.unwrap_or(false)
+            || tokio::time::timeout(PATIENCE, reading).await.is_ok();
+        assert!(ended, "{name}: the connection is still open after 40000");
+        lab.is_well(name).await;
+    }
+}
+
+async fn sender(lab: &Lab, host: &str) -> SendRequest<Full<Bytes>> {
+    let io = tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h2, host).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_pass_whichever_version_either_side_speaks() {
+    for origin_h2 in [false, true] {
+        let lab = Lab::with(Setup { origin_h2, ..Setup::default() }).await;
+        lab.origin.answer("/echo", |seen| crate::origin::ok(&String::from_utf8_lossy(&seen.body)));
+        let mut sender = sender(&lab, "api.example.test").await;
+        for _ in 0..3 {
+            let request = Request::post("https://api.example.test/echo?q=1")
+                .header("authorization", format!("Bearer {STUB}"))
+                .header("te", "trailers")
+                .header("x-forwarded-host", "evil")
+                .body(Full::from("body"))
+                .unwrap();
+            sender.ready().await.unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.status(), 200, "origin_h2 {origin_h2}");
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "body");
+        }
+        let seen = lab.origin.requests();
+        assert_eq!(seen.len(), 3);
+        for seen in seen {
+            assert_eq!(seen.header("authorization").unwrap(), format!("Bearer {REAL}"));
+            assert_eq!(
+                (seen.header("host").as_deref(), seen.body.as_slice()),
+                (Some("api.example.test"), &b"body"[..])
+            );
+            assert!(seen.header("te").is_none() && seen.header("x-forwarded-host").is_none(), "{}", seen.head);
+            assert_eq!(seen.path(), "/echo?q=1");
+        }
+        assert_eq!(lab.origin.connections(), 1, "one connection is used again");
+        // A refusal over HTTP/2 says the same as over HTTP/1.1.
+        lab.refusals();
+        let request =
+            Request::get("https://api.example.test/x").header("authorization", "Bearer mine").body(Full::default());
+        let response = sender.send_request(request.unwrap()).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), response.headers()["x-stubgate-reason"].to_str().unwrap()),
+            (403, "foreign_credential")
+        );
+        let request = Request::get("https://open.example.test/x").body(Full::default()).unwrap();
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 421, "H2-04: no coalescing");
+        assert_eq!(lab.refusals(), ["foreign_credential", "authority_mismatch"]);
+        assert_eq!(lab.origin.requests().len(), 3);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_of_a_request_end_here() {
+    let lab = Lab::with(Setup { origin_h2: true, ..Setup::default() }).await;
+    let mut conn = h2_conn(&lab, HOST).await;
+    let post = fields(&[(":method", "POST"), (":scheme", "https"), (":path", "/x"), (":authority", HOST)]);
+    let trailers = fields(&[("authorization", "Bearer proxy-token-api"), ("host", "evil.example.test"), ("x-t", "1")]);
+    conn.send([frame(HEADERS, 0x4, 1, &post), frame(DATA, 0, 1, b"abc"), frame(HEADERS, 0x5, 1, &trailers)].concat())
+        .await;
+    assert_eq!(back(&mut conn).await, Back::Headers);
+    let seen = lab.origin.requests().pop().unwrap();
+    assert_eq!(seen.body, b"abc");
+    assert!(!seen.head.contains("evil") && !seen.head.contains("x-t"), "H2-10: {}", seen.head);
+    assert!(!String::from_utf8_lossy(&lab.origin.bytes()).contains(STUB));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_a_reload_no_longer_allows_is_cut_and_its_connection_goes_on() {
+    let lab = Lab::new().await;
+    let (events, receiver) = tokio::sync::mpsc::unbounded_channel();
+    events.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n".to_vec()).unwrap();
+    let receiver = std::sync::Mutex::new(Some(receiver));
+    lab.origin.answer("/gone/events", move |_| crate::origin::Reply::Stream(receiver.lock().unwrap().take().unwrap()));
+    let mut sender = sender(&lab, "paths.example.test").await;
+    let with = crate::lab::POLICY.replace("\"/exact\"]", "\"/exact\", \"/gone/*\"]");
+    assert_eq!(lab.reload(&with).await, "taken");
+    let request = Request::get("https://paths.example.test/gone/events").body(Full::default()).unwrap();
+    let mut body = sender.send_request(request).await.unwrap().into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hi");
+    assert_eq!(lab.reload(crate::lab::POLICY).await, "taken");
+    let ended = tokio::time::timeout(PATIENCE, body.frame()).await.expect("an end in time");
+    assert!(ended.is_none_or(|frame| frame.is_err()), "PO-13");
+    let cut = || lab.records().iter().any(|record| record["outcome"] == "cut");
+    lab.until("the cut is recorded", cut).await;
+    let request = Request::get("https://paths.example.test/exact").body(Full::default()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_stalls_on_http_2_is_ended_at_the_deadline() {
+    let timeouts = "drain_seconds: 1, idle_seconds: 1, body_idle_seconds: 1, upstream_header_seconds: 1".into();
+    let lab = Lab::with(Setup { timeouts, ..Setup::default() }).await;
+    // H2-20: no stream at all.
+    let mut idle = h2_conn(&lab, HOST).await;
+    tokio::time::timeout(PATIENCE, idle.rest()).await.expect("an idle connection ends");
+    // RE-03: a body that stops.
+    lab.refusals();
+    let mut slow = h2_conn(&lab, HOST).await;
+    let post = fields(&[(":method", "POST"), (":scheme", "https"), (":path", "/x"), (":authority", HOST)]);
+    slow.send([frame(HEADERS, 0x4, 1, &post), frame(DATA, 0, 1, b"half")].concat()).await;
+    assert_eq!(back(&mut slow).await, Back::Headers, "a refusal");
+    assert_eq!(lab.refusals().len(), 1);
+    lab.until("the origin is let go", || lab.origin.is_closed(0)).await;
+    // RE-11: an origin that stalls in its body.
+    lab.origin.answer_bytes("/half", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+    let mut sender = sender(&lab, HOST).await;
+    let request = Request::get(format!("https://{HOST}/half")).body(Full::default()).unwrap();
+    let body = sender.send_request(request).await.unwrap().into_body();
+    let collected = tokio::time::timeout(PATIENCE, body.collect()).await.expect("an end in time");
+    assert!(collected.is_err(), "a body cut short is seen as such");
+    lab.until("the origin is let go", || lab.origin.is_closed(1)).await;
+    lab.is_well("H2-20").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_lies_is_a_502_over_http_2_too() {
+    let lab = Lab::new().await;
+    lab.origin.answer_bytes("/lie", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok");
+    lab.origin.answer("/cut", |_| {
+        crate::origin::Reply::Close(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n".into())
+    });
+    let mut sender = sender(&lab, HOST).await;
+    let request = Request::get(format!("https://{HOST}/lie")).body(Full::default()).unwrap();
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 502, "H1-27");
+    // Where the end follows at once it may overtake the head.
+    let request = Request::get(format!("https://{HOST}/cut")).body(Full::default()).unwrap();
+    if let Ok(cut) = sender.send_request(request).await {
+        assert!(cut.into_body().collect().await.is_err(), "a body cut short is seen as such");
+    }
+    let request = Request::get(format!("https://{HOST}/x")).body(Full::default()).unwrap();
+    let whole = sender.send_request(request).await.unwrap().into_body();
+    assert_eq!(whole.collect().await.unwrap().to_bytes(), "ok", "the connection goes on");
+}
