@@ -5,7 +5,7 @@
 //! `Policy::decide` grants anything (law 1), and a question is set aside for forwarding only if it said so (law 6).
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::Range,
     sync::Arc,
     time::{Duration, Instant},
@@ -33,13 +33,21 @@ pub(crate) struct Responder {
     forwards: Arc<Semaphore>,
 }
 
+/// Where a question came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Source {
+    pub(crate) peer: SocketAddr,
+    /// Which of our addresses it was sent to, if its socket doesn't know.
+    pub(crate) local: Option<IpAddr>,
+}
+
 /// A granted question that a server of its zone is to answer.
 pub(crate) struct Forward {
     pub(crate) packet: Box<[u8]>,
     pub(crate) servers: Arc<[SocketAddr]>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) agent: Option<AgentId>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) source: Source,
     pub(crate) transport: Transport,
     pub(crate) name: String,
     pub(crate) qtype: u16,
@@ -59,7 +67,7 @@ pub(crate) struct Batch {
 }
 
 struct Decided {
-    peer: SocketAddr,
+    source: Source,
     agent: Option<AgentId>,
     name: Option<Range<usize>>,
     qtype: u16,
@@ -236,7 +244,7 @@ impl Batch {
         &mut self,
         responder: &Responder,
         policy: Arc<Policy>,
-        arrived: impl Iterator<Item = (SocketAddr, &'p [u8])>,
+        arrived: impl Iterator<Item = (Source, &'p [u8])>,
         now: Instant,
     ) {
         self.answers.clear();
@@ -244,8 +252,8 @@ impl Batch {
         self.decided.clear();
         self.forwards.clear();
         let mut shares = responder.allowances.open(&policy);
-        for (peer, packet) in arrived {
-            self.decide_one(responder, &policy, &mut shares, peer, packet, now);
+        for (source, packet) in arrived {
+            self.decide_one(responder, &policy, &mut shares, source, packet, now);
         }
         drop(shares);
         self.policy = Some(policy);
@@ -256,15 +264,15 @@ impl Batch {
         responder: &Responder,
         policy: &Arc<Policy>,
         shares: &mut Open<'_>,
-        peer: SocketAddr,
+        source: Source,
         packet: &[u8],
         now: Instant,
     ) {
-        let agent = policy.identify(peer.ip());
+        let agent = policy.identify(source.peer.ip());
         let share = shares.of(agent);
         let start = self.answers.len();
         let mut decided = Decided {
-            peer,
+            source,
             agent,
             name: None,
             qtype: 0,
@@ -308,7 +316,7 @@ impl Batch {
                         servers,
                         policy: policy.clone(),
                         agent,
-                        peer,
+                        source,
                         transport: self.transport,
                         name: self.names.split_off(name_start),
                         qtype: query.question.kind,
@@ -344,7 +352,7 @@ impl Batch {
             .iter()
             .map(|decided| QueryRecord {
                 agent: decided.agent,
-                peer: decided.peer,
+                peer: decided.source.peer,
                 transport: self.transport,
                 name: decided.name.clone().and_then(|name| self.names.get(name)),
                 qtype: decided.qtype,
@@ -358,10 +366,10 @@ impl Batch {
     }
 
     /// The answers to send, in the order of the questions.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (Source, &[u8])> {
         self.decided.iter().filter(|decided| !decided.answer.is_empty()).filter_map(|decided| {
             let answer = self.answers.get(decided.answer.clone())?;
-            Some((decided.peer, answer))
+            Some((decided.source, answer))
         })
     }
 }
@@ -371,7 +379,7 @@ impl Forward {
     pub(crate) fn record(&self, outcome: QueryOutcome, now: Instant) -> QueryRecord<'_> {
         QueryRecord {
             agent: self.agent,
-            peer: self.peer,
+            peer: self.source.peer,
             transport: self.transport,
             name: Some(&self.name),
             qtype: self.qtype,

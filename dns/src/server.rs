@@ -1,22 +1,25 @@
 //! Sockets around the responder: binds, serves UDP and TCP, forwards, and drains when told to stop.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Instant};
+use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::{net::TcpListener, runtime::Handle, sync::oneshot, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    stop::{Stop, StopOnDrop},
+    udp::Port,
+};
 use crate::{
     DnsConfig, QueryOutcome, Surroundings, Transport, forward,
-    respond::{Batch, Forward, Responder},
+    respond::{Batch, Forward, Responder, Source},
     wire::Query,
 };
 
+mod stop;
 mod tcp;
 mod udp;
 
-/// Kernel buffer for datagrams that wait to be read, so that a burst of all agents is not lost.
-const UDP_BUFFER_BYTES: usize = 1 << 20;
 /// How often another port is tried where the system chose one for UDP that TCP has taken.
 const PORT_ATTEMPTS: usize = 16;
 
@@ -45,7 +48,7 @@ pub struct ServeError;
 #[derive(Debug)]
 pub struct Bound {
     config: DnsConfig,
-    sockets: Vec<(UdpSocket, TcpListener)>,
+    sockets: Vec<(Port, TcpListener)>,
     local_addrs: Vec<SocketAddr>,
 }
 
@@ -83,22 +86,41 @@ impl Bound {
             underway: TaskTracker::new(),
             shutdown: shutdown.child_token(),
         });
-        let mut loops = tokio::task::JoinSet::new();
+        let stop = Stop::new().map_err(|_| ServeError)?;
+        let guard = StopOnDrop(stop.clone());
+        let mut loops = JoinSet::new();
         for (udp, tcp) in self.sockets {
-            loops.spawn(udp::serve(udp, service.clone()));
+            loops.spawn(udp_thread(udp, service.clone(), stop.clone()));
             loops.spawn(tcp::serve(tcp, service.clone()));
         }
+        // With nothing to listen on, too.
         let mut result = Ok(());
-        while let Some(ended) = loops.join_next().await {
-            if ended.is_err() || !shutdown.is_cancelled() {
-                result = Err(ServeError);
-                service.shutdown.cancel();
+        while !(stop.is_set() && loops.is_empty()) {
+            tokio::select! {
+                () = service.shutdown.cancelled(), if !stop.is_set() => stop.set(),
+                Some(ended) = loops.join_next() => if !shutdown.is_cancelled() || !matches!(ended, Ok(Ok(()))) {
+                    tracing::error!(?ended, "a part of the DNS server ended");
+                    result = Err(ServeError);
+                    service.shutdown.cancel();
+                },
             }
         }
+        drop(guard);
         service.underway.close();
         service.underway.wait().await;
         result
     }
+}
+
+/// Runs the UDP loop of one socket on a thread, and ends with it, also if it panics.
+async fn udp_thread(port: Port, service: Arc<Service>, stop: Stop) -> io::Result<()> {
+    let (done, ended) = oneshot::channel();
+    let runtime = Handle::current();
+    thread::Builder::new().name("dns-udp".into()).spawn(move || {
+        // Nobody listens any more only if the server was dropped.
+        let _ = done.send(udp::serve(port, &service, &stop, &runtime));
+    })?;
+    ended.await.map_err(io::Error::other)?
 }
 
 /// What every loop and connection of one server shares.
@@ -113,7 +135,7 @@ struct Service {
 
 impl Service {
     /// Decides and records what arrived. `false`: it could not be recorded, so that nothing may be sent or forwarded.
-    fn take<'p>(&self, batch: &mut Batch, arrived: impl Iterator<Item = (SocketAddr, &'p [u8])>) -> bool {
+    fn take<'p>(&self, batch: &mut Batch, arrived: impl Iterator<Item = (Source, &'p [u8])>) -> bool {
         let now = Instant::now();
         batch.decide(&self.responder, self.surroundings.policy(), arrived, now);
         batch.record(&*self.surroundings, now.elapsed())
@@ -135,11 +157,12 @@ impl Service {
     }
 }
 
-fn bind_both(address: SocketAddr) -> Result<(UdpSocket, TcpListener, SocketAddr), BindError> {
+fn bind_both(address: SocketAddr) -> Result<(Port, TcpListener, SocketAddr), BindError> {
     let mut attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
     loop {
         let failed = |transport| move |source| BindError { address, transport, source };
-        let (udp, local) = bind_udp(address).map_err(failed(Transport::Udp))?;
+        let udp = Port::bind(address).map_err(failed(Transport::Udp))?;
+        let local = udp.socket().local_addr().map_err(failed(Transport::Udp))?;
         attempts -= 1;
         match bind_tcp(local) {
             Ok(tcp) => return Ok((udp, tcp, local)),
@@ -147,17 +170,6 @@ fn bind_both(address: SocketAddr) -> Result<(UdpSocket, TcpListener, SocketAddr)
             Err(error) => return Err(failed(Transport::Tcp)(error)),
         }
     }
-}
-
-fn bind_udp(address: SocketAddr) -> io::Result<(UdpSocket, SocketAddr)> {
-    let socket = open(address, Type::DGRAM, Protocol::UDP)?;
-    // Best effort: the system's ceiling may be lower.
-    let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
-    let _ = socket.set_send_buffer_size(UDP_BUFFER_BYTES);
-    socket.bind(&address.into())?;
-    let socket = UdpSocket::from_std(socket.into())?;
-    let local = socket.local_addr()?;
-    Ok((socket, local))
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {

@@ -137,6 +137,10 @@ fn prepare(
     let Permitted { identified, address, permit, place, question } = permitted;
     let crate::identify::Identified { arrived, snapshot, .. } = identified;
     let mut headers = arrived.headers;
+    if permit.swap().is_some_and(|swap| !appliance.credentials.available(&swap.name)) {
+        // Told before anything is dialled; `seal` asks again.
+        return Err((Reason::CredentialMissing.into(), Box::new(transaction)));
+    }
     if permit.stub_in_body_denied() && headers.contains_key(header::CONTENT_ENCODING) {
         // What can't be inspected under such a rule is refused (law 9).
         return Err((Reason::StubInBody.into(), Box::new(transaction)));
@@ -185,13 +189,12 @@ impl Outgoing {
         if self.is_begun {
             return Ok(());
         }
-        let credential = self.permit.swap().map(|swap| Arc::clone(&swap.name));
-        if let Some(name) = &credential
-            && !appliance.credentials.available(name)
+        if let Some(swap) = self.permit.swap()
+            && !appliance.credentials.available(&swap.name)
         {
             return Err(Reason::CredentialMissing.into());
         }
-        self.transaction.begin(&self.snapshot, self.permit.rule(), credential)?;
+        self.transaction.begin(&self.snapshot, self.permit.rule(), self.permit.swap())?;
         if self.permit.swap().is_some() {
             let place = self.place.as_ref().ok_or(Reason::Internal)?;
             swap::put_in(&appliance.credentials, &self.snapshot, &self.permit, place, verified, &mut self.headers)?;

@@ -31,5 +31,5 @@ pub fn identify(snapshot: &Snapshot, peer: std::net::IpAddr) -> Result<(AgentId,
         return Err(Reason::NotReady.into());
     }
     let agent = snapshot.policy.identify(peer).ok_or(Reason::UnknownAgent)?;
-    Ok((agent, Arc::from(snapshot.policy.agent(agent).name())))
+    Ok((agent, snapshot.agent_name(agent)))
 }

@@ -142,8 +142,11 @@ impl Reloader {
         let mut hangup = signal(SignalKind::hangup())?;
         let draining = self.appliance.draining.clone();
         loop {
-            watcher.follow(self.folders());
+            // What changed after it was read and before its folder was watched would be missed: read once more.
+            let is_new = watcher.follow(self.folders());
             tokio::select! {
+                biased;
+                () = std::future::ready(()), if is_new => {}
                 Some(()) = wakes.recv() => tokio::time::sleep(SETTLE).await,
                 _ = hangup.recv() => {
                     if let Err(error) = self.appliance.audit.reopen() {
@@ -199,8 +202,9 @@ impl Watch {
         Watch { watcher, followed: BTreeSet::new() }
     }
 
-    fn follow(&mut self, folders: BTreeSet<PathBuf>) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Watches these folders and no others; whether some of them were not watched before.
+    fn follow(&mut self, folders: BTreeSet<PathBuf>) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         for gone in self.followed.difference(&folders) {
             // It may be gone from the disk too.
             let _ = watcher.unwatch(gone);
@@ -210,6 +214,8 @@ impl Watch {
                 tracing::warn!(%error, folder = %new.display(), "a folder can't be watched");
             }
         }
+        let is_new = !folders.is_subset(&self.followed);
         self.followed = folders;
+        is_new
     }
 }

@@ -35,6 +35,16 @@ pub struct Declared(pub Option<Framing>);
 /// Only a relayed body can fail.
 pub type ResponseError = RelayError;
 
+impl ResponseBody {
+    /// Ready once a relayed body was cut; for whoever can't take more of it at the moment.
+    pub fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            ResponseBody::Empty | ResponseBody::Whole(_) => Poll::Pending,
+            ResponseBody::Relay(relay) => relay.poll_cut(cx),
+        }
+    }
+}
+
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = ResponseError;

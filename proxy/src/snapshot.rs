@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use prometheus::IntCounter;
-use stubgate_policy::{Policy, RuleId};
+use stubgate_policy::{AgentId, CredentialId, Policy, RuleId};
 
 use crate::metrics::Metrics;
 
@@ -19,7 +19,9 @@ pub struct Snapshot {
     pub generation: u64,
     /// Finds stubs of any agent.
     pub stubs: StubScanner,
+    agents: Vec<Arc<str>>,
     allowed: Vec<IntCounter>,
+    swapped: Vec<IntCounter>,
 }
 
 impl Snapshot {
@@ -27,6 +29,8 @@ impl Snapshot {
     pub fn new(policy: Policy, generation: u64, metrics: &Metrics) -> Self {
         Snapshot {
             stubs: StubScanner::new(&policy),
+            agents: policy.agents().iter().map(|agent| Arc::from(agent.name())).collect(),
+            swapped: policy.credentials().iter().map(|credential| metrics.swaps(credential.name())).collect(),
             allowed: policy.rules().iter().map(|rule| metrics.allowed(rule.name())).collect(),
             policy: Arc::new(policy),
             generation,
@@ -41,6 +45,18 @@ impl Snapshot {
     /// Whether a policy was ever taken.
     pub fn is_ready(&self) -> bool {
         self.generation > 0
+    }
+
+    /// The name of an agent, to keep beyond this snapshot.
+    pub fn agent_name(&self, agent: AgentId) -> Arc<str> {
+        self.agents.get(agent.index()).cloned().unwrap_or_default()
+    }
+
+    /// Counts a swap of a credential.
+    pub fn count_swap(&self, credential: CredentialId) {
+        if let Some(counter) = self.swapped.get(credential.index()) {
+            counter.inc();
+        }
     }
 
     /// Counts an allowed request of a rule.

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
-use stubgate_policy::{Policy, Reason, RuleId};
+use stubgate_policy::{Policy, Reason, RuleId, Swap};
 
 use crate::appliance::Appliance;
 use crate::authority::is_tripwire;
@@ -78,7 +78,8 @@ impl Transaction {
     ///
     /// # Errors
     /// `audit_full` where a request with a credential can't be recorded.
-    pub fn begin(&mut self, snapshot: &Snapshot, rule: RuleId, credential: Option<Arc<str>>) -> Result<(), Refusal> {
+    pub fn begin(&mut self, snapshot: &Snapshot, rule: RuleId, swap: Option<&Swap>) -> Result<(), Refusal> {
+        let credential = swap.map(|swap| Arc::clone(&swap.name));
         let begun = Begun { policy: Arc::clone(&snapshot.policy), rule, credential };
         let line = self.line(Event::Begin, Some(&begun));
         let written = self.appliance.audit.write(&line);
@@ -86,8 +87,8 @@ impl Transaction {
             return Err(Reason::AuditFull.into());
         }
         snapshot.count_allowed(rule);
-        if let Some(name) = &begun.credential {
-            self.appliance.metrics.swaps(name).inc();
+        if let Some(swap) = swap {
+            snapshot.count_swap(swap.credential);
         }
         self.begun = Some(begun);
         Ok(())

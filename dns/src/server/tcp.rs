@@ -2,7 +2,7 @@
 //! questions as they come back, in any order. A client that is slow to ask or to read, or asks for too much at once, loses
 //! its connection and nothing else.
 
-use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use stubgate_policy::{Policy, Reason};
 use tokio::{
@@ -13,7 +13,11 @@ use tokio::{
 };
 
 use super::Service;
-use crate::{QueryOutcome, QueryRecord, Transport, respond::Batch, wire::MAX_QUERY};
+use crate::{
+    QueryOutcome, QueryRecord, Transport,
+    respond::{Batch, Source},
+    wire::MAX_QUERY,
+};
 
 /// Questions of one connection that are decided together, and that may be with other servers at once.
 const PIPELINE: usize = 32;
@@ -22,12 +26,12 @@ const READ: usize = 4096;
 /// How long to rest after an error of the listener itself, such as no file descriptors left.
 const REST: Duration = Duration::from_millis(50);
 
-pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) {
+pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
     let mut cancelled = pin!(service.shutdown.cancelled());
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut cancelled => return,
+            () = &mut cancelled => return Ok(()),
             accepted = listener.accept() => accepted,
         };
         match accepted {
@@ -139,8 +143,8 @@ impl Connection {
                 break;
             }
             taken = true;
-            let peer = self.peer;
-            let arrived = questions.into_iter().map(|question| (peer, question));
+            let source = Source { peer: self.peer, local: None };
+            let arrived = questions.into_iter().map(|question| (source, question));
             *open = self.service.take(&mut self.batch, arrived);
             if !*open {
                 break;

@@ -1,69 +1,66 @@
-//! The UDP loop of one socket: read what is there, decide it in one go, record it, send. No task for what is answered
-//! here; only a forwarded question gets one.
+//! The UDP loop of one socket, on a thread of its own: read what is there, decide it in one go, record it, send. No task for
+//! what is answered here; only a forwarded question gets one. The runtime is left to those who wait for others, and is not
+//! held up by the writing of records.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{io, sync::Arc, thread, time::Duration};
 
-use tokio::net::UdpSocket;
+use tokio::runtime::Handle;
 
-use super::Service;
-use crate::{Transport, respond::Batch};
+pub(super) use self::port::Port;
+use super::{Service, stop::Stop};
+use crate::{
+    Transport,
+    respond::{Batch, Source},
+};
+
+mod port;
 
 /// Datagrams decided together.
 const BATCH: usize = 64;
+/// So many in one batch are a load that is worth a rest.
+const LOAD: usize = 8;
+/// A rest between batches under load, as network cards moderate their interrupts: what arrives meanwhile is decided and
+/// recorded together, and answers to one client leave together. That takes less time than it costs.
+const REST: Duration = Duration::from_micros(50);
 /// Room for one datagram; what fills it was longer, and is no question that anybody sends.
 const SLOT: usize = 1536;
-/// How long to rest after an error of the socket itself, so that a lasting one doesn't spin.
-const REST: Duration = Duration::from_millis(20);
+/// How long to wait after an error of the socket itself, so that a lasting one doesn't spin.
+const RETRY: Duration = Duration::from_millis(20);
 
-pub(super) async fn serve(socket: UdpSocket, service: Arc<Service>) {
-    let socket = Arc::new(socket);
+/// Serves until `stop`. Blocks; forwarded questions run on `runtime`.
+pub(super) fn serve(port: Port, service: &Arc<Service>, stop: &Stop, runtime: &Handle) -> io::Result<()> {
+    let port = Arc::new(port);
     let mut inbox = Inbox::new();
     let mut batch = Batch::new(Transport::Udp);
-    let mut cancelled = pin!(service.shutdown.cancelled());
-    loop {
-        tokio::select! {
-            biased;
-            () = &mut cancelled => return,
-            ready = socket.readable() => if let Err(error) = ready {
-                tracing::warn!(%error, "DNS socket failed");
-                tokio::time::sleep(REST).await;
+    while !stop.is_set() {
+        if let Err(error) = inbox.fill(&port) {
+            tracing::warn!(%error, "DNS socket failed");
+            thread::sleep(RETRY);
+        }
+        if !inbox.filled.is_empty() && service.take(&mut batch, inbox.arrived()) {
+            port.send(&mut batch.answers().collect::<Vec<_>>());
+            for forward in batch.forwards.drain(..) {
+                let (port, relay, source) = (port.clone(), service.clone(), forward.source);
+                let relay = async move {
+                    if let Some(answer) = relay.forward(forward).await {
+                        port.send(&mut [(source, answer.as_slice())]);
+                    }
+                };
+                service.underway.spawn_on(relay, runtime);
             }
         }
-        if let Err(error) = inbox.fill(&socket) {
-            tracing::warn!(%error, "DNS socket failed");
-            tokio::time::sleep(REST).await;
-        }
-        if inbox.is_empty() || !service.take(&mut batch, inbox.arrived()) {
-            continue;
-        }
-        for (peer, answer) in batch.answers() {
-            send(&socket, peer, answer);
-        }
-        for forward in batch.forwards.drain(..) {
-            let (socket, service, peer) = (socket.clone(), service.clone(), forward.peer);
-            service.clone().underway.spawn(async move {
-                if let Some(answer) = service.forward(forward).await {
-                    send(&socket, peer, &answer);
-                }
-            });
-        }
-        if inbox.is_full() {
-            // More is waiting; others want to run too.
-            tokio::task::yield_now().await;
+        match inbox.filled.len() {
+            0 => stop.or_readable(port.socket())?,
+            LOAD..BATCH => thread::sleep(REST),
+            _ => {}
         }
     }
-}
-
-/// Sends, or drops the answer as any network may: the client asks again.
-fn send(socket: &UdpSocket, peer: SocketAddr, answer: &[u8]) {
-    if let Err(error) = socket.try_send_to(answer, peer) {
-        tracing::debug!(%error, "DNS answer dropped");
-    }
+    Ok(())
 }
 
 struct Inbox {
     room: Vec<u8>,
-    filled: Vec<(usize, SocketAddr)>,
+    filled: Vec<(usize, Source)>,
 }
 
 impl Inbox {
@@ -72,10 +69,10 @@ impl Inbox {
     }
 
     /// Reads until nothing more is there or the batch is full. What was read before an error counts.
-    fn fill(&mut self, socket: &UdpSocket) -> io::Result<()> {
+    fn fill(&mut self, port: &Port) -> io::Result<()> {
         self.filled.clear();
         for slot in self.room.chunks_exact_mut(SLOT) {
-            match socket.try_recv_from(slot) {
+            match port.receive(slot) {
                 Ok(datagram) => self.filled.push(datagram),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
@@ -84,18 +81,10 @@ impl Inbox {
         Ok(())
     }
 
-    fn arrived(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
-        self.room.chunks_exact(SLOT).zip(&self.filled).map(|(slot, (length, peer))| {
+    fn arrived(&self) -> impl Iterator<Item = (Source, &[u8])> {
+        self.room.chunks_exact(SLOT).zip(&self.filled).map(|(slot, (length, source))| {
             // A datagram that was cut is handed on without its header, as one that must not be answered.
-            (*peer, if *length < SLOT { slot.get(..*length).unwrap_or_default() } else { &[] })
+            (*source, if *length < SLOT { slot.get(..*length).unwrap_or_default() } else { &[] })
         })
-    }
-
-    fn is_empty(&self) -> bool {
-        self.filled.is_empty()
-    }
-
-    fn is_full(&self) -> bool {
-        self.filled.len() == BATCH
     }
 }

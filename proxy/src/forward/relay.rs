@@ -89,6 +89,15 @@ impl Relay {
         Relay { source: Source::H2(body, deadline), length, underway, transaction: Some(transaction) }
     }
 
+    /// Ready, and the end recorded, once policy took the permission away.
+    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let cut = self.underway.poll_cut(cx);
+        if cut.is_ready() {
+            self.end(Outcome::Cut);
+        }
+        cut
+    }
+
     fn end(&mut self, outcome: Outcome) {
         if let Some(transaction) = self.transaction.take() {
             transaction.end(outcome);
@@ -143,8 +152,7 @@ impl Body for Relay {
         if this.transaction.is_none() {
             return Poll::Ready(None);
         }
-        if this.underway.poll_cut(cx).is_ready() {
-            this.end(Outcome::Cut);
+        if this.poll_cut(cx).is_ready() {
             return Poll::Ready(Some(Err(RelayError::Cut)));
         }
         let polled = this.poll_source(cx);

@@ -66,9 +66,8 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, peer: Sock
 /// The target of a CONNECT: an authority with its port, the same as in Host, and no body.
 fn target(head: &RequestHead) -> Result<Authority, Refusal> {
     let bad = |_| Refusal::from(Reason::BadAuthority);
-    let has_port =
-        head.target.rsplit(|&b| b == b':').next().is_some_and(|p| !p.is_empty() && p.len() < head.target.len());
-    if !has_port {
+    let is_port = |p: &[u8]| p.len() < head.target.len() && p.iter().all(u8::is_ascii_digit);
+    if !head.target.rsplit(|&b| b == b':').next().is_some_and(is_port) {
         return Err(Reason::BadAuthority.into());
     }
     let target = Authority::parse(Scheme::Https, &head.target).map_err(bad)?;

@@ -199,6 +199,8 @@ impl Server<'_> {
                 match conn.lock().poll_ready(cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    // An agent that does not read must not outlive its permission.
+                    Poll::Pending if body.poll_cut(cx).is_ready() => return Poll::Ready(false),
                     Poll::Pending => return deadline.poll(cx).map(|()| false),
                 }
                 match body.as_mut().poll_frame(cx) {

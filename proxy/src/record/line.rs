@@ -4,18 +4,17 @@
 //! bounded. So a record is always one line and valid JSON, whatever was sent.
 
 use std::fmt;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Serialize, Serializer};
 use stubgate_policy::{Authority, Reason};
 
 /// Longest text from the wire that a record shows; what is cut is marked.
 const WIRE_BYTES: usize = 1024;
 
 /// What a record is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Allowed; written before the first byte goes out.
     Begin,
@@ -38,8 +37,7 @@ pub enum Event {
 }
 
 /// Where a decision was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layer {
     /// A DNS question.
     Dns,
@@ -60,86 +58,61 @@ pub enum Layer {
 }
 
 /// A record. Fields that do not apply stay `None` and are left out.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Line<'a> {
     /// What happened.
     pub event: Event,
     /// Where.
     pub layer: Layer,
     /// Joins `begin` and `end`, and is told to the agent with a refusal.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<&'a str>,
     /// Who.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<&'a str>,
     /// From where.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub peer: Option<SocketAddr>,
     /// `udp` or `tcp`, `h1` or `h2`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<&'static str>,
     /// For whom, once it was parsed.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "display")]
     pub authority: Option<&'a Authority>,
     /// DNS name as asked, or a name that could not be taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Wire<'a>>,
     /// DNS type.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub qtype: Option<u16>,
     /// HTTP method.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Wire<'a>>,
     /// Path without query.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Wire<'a>>,
     /// `allow`, `deny`, `observe` or `answer`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub decision: Option<&'static str>,
     /// The rule that decided.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<&'a str>,
     /// Why it was refused.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "reason")]
     pub reason: Option<Reason>,
     /// The credential swapped in, by name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<&'a str>,
     /// A stub was where it has no business.
-    #[serde(skip_serializing_if = "is_false")]
     pub tripwire: bool,
     /// Stubs seen in the body.
-    #[serde(skip_serializing_if = "is_zero")]
     pub stubs_in_body: u64,
     /// Status towards the agent.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// Address that was dialled.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<SocketAddr>,
     /// Body bytes from the agent.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_in: Option<u64>,
     /// Body bytes to the agent.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_out: Option<u64>,
     /// From the head's arrival to the response head.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "micros")]
     pub first_byte_us: Option<Duration>,
     /// From the head's arrival to the end.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "micros")]
     pub total_us: Option<Duration>,
     /// How it ended: `complete`, `aborted`, `cut`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<&'static str>,
     /// How many, for counted records.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
     /// Fingerprint of the policy that decided.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<&'a str>,
     /// Text of our own, never from the wire.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<&'a str>,
 }
 
@@ -179,23 +152,153 @@ impl Line<'_> {
 
     /// Appends the record, with its time and number, and a line end.
     pub(super) fn write_to(&self, out: &mut Vec<u8>, sequence: u64) {
-        // The two leading fields by hand: serde's `flatten` would buffer the rest through a map.
-        let start = out.len();
         out.extend_from_slice(b"{\"time\":\"");
         write_time(out, SystemTime::now());
-        out.extend_from_slice(b"\",\"seq\":");
-        out.extend_from_slice(itoa::Buffer::new().format(sequence).as_bytes());
-        out.push(b',');
-        let body = out.len();
-        if serde_json::to_writer(&mut *out, self).is_err() {
-            // Writing to memory can't fail and every field serialises; keep the log well-formed all the same.
-            out.truncate(start);
-            return;
+        out.push(b'"');
+        let mut object = Object { out };
+        object.number("seq", sequence);
+        object.word("event", self.event.as_str());
+        object.word("layer", self.layer.as_str());
+        object.text("id", self.id);
+        object.text("agent", self.agent);
+        object.display("peer", self.peer);
+        object.word_if("protocol", self.protocol);
+        object.display("authority", self.authority);
+        object.wire("name", self.name);
+        object.number_if("qtype", self.qtype.map(u64::from));
+        object.wire("method", self.method);
+        object.wire("path", self.path);
+        object.word_if("decision", self.decision);
+        object.text("rule", self.rule);
+        object.word_if("reason", self.reason.map(Reason::as_str));
+        object.text("credential", self.credential);
+        if self.tripwire {
+            object.key("tripwire");
+            object.out.extend_from_slice(b"true");
         }
-        // The record's own opening brace.
-        out.remove(body);
-        out.push(b'\n');
+        object.number_if("stubs_in_body", Some(self.stubs_in_body).filter(|&n| n > 0));
+        object.number_if("status", self.status.map(u64::from));
+        object.display("upstream", self.upstream);
+        object.number_if("bytes_in", self.bytes_in);
+        object.number_if("bytes_out", self.bytes_out);
+        object.number_if("first_byte_us", self.first_byte_us.map(micros));
+        object.number_if("total_us", self.total_us.map(micros));
+        object.word_if("outcome", self.outcome);
+        object.number_if("count", self.count);
+        object.text("policy", self.policy);
+        object.text("note", self.note);
+        out.extend_from_slice(b"}\n");
     }
+}
+
+impl Event {
+    fn as_str(self) -> &'static str {
+        match self {
+            Event::Begin => "begin",
+            Event::End => "end",
+            Event::Refused => "refused",
+            Event::Answered => "answered",
+            Event::Allowed => "allowed",
+            Event::Suppressed => "suppressed",
+            Event::Gap => "gap",
+            Event::Reload => "reload",
+            Event::Lifecycle => "lifecycle",
+        }
+    }
+}
+
+impl Layer {
+    fn as_str(self) -> &'static str {
+        match self {
+            Layer::Dns => "dns",
+            Layer::Accept => "accept",
+            Layer::Tls => "tls",
+            Layer::Connect => "connect",
+            Layer::Http => "http",
+            Layer::Tunnel => "tunnel",
+            Layer::Policy => "policy",
+            Layer::Audit => "audit",
+        }
+    }
+}
+
+/// A JSON object in the making. Strings that are not plain are escaped by serde_json.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl Object<'_> {
+    fn key(&mut self, key: &'static str) {
+        self.out.extend_from_slice(b",\"");
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    /// A word of our own: letters, digits and underscores.
+    fn word(&mut self, key: &'static str, word: &'static str) {
+        self.key(key);
+        self.out.push(b'"');
+        self.out.extend_from_slice(word.as_bytes());
+        self.out.push(b'"');
+    }
+
+    fn word_if(&mut self, key: &'static str, word: Option<&'static str>) {
+        if let Some(word) = word {
+            self.word(key, word);
+        }
+    }
+
+    fn number(&mut self, key: &'static str, number: u64) {
+        self.key(key);
+        self.out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    }
+
+    fn number_if(&mut self, key: &'static str, number: Option<u64>) {
+        if let Some(number) = number {
+            self.number(key, number);
+        }
+    }
+
+    /// Text of policy or of our own.
+    fn text(&mut self, key: &'static str, text: Option<&str>) {
+        let Some(text) = text else { return };
+        self.key(key);
+        if is_plain(text) {
+            self.out.push(b'"');
+            self.out.extend_from_slice(text.as_bytes());
+            self.out.push(b'"');
+        } else if serde_json::to_writer(&mut *self.out, text).is_err() {
+            // Writing text to memory can't fail; keep the record valid all the same.
+            self.out.extend_from_slice(b"null");
+        }
+    }
+
+    /// What is shown in ASCII without quotes and backslashes: addresses and authorities.
+    fn display(&mut self, key: &'static str, value: Option<impl fmt::Display>) {
+        let Some(value) = value else { return };
+        self.key(key);
+        self.out.push(b'"');
+        // Writing to memory can't fail.
+        let _ = write!(self.out, "{value}");
+        self.out.push(b'"');
+    }
+
+    fn wire(&mut self, key: &'static str, text: Option<Wire<'_>>) {
+        match text {
+            Some(Wire(plain)) if plain.len() <= WIRE_BYTES && is_plain(plain) => self.text(key, Some(plain)),
+            Some(odd) => self.text(key, Some(&odd.to_string())),
+            None => {}
+        }
+    }
+}
+
+/// Printable ASCII that neither JSON nor [`Wire`] escapes.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| (0x20..0x7f).contains(&b) && !matches!(b, b'\\' | b'"' | b'\''))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Text from the wire: shown in ASCII, escaped and bounded.
@@ -209,42 +312,6 @@ impl fmt::Display for Wire<'_> {
         write!(f, "{}", text.escape_default())?;
         if cut.is_some() { f.write_str("[cut]") } else { Ok(()) }
     }
-}
-
-impl Serialize for Wire<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let plain = |b: u8| (0x20..0x7f).contains(&b) && b != b'\\' && b != b'"' && b != b'\'';
-        if self.0.len() <= WIRE_BYTES && self.0.bytes().all(plain) {
-            serializer.serialize_str(self.0)
-        } else {
-            serializer.collect_str(self)
-        }
-    }
-}
-
-fn display<T: fmt::Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn reason<S: Serializer>(value: &Option<Reason>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(value.map_or("", Reason::as_str))
-}
-
-fn micros<S: Serializer>(value: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(value.map_or(0, |d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX)))
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
-fn is_false(value: &bool) -> bool {
-    !value
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape serde asks for")]
-fn is_zero(value: &u64) -> bool {
-    *value == 0
 }
 
 /// RFC 3339 in UTC with microseconds; days to a date by the proleptic Gregorian calendar.

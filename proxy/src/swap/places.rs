@@ -62,7 +62,8 @@ impl Places {
     /// Searches a head. `declared` are the slots of credentials that are bound to its authority.
     ///
     /// # Errors
-    /// `bad_request` for an `Authorization: Basic` that holds control bytes.
+    /// `bad_request` for an `Authorization: Basic` that holds control bytes, and for headers that imitate a declared slot
+    /// or have it taken out.
     pub fn find(
         policy: &Policy,
         authority: &stubgate_policy::Authority,
@@ -75,6 +76,7 @@ impl Places {
         let mut places = Places::default();
         let declared: Vec<&Slot> = policy.bound_slots(authority).collect();
         let is_declared = |name: &str| declared.iter().any(|slot| matches!(slot, Slot::Header(own) if **own == *name));
+        crate::headers::check_slots(headers, is_declared)?;
         for (name, value) in headers {
             let value = value.as_bytes();
             if name == AUTHORIZATION {

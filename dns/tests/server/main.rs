@@ -1,0 +1,10 @@
+//! The DNS server over real loopback sockets, asked by another implementation.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod answers;
+mod dig;
+mod forwarding;
+mod limits;
+mod resolver;
+mod setup;
+mod tcp;

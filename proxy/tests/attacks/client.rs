@@ -1,0 +1,285 @@
+//! Clients that send raw bytes, by every way in.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+
+use crate::lab::{DEVBOT, Lab};
+
+/// The longest that a test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
+
+/// The ways in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// TLS to `https`, the host in SNI.
+    Sni,
+    /// CONNECT, then TLS.
+    Tunnel,
+    /// Plain HTTP to `http`.
+    Plain,
+    /// Absolute-form to `proxy`.
+    Absolute,
+}
+
+impl Way {
+    pub(crate) const ALL: [Way; 4] = [Way::Sni, Way::Tunnel, Way::Plain, Way::Absolute];
+
+    /// A host that may be reached so.
+    pub(crate) fn host(self) -> &'static str {
+        match self {
+            Way::Sni | Way::Tunnel => "open.example.test",
+            Way::Plain | Way::Absolute => "plain.example.test",
+        }
+    }
+
+    /// What stands before the path.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Way::Sni | Way::Tunnel | Way::Plain => "",
+            Way::Absolute => "http://plain.example.test",
+        }
+    }
+
+    /// Fills `{host}` and `{at}` (what stands before a path) in.
+    pub(crate) fn fill(self, template: &str) -> String {
+        template.replace("{host}", self.host()).replace("{at}", self.prefix())
+    }
+
+    pub(crate) async fn open(self, lab: &Lab) -> Conn {
+        match self {
+            Way::Sni => Conn::sni(lab, self.host(), DEVBOT).await,
+            Way::Tunnel => Conn::tunnel(lab, self.host(), DEVBOT).await,
+            Way::Plain => Conn::plain(lab.addresses.http[0], DEVBOT).await,
+            Way::Absolute => Conn::plain(lab.addresses.proxy[0], DEVBOT).await,
+        }
+    }
+}
+
+/// A response.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+    /// Of chunked coding, as they came.
+    pub(crate) trailers: String,
+    /// Whether it came whole.
+    pub(crate) is_whole: bool,
+    /// Statuses of interim responses before it.
+    pub(crate) interim: Vec<u16>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let lines = self.head.lines().skip(1).filter_map(|line| line.split_once(':'));
+        let mut found = lines.filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.trim().to_owned());
+        let first = found.next();
+        assert!(found.next().is_none(), "{name} stands twice in {}", self.head);
+        first
+    }
+
+    /// Why stubgate refused; empty where it did not.
+    pub(crate) fn reason(&self) -> String {
+        self.header("x-stubgate-reason").unwrap_or_default()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// A connection of an agent.
+pub(crate) struct Conn {
+    pub(crate) io: Box<dyn Io>,
+    read: Vec<u8>,
+}
+
+pub(crate) async fn tcp(to: SocketAddr, from: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+pub(crate) async fn tls(
+    io: impl Io + 'static,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> std::io::Result<tokio_rustls::client::TlsStream<Box<dyn Io>>> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let io: Box<dyn Io> = Box::new(io);
+    tokio::time::timeout(PATIENCE, TlsConnector::from(Arc::clone(config)).connect(name, io)).await.unwrap()
+}
+
+impl Conn {
+    pub(crate) fn over(io: impl Io + 'static) -> Self {
+        Conn { io: Box::new(io), read: Vec::new() }
+    }
+
+    pub(crate) async fn sni(lab: &Lab, host: &str, from: &str) -> Self {
+        Conn::over(tls(tcp(lab.addresses.https[0], from).await, &lab.h1, host).await.unwrap())
+    }
+
+    pub(crate) async fn plain(to: SocketAddr, from: &str) -> Self {
+        Conn::over(tcp(to, from).await)
+    }
+
+    pub(crate) async fn tunnel(lab: &Lab, host: &str, from: &str) -> Self {
+        let mut conn = Conn::plain(lab.addresses.proxy[0], from).await;
+        let answer = conn.connect(&format!("{host}:443")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Conn::over(tls(conn.io, &lab.h1, host).await.unwrap())
+    }
+
+    /// Asks for a tunnel; the connection is the tunnel's afterwards.
+    pub(crate) async fn connect(&mut self, target: &str) -> Answer {
+        self.send(format!("CONNECT {target} HTTP/1.1\r\nhost: {target}\r\n\r\n")).await;
+        let mut answer = self.head().await;
+        if answer.status != 200 {
+            self.body(&mut answer, false).await;
+        }
+        answer
+    }
+
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        // What can't be sent any more was refused already.
+        let _ = self.io.write_all(bytes.as_ref()).await;
+        let _ = self.io.flush().await;
+    }
+
+    /// Sends and reads one response.
+    pub(crate) async fn ask(&mut self, request: &str) -> Answer {
+        self.send(request).await;
+        self.answer(request.starts_with("HEAD")).await
+    }
+
+    pub(crate) async fn answer(&mut self, to_head: bool) -> Answer {
+        let reading = async {
+            let mut interim = Vec::new();
+            loop {
+                let mut answer = self.head().await;
+                if answer.status / 100 == 1 && answer.status != 101 {
+                    interim.push(answer.status);
+                    continue;
+                }
+                if answer.status != 101 {
+                    self.body(&mut answer, to_head).await;
+                }
+                answer.interim = interim;
+                return answer;
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("an answer in time")
+    }
+
+    /// A head; status 0 where the connection ended instead.
+    pub(crate) async fn head(&mut self) -> Answer {
+        loop {
+            if let Some(end) = self.read.windows(4).position(|window| window == b"\r\n\r\n") {
+                let head: Vec<u8> = self.read.drain(..end + 4).collect();
+                let head = String::from_utf8(head).unwrap();
+                let status = head.get(9..12).and_then(|code| code.parse().ok()).unwrap_or(0);
+                return Answer { status, head, ..Answer::default() };
+            }
+            if !self.fill().await {
+                return Answer { body: std::mem::take(&mut self.read), ..Answer::default() };
+            }
+        }
+    }
+
+    async fn body(&mut self, answer: &mut Answer, to_head: bool) {
+        answer.is_whole = true;
+        if answer.status == 0 || to_head || matches!(answer.status, 204 | 304) {
+            return;
+        }
+        if let Some(length) = answer.header("content-length") {
+            let length: usize = length.parse().unwrap();
+            while self.read.len() < length {
+                if !self.fill().await {
+                    answer.is_whole = false;
+                    break;
+                }
+            }
+            answer.body = self.read.drain(..length.min(self.read.len())).collect();
+        } else if answer.header("transfer-encoding").is_some() {
+            loop {
+                let Some(line) = self.line().await else {
+                    answer.is_whole = false;
+                    return;
+                };
+                let size = usize::from_str_radix(&line, 16).unwrap();
+                if size == 0 {
+                    while let Some(line) = self.line().await.filter(|line| !line.is_empty()) {
+                        answer.trailers.push_str(&line);
+                        answer.trailers.push('\n');
+                    }
+                    return;
+                }
+                while self.read.len() < size + 2 {
+                    if !self.fill().await {
+                        answer.is_whole = false;
+                        answer.body.append(&mut self.read);
+                        return;
+                    }
+                }
+                answer.body.extend(self.read.drain(..size));
+                self.read.drain(..2);
+            }
+        } else {
+            while self.fill().await {}
+            answer.body = std::mem::take(&mut self.read);
+        }
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(end) = self.read.windows(2).position(|window| window == b"\r\n") {
+                let line = self.read.drain(..end).collect();
+                self.read.drain(..2);
+                return Some(String::from_utf8(line).unwrap());
+            }
+            if !self.fill().await {
+                return None;
+            }
+        }
+    }
+
+    /// Reads at least once; what is there now.
+    pub(crate) async fn some(&mut self) -> Vec<u8> {
+        if self.read.is_empty() {
+            self.fill().await;
+        }
+        std::mem::take(&mut self.read)
+    }
+
+    async fn fill(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        match tokio::time::timeout(PATIENCE, self.io.read(&mut buffer)).await.expect("bytes or the end in time") {
+            Ok(n) if n > 0 => {
+                self.read.extend_from_slice(&buffer[..n]);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the other side ends the connection, with nothing more said.
+    pub(crate) async fn is_over(&mut self) -> bool {
+        self.read.is_empty() && !self.fill().await
+    }
+
+    /// Everything until the end.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.fill().await {}
+        std::mem::take(&mut self.read)
+    }
+}

@@ -1,0 +1,21 @@
+//! The appliance under attack: real sockets on loopback, origins that keep every byte they get, and clients that send
+//! what they like.
+//!
+//! After every attack: no origin saw what it must not see, there is one record of the refusal with its reason, and an
+//! honest request is still served.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod client;
+mod lab;
+mod origin;
+
+mod authority;
+mod bounds;
+mod credentials;
+mod handshakes;
+mod origins;
+mod paths;
+mod records;
+mod reload;
+mod smuggling;
+mod websocket;
