@@ -208,8 +208,11 @@ for n in range(60000):
              ('10.99.0.1', 53))
 ";
         let python = names.world.lab.pod().program("/usr/bin/python3").args(["-c", script]);
-        python.run().success();
         let appliance = names.world.lab.appliance();
+        let limited = || appliance.metric("stubgate_dns_queries_total", &["\"rate_limited\""]);
+        let before = limited();
+        python.run().success();
+        assert!(limited() > before, "sixty thousand questions at once, and none was too many");
         appliance.until("an answer after the flood", || {
             let dig = names.world.lab.pod().program("dig").args(["+tries=1", "+time=1", "+short"]);
             dig.arg("api.github.com").run().text().trim() == "10.99.0.1"

@@ -52,6 +52,27 @@ fn an_allowed_request_with_a_swap_is_recorded_at_every_layer() {
     });
 }
 
+/// What is written before the first byte leaves cannot be taken back by a crash.
+#[test]
+fn a_crash_hides_no_use_of_a_credential() {
+    WORLD.test(|world| {
+        let appliance = world.lab.appliance();
+        let before = appliance.audit().len();
+        let curl = world.lab.client(Way::Dns).program("curl", "CURL_CA_BUNDLE").arg("-sSN");
+        let curl = curl.args(["-H", "Authorization: Bearer proxy-token-live"]);
+        let reader = curl.arg("https://live.example/events").spawn();
+        appliance.until("a listener", || world.live.listeners() > 0);
+        appliance.with_process(|process| {
+            process.signal(rustix::process::Signal::KILL);
+            process.ended(std::time::Duration::from_secs(5)).expect("dead");
+        });
+        let records = appliance.audit().split_off(before);
+        assert_eq!(count(&records, &["\"begin\"", "\"live\"", "/events"]), 1, "{records:#?}");
+        drop(reader);
+        appliance.start();
+    });
+}
+
 #[test]
 fn a_refused_request_is_recorded_with_its_reason() {
     WORLD.test(|world| {
