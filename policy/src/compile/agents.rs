@@ -74,8 +74,7 @@ fn read(agent: &raw::Agent, span: &raw::Span, reader: &mut Reader<'_>) -> Checke
 
 fn network(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<IpNet> {
     let text = item.value.as_str();
-    let parsed = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let Ok(net) = parsed else {
+    let Some(net) = parse(text) else {
         let bad = Diagnostic::error(codes::BAD_SOURCE, format!("`{text}` is not a network"));
         reader.report(bad, item.span, "", "write an address and the length of its prefix: 10.42.0.11/32");
         return None;
@@ -101,6 +100,16 @@ fn network(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<IpNet> {
         reader.report(all, item.span, "", "name the networks that the agent is in");
     }
     Some(net.trunc())
+}
+
+/// Address and prefix length; an address alone is a host. `ipnet` would take leading zeros.
+fn parse(text: &str) -> Option<IpNet> {
+    let Some((ip, length)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().ok().map(IpNet::from);
+    };
+    let plain = length == "0" || (!length.starts_with('0') && length.bytes().all(|byte| byte.is_ascii_digit()));
+    let length = length.parse().ok().filter(|_| plain)?;
+    IpNet::new(ip.parse().ok()?, length).ok()
 }
 
 struct Network {

@@ -53,7 +53,7 @@ fn explain(text: &str, place: Place, error: &HostRuleError) -> (&'static str, St
     let said = |code, message: String, help: String| (code, message, help);
     let bare = text.rsplit_once("://").map_or(text, |(_, rest)| rest);
     match error {
-        E::Any => said(codes::BAD_ANY, "`any` host may stand in deny rules only".into(), "name the hosts".into()),
+        E::Any => said(codes::BAD_ANY, "`any` may stand in deny rules only".into(), "name the hosts".into()),
         E::Scheme => {
             let help = if text.starts_with("https://") {
                 format!("https is what a host means: write `{bare}`")

@@ -122,7 +122,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn unknown(&mut self, unknown: &[Unknown], known: &[&str]) {
-        for key in unknown {
+        // The scan has reported merge keys.
+        for key in unknown.iter().filter(|key| key.key != "<<") {
             self.found.push(unknown_key(self.file, &key.key, key.span.clone(), known));
         }
     }

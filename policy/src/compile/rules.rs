@@ -72,10 +72,10 @@ impl Checker<'_> {
             let place = self.reader().place(name.span);
             names.define(RULE, name.value, place, &mut self.draft.found)
         });
-        let effect = self.effect();
+        let (effect, known) = self.effect();
         let agents = self.reader().required_texts(&raw.agents, "agents", at).unwrap_or_default();
         let agents = agents::resolve(&agents, self.draft, self.file);
-        let place = if effect == Effect::Deny { HostPlace::Deny } else { HostPlace::Grant };
+        let place = if effect == Effect::Deny || !known { HostPlace::Deny } else { HostPlace::Grant };
         let items = self.reader().required_texts(&raw.hosts, "hosts", at).unwrap_or_default();
         let (hosts, whole) = hosts::read(&items, place, &mut self.reader());
         let methods = self.reader().required_texts(&raw.methods, "methods", at).unwrap_or_default();
@@ -103,12 +103,12 @@ impl Checker<'_> {
         Reader::new(self.file, &mut self.draft.found)
     }
 
-    fn effect(&mut self) -> Effect {
-        let chosen = self.choice(&self.raw.effect, &["allow", "deny", "observe"]);
-        match chosen {
-            Some("deny") => Effect::Deny,
-            Some("observe") => Effect::Observe,
-            _ => Effect::Allow,
+    /// The effect, and whether it could be read.
+    fn effect(&mut self) -> (Effect, bool) {
+        match self.choice(&self.raw.effect, &["allow", "deny", "observe"]) {
+            Some("deny") => (Effect::Deny, true),
+            Some("observe") => (Effect::Observe, true),
+            chosen => (Effect::Allow, chosen.is_some() || self.raw.effect.is_none()),
         }
     }
 

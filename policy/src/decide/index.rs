@@ -204,7 +204,7 @@ impl<V> HostIndex<V> {
                 if matches!(pattern, HostPattern::One(_)) {
                     self.one.get(base.as_str()).into_iter().for_each(&mut visit);
                 }
-                let mut ending = Some(base.as_str());
+                let mut ending = Some(shorten(base.as_str(), self.deepest));
                 while let Some(base) = ending {
                     self.deep.get(base).into_iter().for_each(&mut visit);
                     ending = base.split_once('.').map(|(_, rest)| rest);

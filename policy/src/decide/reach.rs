@@ -27,9 +27,7 @@ impl Decide<NameGrant> for NameStage<'_> {
         match self.forward(policy, &host, &found, agent) {
             Way::Open => Decision::Allow(NameGrant::Forward),
             Way::OtherType => Decision::Allow(NameGrant::Nodata),
-            _ if own::is_ancestor(self.name) || policy.index.ancestors.has(self.name, agent) => {
-                Decision::Allow(NameGrant::Nodata)
-            }
+            _ if self.has_below(policy, agent) => Decision::Allow(NameGrant::Nodata),
             Way::Closed(rule) => Decision::deny_by(Reason::DeniedByRule, rule),
             Way::None => match denied {
                 Some(rule) => Decision::deny_by(Reason::DeniedByRule, rule),
@@ -40,6 +38,12 @@ impl Decide<NameGrant> for NameStage<'_> {
 }
 
 impl NameStage<'_> {
+    /// Whether the agent has an allowed name below this one. What a deny rule takes out of a `**` stays denied,
+    /// although the `**` goes on below it.
+    fn has_below(&self, policy: &Policy, agent: AgentId) -> bool {
+        own::is_ancestor(self.name) || policy.index.ancestors.has(self.name, agent)
+    }
+
     /// Whether some `dns:` entry lets the agent ask the zone's servers.
     fn forward(&self, policy: &Policy, host: &Host, found: &Buckets<'_>, agent: AgentId) -> Way {
         let (mut name, mut kind) = (false, false);
@@ -52,8 +56,7 @@ impl NameStage<'_> {
         if !name {
             return Way::None;
         }
-        let all = Ends { scheme: None, port: None };
-        match blocked(policy.rules(), found, agent, all, &MethodSet::any()) {
+        match blocked(policy.rules(), found, agent, EVERYWHERE, &MethodSet::any()) {
             Some(rule) => Way::Closed(rule),
             None if kind => Way::Open,
             None => Way::OtherType,
@@ -127,3 +130,6 @@ pub(super) fn blocked(
     }
     None
 }
+
+/// Every scheme and port.
+const EVERYWHERE: Ends = Ends { scheme: None, port: None };

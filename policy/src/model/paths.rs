@@ -81,7 +81,6 @@ impl Paths {
 /// A pattern, canonical as [`Path`] is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PathPattern {
-    text: Box<str>,
     segments: Box<[Segment]>,
 }
 
@@ -112,7 +111,7 @@ impl PathPattern {
     pub(crate) fn parse(text: &str) -> Result<PathPattern, PatternError> {
         let path = Path::parse(text.as_bytes()).map_err(PatternError::Path)?;
         let segments: Result<Box<[Segment]>, PatternError> = path.segments().map(Segment::parse).collect();
-        Ok(PathPattern { text: path.as_str().into(), segments: segments? })
+        Ok(PathPattern { segments: segments? })
     }
 
     /// Whether it is `/**`, which in a deny rule is every path there is.

@@ -172,6 +172,7 @@ impl Scanner<'_> {
     }
 
     fn node(&mut self, at: &Range<usize>, anchor: usize, tag: bool) {
+        let text = self.text;
         self.nodes += 1;
         if self.nodes > MAX_NODES {
             self.stop = true;
@@ -180,14 +181,18 @@ impl Scanner<'_> {
         }
         if anchor != 0 {
             self.out.fatal = true;
-            let diagnostic = Diagnostic::error(codes::ANCHOR, "an anchor stands before this value");
-            self.report(diagnostic.at(self.file, at.clone(), "").help("write the value out where it is used"));
+            let diagnostic = Diagnostic::error(codes::ANCHOR, "an anchor stands here");
+            self.report(
+                diagnostic.at(self.file, property(text, at, '&'), "").help("write the value out where it is used"),
+            );
         }
         if tag {
             self.out.fatal = true;
-            let diagnostic = Diagnostic::error(codes::TAG, "a tag stands before this value");
+            let diagnostic = Diagnostic::error(codes::TAG, "a tag stands here");
             self.report(
-                diagnostic.at(self.file, at.clone(), "").help("remove the tag; quote the value if it is a text"),
+                diagnostic
+                    .at(self.file, property(text, at, '!'), "")
+                    .help("remove the tag; quote the value if it is a text"),
             );
         }
     }
@@ -268,6 +273,17 @@ fn byte_range(text: &str, span: &Span) -> Range<usize> {
 
 fn byte_at(text: &str, chars: usize) -> usize {
     text.char_indices().nth(chars).map_or(text.len(), |(at, _)| at)
+}
+
+/// The tag or anchor before a value; the parser gives the place of the value only.
+fn property(text: &str, value: &Range<usize>, sign: char) -> Range<usize> {
+    let before = text.get(..value.start).unwrap_or_default();
+    let Some(last) = before.rfind(sign) else {
+        return value.clone();
+    };
+    let start = before.get(..last).map_or(0, |head| head.trim_end_matches(sign).len());
+    let end = before.get(start..).and_then(|rest| rest.find(char::is_whitespace)).map_or(before.len(), |n| start + n);
+    start..end
 }
 
 fn one_char(text: &str, at: usize) -> Range<usize> {

@@ -1,75 +1,70 @@
-//! Every code is drawn once, and a run reports all there is.
+//! Diagnostics as people see them, and that every code is drawn at least once.
 
+use std::collections::BTreeSet;
+
+use stubgate_policy::diagnostic::{Diagnostic, codes};
 use stubgate_policy::{SourceFile, compile, render};
 
-fn drawn(text: &str) -> String {
-    let files = [SourceFile { name: "policy.yaml".into(), text: text.into() }];
-    match compile(&files) {
-        Ok(compiled) => format!("ok\n{}", render(&compiled.warnings, &files, false)),
-        Err(found) => render(&found, &files, false),
+/// Files that are wrong in every way there is.
+const WRONG: &[(&str, &str)] = &[
+    ("syntax.yaml", include_str!("wrong/syntax.yaml")),
+    ("structure.yaml", include_str!("wrong/structure.yaml")),
+    ("anchors.yaml", include_str!("wrong/anchors.yaml")),
+    ("documents.yaml", include_str!("wrong/documents.yaml")),
+    ("deep.yaml", include_str!("wrong/deep.yaml")),
+    ("empty.yaml", ""),
+    ("hidden.yaml", "version: 1 # \u{202e}\n"),
+    ("agents.yaml", include_str!("wrong/agents.yaml")),
+    ("credentials.yaml", include_str!("wrong/credentials.yaml")),
+    ("rules.yaml", include_str!("wrong/rules.yaml")),
+    ("dns.yaml", include_str!("wrong/dns.yaml")),
+    ("nothing.yaml", "version: 1\nagents:\n  a: { sources: [\"::/0\"] }\n"),
+];
+
+fn found(name: &str, text: &str) -> (Vec<SourceFile>, Vec<Diagnostic>) {
+    let files = vec![SourceFile { name: name.into(), text: text.into() }];
+    let found = match compile(&files) {
+        Ok(compiled) => compiled.warnings,
+        Err(found) => found,
+    };
+    (files, found)
+}
+
+#[test]
+fn findings_are_drawn_with_place_underline_and_help() {
+    for (name, text) in WRONG {
+        let (files, found) = found(name, text);
+        insta::assert_snapshot!(*name, render(&found, &files, false));
     }
 }
 
 #[test]
-fn smoke() {
-    println!(
-        "{}",
-        drawn(
-            r#"
-version: 2
-agents:
-  devbot: { sources: ["10.42.0.11/24", "nonsense"] }
-  infra: { source: ["10.42.0.0/16"] }
-  other: { sources: [] }
-  dev: { sources: ["10.42.0.7/32"] }
-credentials:
-  github:
-    stub: short
-    slots: [bearer, bsic, "header:authorization"]
-    hosts: [api.github.com, "http://x.example"]
-    source: { file: run/secrets }
-  g2: { stub: 12345678, slots: bearer, hosts: [a.example], source: { env: X, file: /x } }
-  g3: { stub: "abcdefgh", slots: [bearer], hosts: [a.example], source: }
-  g4: { stub: "abcdefgh-more", slots: [bearer], hosts: [a.example], source: { env: A } }
-rules:
-  - name: github-read
-    agents: [devbt]
-    hosts: [api.github.com, "*github.com", "*.co.uk", "127.1", "2001:db8::1", "x.example/path", "https://foo.example", "a.example:0"]
-    methods: [GET, get, ANY, TRACE]
-    paths: ["x", "/a/../b", "/a**", "/é"]
-    credentials: [githb, g3]
-    efect: deny
-  - name: github-read
-    effect: dney
-    agents: ["*", dev]
-    hosts: [any]
-    methods: [any, GET]
-    credentials: []
-  - agents: null
-    hosts: []
-    quarantined: yes
-dns:
-  - { agents: ["*"], names: ["*.cluster.local", 10.0.0.1], types: [A, HTTPS, AAA] }
-"#
-        )
-    );
-    for text in [
-        "",
-        "version: 1\n",
-        "a: &x 1\nb: *x\n",
-        "a: !foo 1",
-        "a: 1\na: 2\n",
-        "---\na: 1\n---\nb: 1\n",
-        "hosts: [*.example.com]\n",
-        "a:\n\tb: 1",
-        "a: {<<: {b: 1}}",
-        "[1, 2]",
-        "version: 1\nrules: 7\n",
-        "\u{feff}version: 1\n",
-        "a: \"\u{202e}x\"",
-        "version: \"1\"",
-        "version: 1\nagents:\n",
-    ] {
-        println!("=== {text:?}\n{}", drawn(text));
+fn every_code_has_an_example() {
+    let mut seen: BTreeSet<&str> =
+        WRONG.iter().flat_map(|(name, text)| found(name, text).1).map(|diagnostic| diagnostic.code).collect();
+    // Their examples are too large for a file, or are no file.
+    seen.extend([codes::NO_FILES, codes::TOO_LARGE, codes::TOO_MANY]);
+    let missing: Vec<&str> = codes::ALL.iter().map(|(code, _)| *code).filter(|code| !seen.contains(code)).collect();
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
+#[test]
+fn colour_adds_escapes_and_changes_no_text() {
+    let (files, found) = found("agents.yaml", include_str!("wrong/agents.yaml"));
+    let (plain, colour) = (render(&found, &files, false), render(&found, &files, true));
+    assert!(!plain.contains('\u{1b}'));
+    assert!(colour.contains("\u{1b}["));
+    let mut stripped = String::new();
+    for (at, part) in colour.split("\u{1b}[").enumerate() {
+        stripped.push_str(if at == 0 { part } else { part.split_once('m').unwrap().1 });
     }
+    assert_eq!(stripped, plain);
+}
+
+#[test]
+fn a_file_cannot_reach_the_terminal_of_its_reader() {
+    let text = "version: 1\nagents:\n  \"a\\e[2J\": { sources: [10.0.0.1/32] }\n";
+    let (files, found) = found("x\u{1b}[31m.yaml", text);
+    assert!(!found.is_empty());
+    assert!(!render(&found, &files, false).contains('\u{1b}'));
 }

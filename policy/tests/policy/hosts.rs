@@ -5,18 +5,14 @@ use stubgate_policy::Reason;
 use crate::support::{ask, connect, errors, policy, reason, said, with_rules};
 
 fn rule(hosts: &str) -> String {
-    with_rules(&format!(
-        "  - {{ name: r, agents: [a], hosts: [{hosts}], methods: [any] }}"
-    ))
+    with_rules(&format!("  - {{ name: r, agents: [a], hosts: [{hosts}], methods: [any] }}"))
 }
 
 fn reaches(hosts: &str, url: &str) -> bool {
     let policy = policy(&rule(hosts));
     let allowed = ask(&policy, "a", &format!("GET {url}")).granted().is_some();
     assert_eq!(
-        connect(&policy, "a", url.strip_suffix('/').unwrap_or(url))
-            .granted()
-            .is_some(),
+        connect(&policy, "a", url.strip_suffix('/').unwrap_or(url)).granted().is_some(),
         allowed,
         "{hosts} {url}"
     );
@@ -106,31 +102,16 @@ fn a_deny_rule_covers_every_scheme_and_port_that_it_does_not_name() {
         ("'x.example:8443'", [false, true, false, false, false]),
         ("'x.example:443'", [true, false, false, false, false]),
         ("'http://x.example'", [false, false, true, true, false]),
-        (
-            "'http://x.example:8080'",
-            [false, false, false, true, false],
-        ),
+        ("'http://x.example:8080'", [false, false, false, true, false]),
         ("any", [true; 5]),
         ("'*.x.example'", [false, false, false, false, true]),
         ("'**.example'", [true; 5]),
     ] {
         let policy = policy(&with_deny(&format!("hosts: [{hosts}], methods: [any]")));
         for (url, denied) in all.iter().zip(denied) {
-            let expected = if denied {
-                "deny denied_by_rule"
-            } else {
-                "allow all"
-            };
-            assert_eq!(
-                said(&policy, &ask(&policy, "a", &format!("GET {url}/"))),
-                expected,
-                "{hosts} {url}"
-            );
-            assert_eq!(
-                connect(&policy, "a", url).granted().is_none(),
-                denied,
-                "{hosts} {url}"
-            );
+            let expected = if denied { "deny denied_by_rule" } else { "allow all" };
+            assert_eq!(said(&policy, &ask(&policy, "a", &format!("GET {url}/"))), expected, "{hosts} {url}");
+            assert_eq!(connect(&policy, "a", url).granted().is_none(), denied, "{hosts} {url}");
         }
     }
 }
@@ -162,20 +143,10 @@ fn a_wildcard_directly_under_a_public_suffix_is_refused() {
         "github.io",
         "*.www.ck",
     ] {
-        assert_eq!(
-            errors(&rule(&format!("'{host}'"))),
-            Vec::<&str>::new(),
-            "{host}"
-        );
+        assert_eq!(errors(&rule(&format!("'{host}'"))), Vec::<&str>::new(), "{host}");
     }
-    let credential = with_rules("").replace(
-        "hosts: [api.github.com, github.com]",
-        "hosts: [\"*.github.io\"]",
-    );
-    assert!(
-        errors(&credential.replace("rules:\n", "")).contains(&"SG0132"),
-        "a credential's hosts too"
-    );
+    let credential = with_rules("").replace("hosts: [api.github.com, github.com]", "hosts: [\"*.github.io\"]");
+    assert!(errors(&credential.replace("rules:\n", "")).contains(&"SG0132"), "a credential's hosts too");
 }
 
 #[test]
@@ -232,9 +203,7 @@ fn a_host_stands_once_in_a_list_whatever_its_spelling() {
 #[test]
 fn any_stands_alone_and_in_deny_rules_only() {
     let deny = |hosts: &str| {
-        with_rules(&format!(
-            "  - {{ name: r, effect: deny, agents: [a], hosts: [{hosts}], methods: [any] }}"
-        ))
+        with_rules(&format!("  - {{ name: r, effect: deny, agents: [a], hosts: [{hosts}], methods: [any] }}"))
     };
     assert_eq!(errors(&deny("any")), Vec::<&str>::new());
     assert_eq!(errors(&deny("any, x.example")), ["SG0135"]);
@@ -265,24 +234,15 @@ fn methods_are_compared_in_exact_case_and_imply_nothing() {
         ("PROPFIND https://w.example/", "allow dav"),
         ("PROPPATCH https://w.example/", "deny method_not_allowed"),
     ] {
-        assert_eq!(
-            said(&policy, &ask(&policy, "a", request)),
-            expected,
-            "{request}"
-        );
+        assert_eq!(said(&policy, &ask(&policy, "a", request)), expected, "{request}");
     }
-    assert_eq!(
-        reason(&ask(&policy, "b", "GET https://x.example/")),
-        Some(Reason::HostNotAllowed)
-    );
+    assert_eq!(reason(&ask(&policy, "b", "GET https://x.example/")), Some(Reason::HostNotAllowed));
 }
 
 #[test]
 fn methods_that_nobody_can_mean_are_refused() {
     let rule = |methods: &str| {
-        with_rules(&format!(
-            "  - {{ name: r, agents: [a], hosts: [x.example], methods: [{methods}] }}"
-        ))
+        with_rules(&format!("  - {{ name: r, agents: [a], hosts: [x.example], methods: [{methods}] }}"))
     };
     for (methods, code) in [
         ("get", "SG0140"),

@@ -7,40 +7,25 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use stubgate_policy::{
-    Ask, ConnectStage, Decision, Name, NameGrant, NameStage, Policy, QueryKind, Reason,
-    RequestStage, Token,
+    Ask, ConnectStage, Decision, Name, NameGrant, NameStage, Policy, QueryKind, Reason, RequestStage, Token,
 };
 
 use crate::support::policy_of;
 use world::{
-    AGENTS, Effect, HOSTS, METHODS, NAMES, PATHS, PORTS, Request, Rule, Verdict, files, request,
-    rules, token_sets,
+    AGENTS, Effect, HOSTS, METHODS, NAMES, PATHS, PORTS, Request, Rule, Verdict, files, request, rules, token_sets,
 };
 
 fn decided(policy: &Policy, request: &Request) -> Verdict {
     let (authority, method, target) = (request.authority(), request.method(), request.target());
-    let tokens: Vec<Token<'_>> = request
-        .tokens
-        .iter()
-        .map(|(slot, text)| Token {
-            slot: *slot,
-            text: text.as_bytes(),
-        })
-        .collect();
-    let at = RequestStage {
-        authority: &authority,
-        method: &method,
-        target: &target,
-        tokens: &tokens,
-    };
+    let tokens: Vec<Token<'_>> =
+        request.tokens.iter().map(|(slot, text)| Token { slot: *slot, text: text.as_bytes() }).collect();
+    let at = RequestStage { authority: &authority, method: &method, target: &target, tokens: &tokens };
     match policy.decide(&Ask::new(policy.agent_named(request.agent).unwrap(), at)) {
         Decision::Allow(permit) => {
             assert_eq!(permit.authority(), &authority);
             Verdict::Allow {
                 rule: policy.rule(permit.rule()).name().to_owned(),
-                swap: permit
-                    .swap()
-                    .map(|swap| (swap.name.to_string(), swap.token_index)),
+                swap: permit.swap().map(|swap| (swap.name.to_string(), swap.token_index)),
                 ranges: permit.ranges_allowed(),
                 deny_stub_in_body: permit.stub_in_body_denied(),
             }
@@ -52,24 +37,13 @@ fn decided(policy: &Policy, request: &Request) -> Verdict {
 
 fn reaches(policy: &Policy, request: &Request) -> bool {
     let authority = request.authority();
-    let ask = Ask::new(
-        policy.agent_named(request.agent).unwrap(),
-        ConnectStage {
-            authority: &authority,
-        },
-    );
+    let ask = Ask::new(policy.agent_named(request.agent).unwrap(), ConnectStage { authority: &authority });
     policy.decide(&ask).granted().is_some()
 }
 
 fn named(policy: &Policy, agent: &str, name: &str) -> Option<NameGrant> {
     let name = Name::parse(name.as_bytes()).unwrap();
-    let ask = Ask::new(
-        policy.agent_named(agent).unwrap(),
-        NameStage {
-            name: &name,
-            kind: QueryKind::A,
-        },
-    );
+    let ask = Ask::new(policy.agent_named(agent).unwrap(), NameStage { name: &name, kind: QueryKind::A });
     policy.decide(&ask).granted().copied()
 }
 
@@ -93,12 +67,7 @@ fn passes_rules(verdict: &Verdict) -> bool {
 /// Every request of the model's small world to one host and port, without tokens.
 fn world<'a>(to: &'a Request) -> impl Iterator<Item = Request> + 'a {
     METHODS.iter().flat_map(move |method| {
-        PATHS.iter().map(move |path| Request {
-            method,
-            path,
-            tokens: Vec::new(),
-            ..to.clone()
-        })
+        PATHS.iter().map(move |path| Request { method, path, tokens: Vec::new(), ..to.clone() })
     })
 }
 

@@ -11,10 +11,7 @@ fn allowing(paths: &str, more: &str) -> Policy {
 }
 
 fn path(policy: &Policy, path: &str) -> String {
-    said(
-        policy,
-        &ask(policy, "a", &format!("GET https://x.example{path}")),
-    )
+    said(policy, &ask(policy, "a", &format!("GET https://x.example{path}")))
 }
 
 #[test]
@@ -70,11 +67,7 @@ fn a_star_stays_in_its_segment_and_two_cross_segments() {
         ("/a%2Ab", "/aXb", false),
     ] {
         let policy = allowing(&format!("'{pattern}'"), "");
-        let expected = if matches {
-            "allow r"
-        } else {
-            "deny path_not_allowed"
-        };
+        let expected = if matches { "allow r" } else { "deny path_not_allowed" };
         assert_eq!(path(&policy, path_), expected, "{pattern} {path_}");
     }
 }
@@ -95,49 +88,25 @@ fn an_encoded_slash_is_matched_only_by_a_pattern_that_writes_it() {
         ("/**", "", "/a%2Fb", false),
         ("/**", ", encoded_slash: deny", "/a%2Fb", false),
         ("/**", ", encoded_slash: allow", "/a%2Fb", true),
-        (
-            "/x/**",
-            ", encoded_slash: allow",
-            "/x/@scope%2Fname/-/f.tgz",
-            true,
-        ),
+        ("/x/**", ", encoded_slash: allow", "/x/@scope%2Fname/-/f.tgz", true),
         ("/x/**", ", encoded_slash: allow", "/x%2Fy", false),
         ("/*", ", encoded_slash: allow", "/a%2Fb", false),
         ("/**/@*%2F*/**", "", "/r/@s%2Fn/-", true),
         ("/**/@*%2F*/**", "", "/r/x%2Fy/@s%2Fn/-", false),
     ] {
         let policy = allowing(&format!("'{pattern}'"), more);
-        let expected = if matches {
-            "allow r"
-        } else {
-            "deny path_not_allowed"
-        };
+        let expected = if matches { "allow r" } else { "deny path_not_allowed" };
         assert_eq!(path(&policy, path_), expected, "{pattern} {path_}");
     }
-    let all = policy(&with_rules(
-        "  - { name: r, agents: [a], hosts: [x.example], methods: [any] }",
-    ));
+    let all = policy(&with_rules("  - { name: r, agents: [a], hosts: [x.example], methods: [any] }"));
     assert_eq!(path(&all, "/a%2Fb"), "allow r", "paths defaults to all");
 }
 
 #[test]
 fn odd_paths_are_refused_where_any_rule_of_that_host_has_paths() {
-    let odd = [
-        "/a/../b",
-        "/%2e%2e/x",
-        "//x",
-        "/a\\b",
-        "/a;b",
-        "/%00",
-        "/a%0a",
-        "/%252e",
-        "/%ff",
-        "/a%zz",
-        "/a%2F..%2Fb",
-    ];
-    let all = policy(&with_rules(
-        "  - { name: r, agents: [a], hosts: [x.example], methods: [any] }",
-    ));
+    let odd =
+        ["/a/../b", "/%2e%2e/x", "//x", "/a\\b", "/a;b", "/%00", "/a%0a", "/%252e", "/%ff", "/a%zz", "/a%2F..%2Fb"];
+    let all = policy(&with_rules("  - { name: r, agents: [a], hosts: [x.example], methods: [any] }"));
     let paths = allowing("'/**'", "");
     let other_agent = policy(&with_rules(
         "  - { name: r, agents: [a], hosts: [x.example], methods: [any] }
@@ -191,23 +160,14 @@ fn deny_rules_compare_paths_without_case_and_deny_what_cannot_be_compared() {
         assert_eq!(path(&policy, path_), expected, "{path_}");
     }
     let post = ask(&policy, "a", "POST https://x.example/gists");
-    assert_eq!(
-        said(&policy, &post),
-        "allow r",
-        "another method is not denied"
-    );
-    let denied = ask(&policy, "a", "GET https://x.example/gists")
-        .denial()
-        .unwrap();
+    assert_eq!(said(&policy, &post), "allow r", "another method is not denied");
+    let denied = ask(&policy, "a", "GET https://x.example/gists").denial().unwrap();
     assert_eq!(policy.rule(denied.rule.unwrap()).name(), "no");
 }
 
 #[test]
 fn a_rule_with_many_paths_is_found_by_each() {
-    let policy = allowing(
-        "/one, '/two/**', '/*.txt', '/three/x%2Fy/**', '/three/**'",
-        "",
-    );
+    let policy = allowing("/one, '/two/**', '/*.txt', '/three/x%2Fy/**', '/three/**'", "");
     for path_ in ["/one", "/two/a", "/a.txt", "/three/x%2Fy/z", "/three/a"] {
         assert_eq!(path(&policy, path_), "allow r", "{path_}");
     }
@@ -227,10 +187,7 @@ fn a_deny_of_every_path_denies_odd_ones_too() {
         for path_ in ["/", "/a/../b", "/%zz", "/a%2Fb"] {
             assert_eq!(path(&policy, path_), "deny denied_by_rule", "{path_}");
         }
-        assert_eq!(
-            said(&policy, &ask(&policy, "a", "POST https://x.example/a/../b")),
-            "allow r"
-        );
+        assert_eq!(said(&policy, &ask(&policy, "a", "POST https://x.example/a/../b")), "allow r");
     }
 }
 
@@ -247,24 +204,18 @@ fn the_reason_names_what_came_nearest() {
         ("GET https://x.example/two", Reason::PathNotAllowed),
         ("POST https://x.example/one", Reason::PathNotAllowed),
     ] {
-        assert_eq!(
-            reason(&ask(&policy, "a", request)),
-            Some(expected),
-            "{request}"
-        );
+        assert_eq!(reason(&ask(&policy, "a", request)), Some(expected), "{request}");
     }
 }
 
 #[test]
 fn patterns_that_no_request_could_match_are_refused() {
     let rule = |path: &str| {
-        with_rules(&format!(
-            "  - {{ name: r, agents: [a], hosts: [x.example], methods: [GET], paths: ['{path}'] }}"
-        ))
+        with_rules(&format!("  - {{ name: r, agents: [a], hosts: [x.example], methods: [GET], paths: ['{path}'] }}"))
     };
     for path in [
-        "x", "", "**", "/a/../b", "/a//b", "/a;b", "/a?b", "/a#b", "/a b", "/%zz", "/%2561",
-        "/a**", "/**a", "/a/b**/c", "/{x}", "/%00", "/é",
+        "x", "", "**", "/a/../b", "/a//b", "/a;b", "/a?b", "/a#b", "/a b", "/%zz", "/%2561", "/a**", "/**a",
+        "/a/b**/c", "/{x}", "/%00", "/é",
     ] {
         assert_eq!(errors(&rule(path)), ["SG0150"], "{path}");
     }

@@ -50,11 +50,7 @@ fn a_name_exists_for_the_agents_that_may_reach_it_on_some_port() {
         ("b", "example A", "nodata"),
         ("b", "test A", "name_not_allowed"),
     ] {
-        assert_eq!(
-            dns(&policy, agent, question),
-            expected,
-            "{agent} {question}"
-        );
+        assert_eq!(dns(&policy, agent, question), expected, "{agent} {question}");
     }
 }
 
@@ -71,45 +67,24 @@ fn a_deny_rule_closes_a_name_only_if_it_covers_all_that_is_allowed() {
         ("agents: [a], hosts: [x.y.example], methods: [any]", true),
         ("agents: ['*'], hosts: [any], methods: [any]", true),
         ("agents: [a], hosts: ['*.y.example'], methods: [any]", true),
-        (
-            "agents: [a], hosts: [x.y.example], methods: [any], paths: ['/**']",
-            true,
-        ),
-        (
-            "agents: [a], hosts: [x.y.example], methods: [GET, POST]",
-            true,
-        ),
+        ("agents: [a], hosts: [x.y.example], methods: [any], paths: ['/**']", true),
+        ("agents: [a], hosts: [x.y.example], methods: [GET, POST]", true),
         ("agents: [b], hosts: [x.y.example], methods: [any]", false),
         ("agents: [a], hosts: [y.example], methods: [any]", false),
         ("agents: [a], hosts: [x.y.example], methods: [GET]", false),
-        (
-            "agents: [a], hosts: [x.y.example], methods: [any], paths: [/a, '/a/**']",
-            false,
-        ),
-        (
-            "agents: [a], hosts: ['x.y.example:443'], methods: [any]",
-            false,
-        ),
-        (
-            "agents: [a], hosts: ['http://x.y.example'], methods: [any]",
-            false,
-        ),
+        ("agents: [a], hosts: [x.y.example], methods: [any], paths: [/a, '/a/**']", false),
+        ("agents: [a], hosts: ['x.y.example:443'], methods: [any]", false),
+        ("agents: [a], hosts: ['http://x.y.example'], methods: [any]", false),
     ] {
         let policy = against(deny);
-        let (expected, parent) = if closed {
-            ("denied_by_rule", "name_not_allowed")
-        } else {
-            ("advertise", "nodata")
-        };
+        let (expected, parent) = if closed { ("denied_by_rule", "name_not_allowed") } else { ("advertise", "nodata") };
         assert_eq!(dns(&policy, "a", "x.y.example A"), expected, "{deny}");
         assert_eq!(
             dns(&policy, "a", "y.example A"),
             parent,
             "an ancestor of a name that is closed has nothing below it: {deny}"
         );
-        let reached = connect(&policy, "a", "https://x.y.example:8443")
-            .granted()
-            .is_some();
+        let reached = connect(&policy, "a", "https://x.y.example:8443").granted().is_some();
         assert_eq!(reached, !closed, "{deny}");
     }
 }
@@ -140,16 +115,8 @@ fn several_deny_rules_may_cover_all_together() {
   - { name: no-get, effect: deny, agents: [a], hosts: [x.example, y.example], methods: [GET] }
   - { name: no-post, effect: deny, agents: [a], hosts: ['**.example'], methods: [POST] }",
     ));
-    assert_eq!(
-        reason(&connect(&policy, "a", "https://x.example")),
-        Some(Reason::DeniedByRule)
-    );
-    assert!(
-        connect(&policy, "a", "https://y.example")
-            .granted()
-            .is_some(),
-        "other methods are left"
-    );
+    assert_eq!(reason(&connect(&policy, "a", "https://x.example")), Some(Reason::DeniedByRule));
+    assert!(connect(&policy, "a", "https://y.example").granted().is_some(), "other methods are left");
 }
 
 #[test]
@@ -160,19 +127,11 @@ fn connect_is_for_a_host_and_port() {
         ("b", "https://x.y.example", None),
         ("a", "https://x.y.example:8443", None),
         ("a", "http://x.y.example", Some(Reason::ConnectNotAllowed)),
-        (
-            "a",
-            "https://x.y.example:22",
-            Some(Reason::ConnectNotAllowed),
-        ),
+        ("a", "https://x.y.example:22", Some(Reason::ConnectNotAllowed)),
         ("a", "https://y.example", Some(Reason::ConnectNotAllowed)),
         ("a", "https://10.0.0.1", Some(Reason::ConnectNotAllowed)),
     ] {
-        assert_eq!(
-            reason(&connect(&policy, agent, to)),
-            expected,
-            "{agent} {to}"
-        );
+        assert_eq!(reason(&connect(&policy, agent, to)), expected, "{agent} {to}");
     }
     let reach = connect(&policy, "a", "https://x.y.example:8443");
     let reach = reach.granted().unwrap();
@@ -191,11 +150,7 @@ fn an_observe_rule_lets_the_head_be_read_and_then_denies() {
     ));
     assert_eq!(dns(&policy, "a", "new.example A"), "advertise");
     assert_eq!(dns(&policy, "b", "new.example A"), "name_not_allowed");
-    assert!(
-        connect(&policy, "a", "https://new.example")
-            .granted()
-            .is_some()
-    );
+    assert!(connect(&policy, "a", "https://new.example").granted().is_some());
     for (request, expected) in [
         ("GET https://new.example/v1/a", "deny observed"),
         ("POST https://new.example/v1/a", "deny method_not_allowed"),
@@ -205,20 +160,10 @@ fn an_observe_rule_lets_the_head_be_read_and_then_denies() {
         ("GET https://both.example/v1/a", "allow yes"),
         ("GET https://both.example/v1/b", "deny observed"),
     ] {
-        assert_eq!(
-            said(&policy, &ask(&policy, "a", request)),
-            expected,
-            "{request}"
-        );
+        assert_eq!(said(&policy, &ask(&policy, "a", request)), expected, "{request}");
     }
-    let observed = ask(&policy, "a", "GET https://new.example/v1/a")
-        .denial()
-        .unwrap();
-    assert_eq!(
-        policy.rule(observed.rule.unwrap()).name(),
-        "watch",
-        "recorded as if allowed"
-    );
+    let observed = ask(&policy, "a", "GET https://new.example/v1/a").denial().unwrap();
+    assert_eq!(policy.rule(observed.rule.unwrap()).name(), "watch", "recorded as if allowed");
 }
 
 #[test]
@@ -237,20 +182,12 @@ fn forwarding_needs_agent_name_and_type() {
         ("a", "db.team.svc.cluster.local 65", "nodata"),
         ("a", "db.team.svc.cluster.local 255", "nodata"),
         ("a", "0.headless.team.svc.cluster.local A", "forward"),
-        (
-            "a",
-            "x.0.headless.team.svc.cluster.local A",
-            "name_not_allowed",
-        ),
+        ("a", "x.0.headless.team.svc.cluster.local A", "name_not_allowed"),
         ("a", "headless.team.svc.cluster.local A", "nodata"),
         ("a", "team.svc.cluster.local A", "nodata"),
         ("a", "cluster.local A", "nodata"),
         ("a", "other.svc.cluster.local A", "name_not_allowed"),
-        (
-            "a",
-            "kubernetes.default.svc.cluster.local A",
-            "name_not_allowed",
-        ),
+        ("a", "kubernetes.default.svc.cluster.local A", "name_not_allowed"),
         ("a", "web.team.svc.cluster.local A", "advertise"),
         ("a", "web.team.svc.cluster.local 16", "advertise"),
         ("b", "web.team.svc.cluster.local A", "name_not_allowed"),
@@ -262,37 +199,23 @@ fn forwarding_needs_agent_name_and_type() {
         ("b", "x.public.cluster.local 1234", "forward"),
         ("b", "8.0.0.10.in-addr.arpa 12", "name_not_allowed"),
     ] {
-        assert_eq!(
-            dns(&policy, agent, question),
-            expected,
-            "{agent} {question}"
-        );
+        assert_eq!(dns(&policy, agent, question), expected, "{agent} {question}");
     }
-    assert_eq!(
-        reason(&connect(&policy, "a", "https://db.team.svc.cluster.local")),
-        Some(Reason::ConnectNotAllowed)
-    );
+    assert_eq!(reason(&connect(&policy, "a", "https://db.team.svc.cluster.local")), Some(Reason::ConnectNotAllowed));
 }
 
 #[test]
 fn a_deny_rule_that_covers_a_name_whole_stops_forwarding_too() {
     let text = |deny: &str| {
-        with_rules(&format!(
-            "  - {{ name: no, effect: deny, agents: [a], {deny} }}"
-        )) + "dns:\n  - { agents: ['*'], names: ['**.cluster.local'], types: [A] }\n"
+        with_rules(&format!("  - {{ name: no, effect: deny, agents: [a], {deny} }}"))
+            + "dns:\n  - { agents: ['*'], names: ['**.cluster.local'], types: [A] }\n"
     };
     for (deny, expected) in [
         ("hosts: [x.cluster.local], methods: [any]", "denied_by_rule"),
-        (
-            "hosts: ['**.cluster.local'], methods: [any]",
-            "denied_by_rule",
-        ),
+        ("hosts: ['**.cluster.local'], methods: [any]", "denied_by_rule"),
         ("hosts: ['x.cluster.local:443'], methods: [any]", "forward"),
         ("hosts: [x.cluster.local], methods: [GET]", "forward"),
-        (
-            "hosts: [x.cluster.local], methods: [any], paths: [/x]",
-            "forward",
-        ),
+        ("hosts: [x.cluster.local], methods: [any], paths: [/x]", "forward"),
     ] {
         let policy = policy(&text(deny));
         assert_eq!(dns(&policy, "a", "x.cluster.local A"), expected, "{deny}");
@@ -310,38 +233,20 @@ fn dns_entries_name_names_and_types_that_carry_data() {
         ("agents: [a], names: [x.local], types: [A]", &[][..]),
         ("agents: [a], names: [x.local], types: [ANY]", &["SG0170"]),
         ("agents: [a], names: [x.local], types: [HTTPS]", &["SG0170"]),
-        (
-            "agents: [a], names: [x.local], types: [TYPE64]",
-            &["SG0170"],
-        ),
+        ("agents: [a], names: [x.local], types: [TYPE64]", &["SG0170"]),
         ("agents: [a], names: [x.local], types: [AXFR]", &["SG0170"]),
         ("agents: [a], names: [x.local], types: [a]", &["SG0170"]),
-        (
-            "agents: [a], names: [x.local], types: [TYPE99999]",
-            &["SG0170"],
-        ),
+        ("agents: [a], names: [x.local], types: [TYPE99999]", &["SG0170"]),
         ("agents: [a], names: [x.local], types: []", &["SG0013"]),
         ("agents: [a], names: [x.local]", &["SG0011"]),
         ("agents: [c], names: [x.local], types: [A]", &["SG0105"]),
-        (
-            "agents: [a], names: ['x.local:53'], types: [A]",
-            &["SG0133"],
-        ),
-        (
-            "agents: [a], names: ['http://x.local'], types: [A]",
-            &["SG0134"],
-        ),
+        ("agents: [a], names: ['x.local:53'], types: [A]", &["SG0133"]),
+        ("agents: [a], names: ['http://x.local'], types: [A]", &["SG0134"]),
         ("agents: [a], names: [10.0.0.1], types: [A]", &["SG0130"]),
         ("agents: [a], names: [any], types: [A]", &["SG0135"]),
         ("agents: [a], names: ['*.com'], types: [A]", &["SG0132"]),
-        (
-            "agents: [a], names: [stubgate.internal], types: [A]",
-            &["SG0136"],
-        ),
-        (
-            "agents: [a], names: [x.local], types: [A], zone: x",
-            &["SG0010"],
-        ),
+        ("agents: [a], names: [stubgate.internal], types: [A]", &["SG0136"]),
+        ("agents: [a], names: [x.local], types: [A], zone: x", &["SG0010"]),
     ] {
         assert_eq!(errors(&with(entry)), codes, "{entry}");
     }
@@ -358,66 +263,28 @@ fn the_ca_bundle_is_answered_to_every_known_agent_before_any_rule() {
         assert_eq!(answer, Decision::Answer(Answer::CaBundle));
         assert_eq!(dns(&policy, agent, "stubgate.internal A"), "advertise");
         assert_eq!(dns(&policy, agent, "internal A"), "nodata");
-        assert!(
-            connect(&policy, agent, "http://stubgate.internal")
-                .granted()
-                .is_some()
-        );
+        assert!(connect(&policy, agent, "http://stubgate.internal").granted().is_some());
     }
     for (request, expected) in [
-        (
-            "GET https://stubgate.internal/ca.pem",
-            "deny host_not_allowed",
-        ),
-        (
-            "GET http://stubgate.internal:8080/ca.pem",
-            "deny host_not_allowed",
-        ),
-        (
-            "POST http://stubgate.internal/ca.pem",
-            "deny method_not_allowed",
-        ),
+        ("GET https://stubgate.internal/ca.pem", "deny host_not_allowed"),
+        ("GET http://stubgate.internal:8080/ca.pem", "deny host_not_allowed"),
+        ("POST http://stubgate.internal/ca.pem", "deny method_not_allowed"),
         ("GET http://stubgate.internal/", "deny path_not_allowed"),
-        (
-            "GET http://stubgate.internal/./ca.pem",
-            "deny path_not_allowed",
-        ),
-        (
-            "GET http://x.stubgate.internal/ca.pem",
-            "deny denied_by_rule",
-        ),
+        ("GET http://stubgate.internal/./ca.pem", "deny path_not_allowed"),
+        ("GET http://x.stubgate.internal/ca.pem", "deny denied_by_rule"),
     ] {
-        assert_eq!(
-            said(&policy, &ask(&policy, "a", request)),
-            expected,
-            "{request}"
-        );
+        assert_eq!(said(&policy, &ask(&policy, "a", request)), expected, "{request}");
     }
-    assert_eq!(
-        reason(&connect(&policy, "a", "https://stubgate.internal")),
-        Some(Reason::ConnectNotAllowed)
-    );
-    let stub = ask_with(
-        &policy,
-        "a",
-        "GET http://stubgate.internal/ca.pem",
-        &[(SlotRef::Bearer, "stub-github")],
-    );
+    assert_eq!(reason(&connect(&policy, "a", "https://stubgate.internal")), Some(Reason::ConnectNotAllowed));
+    let stub = ask_with(&policy, "a", "GET http://stubgate.internal/ca.pem", &[(SlotRef::Bearer, "stub-github")]);
     assert_eq!(reason(&stub), Some(Reason::StubOverPlain));
 }
 
 #[test]
 fn every_reason_has_a_word_and_a_hint_of_its_own() {
     let mut words: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-    assert!(
-        Reason::ALL
-            .iter()
-            .all(|reason| !reason.hint().is_empty() && reason.hint().is_ascii())
-    );
-    assert!(words.iter().all(|word| {
-        word.bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-    }));
+    assert!(Reason::ALL.iter().all(|reason| !reason.hint().is_empty() && reason.hint().is_ascii()));
+    assert!(words.iter().all(|word| { word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') }));
     words.sort_unstable();
     words.dedup();
     assert_eq!(words.len(), Reason::ALL.len());

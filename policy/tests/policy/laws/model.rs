@@ -8,11 +8,7 @@ use super::world::{BASIC, CREDENTIALS, Effect, Request, Rule, Verdict};
 impl Rule {
     fn covers(&self, request: &Request) -> bool {
         let agent = self.agents.is_empty() || self.agents.contains(&request.agent);
-        agent
-            && self
-                .hosts
-                .iter()
-                .any(|host| host_covers(host, request, self.effect == Effect::Deny))
+        agent && self.hosts.iter().any(|host| host_covers(host, request, self.effect == Effect::Deny))
     }
 
     /// Whether a `**` of this rule holds the name, for this agent.
@@ -20,19 +16,13 @@ impl Rule {
         let agent = self.agents.is_empty() || self.agents.contains(&agent);
         agent
             && self.effect != Effect::Deny
-            && self
-                .hosts
-                .iter()
-                .any(|host| host.starts_with("**") && name_covers(host, name))
+            && self.hosts.iter().any(|host| host.starts_with("**") && name_covers(host, name))
     }
 
     fn has_method(&self, request: &Request) -> bool {
         request.method != "TRACE"
             && (self.methods.is_empty()
-                || self
-                    .methods
-                    .iter()
-                    .any(|method| method.eq_ignore_ascii_case(request.method)))
+                || self.methods.iter().any(|method| method.eq_ignore_ascii_case(request.method)))
     }
 }
 
@@ -40,19 +30,14 @@ fn host_covers(text: &str, request: &Request, deny: bool) -> bool {
     if text == "any" {
         return true;
     }
-    let (scheme, rest) = text
-        .split_once("://")
-        .map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
-    let (host, port) = rest.split_once(':').map_or((rest, None), |(host, port)| {
-        (host, Some(port.parse::<u16>().unwrap()))
-    });
+    let (scheme, rest) = text.split_once("://").map_or((None, text), |(scheme, rest)| (Some(scheme), rest));
+    let (host, port) =
+        rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port.parse::<u16>().unwrap())));
     let ends = if deny {
-        scheme.is_none_or(|scheme| scheme == request.scheme)
-            && port.is_none_or(|port| port == request.port)
+        scheme.is_none_or(|scheme| scheme == request.scheme) && port.is_none_or(|port| port == request.port)
     } else {
         let scheme = scheme.unwrap_or("https");
-        scheme == request.scheme
-            && port.unwrap_or(if scheme == "http" { 80 } else { 443 }) == request.port
+        scheme == request.scheme && port.unwrap_or(if scheme == "http" { 80 } else { 443 }) == request.port
     };
     ends && name_covers(host, request.host)
 }
@@ -62,9 +47,7 @@ fn name_covers(pattern: &str, host: &str) -> bool {
     let host: Vec<&str> = host.split('.').collect();
     match pattern[0] {
         "*" => host.len() == pattern.len() && host[1..] == pattern[1..],
-        "**" => {
-            host.len() >= pattern.len() && host[host.len() - pattern.len() + 1..] == pattern[1..]
-        }
+        "**" => host.len() >= pattern.len() && host[host.len() - pattern.len() + 1..] == pattern[1..],
         _ => host == pattern,
     }
 }
@@ -87,9 +70,7 @@ fn segments_match(pattern: &[&str], path: &[&str], slash: bool, deny: bool) -> b
         ["**", after @ ..] => {
             let least = usize::from(!deny || after.is_empty());
             (least..=path.len()).any(|taken| {
-                path[..taken]
-                    .iter()
-                    .all(|segment| slash || !segment.contains("%2F"))
+                path[..taken].iter().all(|segment| slash || !segment.contains("%2F"))
                     && segments_match(after, &path[taken..], slash, deny)
             })
         }
@@ -119,11 +100,9 @@ fn path_matches(rule: &Rule, path: &str, deny: bool) -> bool {
     let split = |text: &'static str| text[1..].split('/').collect::<Vec<_>>();
     let path: Vec<&str> = path[1..].split('/').collect();
     let slash = deny || rule.flags.slash;
-    rule.paths.as_ref().is_none_or(|paths| {
-        paths
-            .iter()
-            .any(|pattern| segments_match(&split(pattern), &path, slash, deny))
-    })
+    rule.paths
+        .as_ref()
+        .is_none_or(|paths| paths.iter().any(|pattern| segments_match(&split(pattern), &path, slash, deny)))
 }
 
 /// The plainest decision.
@@ -140,64 +119,36 @@ fn judge(rules: &[Rule], request: &Request) -> Result<Verdict, Reason> {
     }
     let denies: Vec<&Rule> = rules
         .iter()
-        .filter(|rule| {
-            rule.effect == Effect::Deny && rule.covers(request) && rule.has_method(request)
-        })
+        .filter(|rule| rule.effect == Effect::Deny && rule.covers(request) && rule.has_method(request))
         .collect();
-    let everything = |rule: &&&Rule| {
-        rule.paths
-            .as_ref()
-            .is_none_or(|paths| paths.contains(&"/**"))
-    };
+    let everything = |rule: &&&Rule| rule.paths.as_ref().is_none_or(|paths| paths.contains(&"/**"));
     let odd = is_odd(request.path);
     let slashed = request.path.replace("%2F", "/");
     let hit = |rule: &&&Rule| {
-        path_matches(rule, request.path, true)
-            || (!slashed.contains("//") && path_matches(rule, &slashed, true))
+        path_matches(rule, request.path, true) || (!slashed.contains("//") && path_matches(rule, &slashed, true))
     };
-    if denies
-        .iter()
-        .any(|rule| everything(&rule) || (!odd && hit(&rule)))
-    {
+    if denies.iter().any(|rule| everything(&rule) || (!odd && hit(&rule))) {
         return Err(Reason::DeniedByRule);
     }
     if !denies.is_empty() && (odd || slashed.contains("//")) {
         return Err(Reason::PathAmbiguous);
     }
-    let here: Vec<&Rule> = rules
-        .iter()
-        .filter(|rule| rule.effect != Effect::Deny && rule.covers(request))
-        .collect();
+    let here: Vec<&Rule> = rules.iter().filter(|rule| rule.effect != Effect::Deny && rule.covers(request)).collect();
     if here.is_empty() {
         return Err(Reason::HostNotAllowed);
     }
-    let with_method: Vec<&Rule> = here
-        .into_iter()
-        .filter(|rule| rule.has_method(request))
-        .collect();
+    let with_method: Vec<&Rule> = here.into_iter().filter(|rule| rule.has_method(request)).collect();
     if with_method.is_empty() {
         return Err(Reason::MethodNotAllowed);
     }
     // `/**` in a deny rule is every path there is, and so no path.
-    let has_paths =
-        |rule: &&Rule| rule.paths.is_some() && (rule.effect != Effect::Deny || !everything(&rule));
-    if odd
-        && rules
-            .iter()
-            .filter(|rule| touches(rule, request))
-            .any(|rule| has_paths(&rule))
-    {
+    let has_paths = |rule: &&Rule| rule.paths.is_some() && (rule.effect != Effect::Deny || !everything(&rule));
+    if odd && rules.iter().filter(|rule| touches(rule, request)).any(|rule| has_paths(&rule)) {
         return Err(Reason::PathAmbiguous);
     }
-    let matched: Vec<&Rule> = with_method
-        .into_iter()
-        .filter(|rule| odd || path_matches(rule, request.path, false))
-        .collect();
-    let allowed: Vec<&Rule> = matched
-        .iter()
-        .copied()
-        .filter(|rule| rule.effect == Effect::Allow)
-        .collect();
+    let matched: Vec<&Rule> =
+        with_method.into_iter().filter(|rule| odd || path_matches(rule, request.path, false)).collect();
+    let allowed: Vec<&Rule> = matched.iter().copied().filter(|rule| rule.effect == Effect::Allow).collect();
     match (allowed.is_empty(), matched.is_empty()) {
         (true, true) => Err(Reason::PathNotAllowed),
         (true, false) => Err(Reason::Observed),
@@ -206,16 +157,8 @@ fn judge(rules: &[Rule], request: &Request) -> Result<Verdict, Reason> {
 }
 
 fn tokens(allowed: &[&Rule], request: &Request) -> Result<Verdict, Reason> {
-    let is_stub = |text: &str| {
-        CREDENTIALS
-            .iter()
-            .find(|credential| credential.stub == text)
-    };
-    if request
-        .tokens
-        .iter()
-        .any(|(slot, _)| *slot == SlotRef::Elsewhere)
-    {
+    let is_stub = |text: &str| CREDENTIALS.iter().find(|credential| credential.stub == text);
+    if request.tokens.iter().any(|(slot, _)| *slot == SlotRef::Elsewhere) {
         return Err(Reason::StubOutOfSlot);
     }
     let mut swap = None;
@@ -226,17 +169,10 @@ fn tokens(allowed: &[&Rule], request: &Request) -> Result<Verdict, Reason> {
         if request.scheme == "http" {
             return Err(Reason::StubOverPlain);
         }
-        if !credential
-            .hosts
-            .iter()
-            .any(|(host, port)| name_covers(host, request.host) && *port == request.port)
-        {
+        if !credential.hosts.iter().any(|(host, port)| name_covers(host, request.host) && *port == request.port) {
             return Err(Reason::StubWrongHost);
         }
-        if !allowed
-            .iter()
-            .any(|rule| rule.credentials.contains(&credential.name))
-        {
+        if !allowed.iter().any(|rule| rule.credentials.contains(&credential.name)) {
             return Err(Reason::StubNotGranted);
         }
         if !credential.slots.contains(slot) {
@@ -253,9 +189,7 @@ fn tokens(allowed: &[&Rule], request: &Request) -> Result<Verdict, Reason> {
     let bound = CREDENTIALS
         .iter()
         .flat_map(|credential| credential.hosts)
-        .any(|(host, port)| {
-            name_covers(host, request.host) && (request.scheme == "http" || *port == request.port)
-        });
+        .any(|(host, port)| name_covers(host, request.host) && (request.scheme == "http" || *port == request.port));
     if foreign(request) && bound && !allowed.iter().any(|rule| rule.flags.foreign) {
         return Err(Reason::ForeignCredential);
     }
@@ -264,10 +198,7 @@ fn tokens(allowed: &[&Rule], request: &Request) -> Result<Verdict, Reason> {
     }
     let granting: Vec<&&Rule> = allowed
         .iter()
-        .filter(|rule| {
-            swap.as_ref()
-                .is_none_or(|(name, _)| rule.credentials.iter().any(|own| own == name))
-        })
+        .filter(|rule| swap.as_ref().is_none_or(|(name, _)| rule.credentials.iter().any(|own| own == name)))
         .collect();
     Ok(Verdict::Allow {
         rule: granting.iter().map(|rule| rule.name.clone()).min().unwrap(),
@@ -280,23 +211,11 @@ fn tokens(allowed: &[&Rule], request: &Request) -> Result<Verdict, Reason> {
 /// Whether some token is neither a stub nor the harmless half of a Basic pair.
 fn foreign(request: &Request) -> bool {
     let stub = |text: &str| CREDENTIALS.iter().any(|credential| credential.stub == text);
-    let basic: Vec<_> = request
-        .tokens
-        .iter()
-        .filter(|(slot, _)| BASIC.contains(slot))
-        .collect();
+    let basic: Vec<_> = request.tokens.iter().filter(|(slot, _)| BASIC.contains(slot)).collect();
     let pair = basic.len() == 2 && basic[0].0 != basic[1].0;
-    request
-        .tokens
-        .iter()
-        .filter(|(_, text)| !stub(text))
-        .any(|(slot, text)| {
-            let other_is_stub = pair
-                && basic
-                    .iter()
-                    .any(|(other, text)| other != slot && stub(text));
-            let harmless =
-                BASIC.contains(slot) && other_is_stub && (*slot == BASIC[0] || text.len() < 16);
-            !harmless
-        })
+    request.tokens.iter().filter(|(_, text)| !stub(text)).any(|(slot, text)| {
+        let other_is_stub = pair && basic.iter().any(|(other, text)| other != slot && stub(text));
+        let harmless = BASIC.contains(slot) && other_is_stub && (*slot == BASIC[0] || text.len() < 16);
+        !harmless
+    })
 }

@@ -3,9 +3,7 @@
 use std::num::NonZeroU16;
 
 use proptest::prelude::*;
-use stubgate_policy::{
-    Authority, BasicField, Host, Method, Reason, Scheme, SlotRef, SourceFile, Target,
-};
+use stubgate_policy::{Authority, BasicField, Host, Method, Reason, Scheme, SlotRef, SourceFile, Target};
 
 pub(crate) const AGENTS: &[&str] = &["a", "b", "c", "locked"];
 /// Names with a witness for every wildcard: `w…` stands in no rule.
@@ -37,15 +35,7 @@ pub(crate) const HOSTS: &[&str] = &[
     "10.0.0.5",
 ];
 pub(crate) const PORTS: &[u16] = &[80, 443, 8443];
-pub(crate) const METHODS: &[&str] = &[
-    "GET",
-    "HEAD",
-    "POST",
-    "PURGE",
-    "websocket",
-    "FRESH",
-    "TRACE",
-];
+pub(crate) const METHODS: &[&str] = &["GET", "HEAD", "POST", "PURGE", "websocket", "FRESH", "TRACE"];
 pub(crate) const PATHS: &[&str] = &[
     "/",
     "/a",
@@ -63,9 +53,7 @@ pub(crate) const PATHS: &[&str] = &[
     "/a/../b",
     "/a//b",
 ];
-const PATTERNS: &[&str] = &[
-    "/", "/a", "/a/*", "/a/**", "/**", "/a%2Fb", "/*%2F*", "/**/z", "/*",
-];
+const PATTERNS: &[&str] = &["/", "/a", "/a/*", "/a/**", "/**", "/a%2Fb", "/*%2F*", "/**/z", "/*"];
 const GRANT_HOSTS: &[&str] = &[
     "x.example",
     "x.example:8443",
@@ -122,12 +110,7 @@ pub(crate) struct Request {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Allow {
-        rule: String,
-        swap: Option<(String, usize)>,
-        ranges: bool,
-        deny_stub_in_body: bool,
-    },
+    Allow { rule: String, swap: Option<(String, usize)>, ranges: bool, deny_stub_in_body: bool },
     Deny(Reason),
 }
 
@@ -147,24 +130,12 @@ impl Default for Request {
 
 impl Request {
     pub(crate) fn authority(&self) -> Authority {
-        let scheme = if self.scheme == "http" {
-            Scheme::Http
-        } else {
-            Scheme::Https
-        };
-        Authority::new(
-            scheme,
-            Host::parse(self.host.as_bytes()).unwrap(),
-            NonZeroU16::new(self.port).unwrap(),
-        )
+        let scheme = if self.scheme == "http" { Scheme::Http } else { Scheme::Https };
+        Authority::new(scheme, Host::parse(self.host.as_bytes()).unwrap(), NonZeroU16::new(self.port).unwrap())
     }
 
     pub(crate) fn method(&self) -> Method {
-        if self.method == "websocket" {
-            Method::websocket()
-        } else {
-            Method::parse(self.method.as_bytes()).unwrap()
-        }
+        if self.method == "websocket" { Method::websocket() } else { Method::parse(self.method.as_bytes()).unwrap() }
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -181,10 +152,8 @@ pub(super) struct Credential {
     text: &'static str,
 }
 
-pub(super) const BASIC: [SlotRef<'static>; 2] = [
-    SlotRef::Basic(BasicField::User),
-    SlotRef::Basic(BasicField::Password),
-];
+pub(super) const BASIC: [SlotRef<'static>; 2] =
+    [SlotRef::Basic(BasicField::User), SlotRef::Basic(BasicField::Password)];
 
 pub(super) const CREDENTIALS: &[Credential] = &[
     Credential {
@@ -209,22 +178,17 @@ fn some(of: &'static [&'static str], most: usize) -> impl Strategy<Value = Vec<&
 
 fn common(hosts: impl Strategy<Value = Vec<&'static str>>) -> impl Strategy<Value = Rule> {
     let agents = prop_oneof![Just(Vec::new()), some(AGENTS, 3)];
-    let methods = prop_oneof![
-        Just(Vec::new()),
-        some(&["GET", "POST", "PURGE", "WEBSOCKET"], 3)
-    ];
+    let methods = prop_oneof![Just(Vec::new()), some(&["GET", "POST", "PURGE", "WEBSOCKET"], 3)];
     let paths = prop::option::of(some(PATTERNS, 3));
-    ("[a-z]{8}", agents, hosts, methods, paths).prop_map(|(name, agents, hosts, methods, paths)| {
-        Rule {
-            name,
-            effect: Effect::Deny,
-            agents,
-            hosts,
-            methods,
-            paths,
-            credentials: Vec::new(),
-            flags: Flags::default(),
-        }
+    ("[a-z]{8}", agents, hosts, methods, paths).prop_map(|(name, agents, hosts, methods, paths)| Rule {
+        name,
+        effect: Effect::Deny,
+        agents,
+        hosts,
+        methods,
+        paths,
+        credentials: Vec::new(),
+        flags: Flags::default(),
     })
 }
 
@@ -244,29 +208,20 @@ fn grant_rule() -> impl Strategy<Value = Rule> {
         body,
         slash,
     });
-    (common(some(GRANT_HOSTS, 4)), credentials, flags, 0..6).prop_map(
-        |(mut rule, credentials, flags, observe)| {
-            rule.effect = if observe == 0 {
-                Effect::Observe
-            } else {
-                Effect::Allow
-            };
-            if !credentials.is_empty() {
-                rule.hosts.retain(|host| !host.starts_with("http:"));
-                for host in ["x.example", "x.example:8443"] {
-                    if !rule.hosts.contains(&host) {
-                        rule.hosts.push(host);
-                    }
+    (common(some(GRANT_HOSTS, 4)), credentials, flags, 0..6).prop_map(|(mut rule, credentials, flags, observe)| {
+        rule.effect = if observe == 0 { Effect::Observe } else { Effect::Allow };
+        if !credentials.is_empty() {
+            rule.hosts.retain(|host| !host.starts_with("http:"));
+            for host in ["x.example", "x.example:8443"] {
+                if !rule.hosts.contains(&host) {
+                    rule.hosts.push(host);
                 }
             }
-            rule.flags = Flags {
-                required: flags.required && !credentials.is_empty(),
-                ..flags
-            };
-            rule.credentials = credentials;
-            rule
-        },
-    )
+        }
+        rule.flags = Flags { required: flags.required && !credentials.is_empty(), ..flags };
+        rule.credentials = credentials;
+        rule
+    })
 }
 
 pub(crate) fn rules() -> impl Strategy<Value = Vec<Rule>> {
@@ -292,14 +247,7 @@ pub(crate) fn token_sets() -> impl Strategy<Value = Vec<(SlotRef<'static>, &'sta
     ];
     let token = (
         prop::sample::select(SLOTS),
-        prop::sample::select(
-            &[
-                "stub-one",
-                "stub-two",
-                "foreign",
-                "stub-one-more-than-short",
-            ][..],
-        ),
+        prop::sample::select(&["stub-one", "stub-two", "foreign", "stub-one-more-than-short"][..]),
     );
     prop_oneof![
         3 => Just(Vec::new()),
@@ -314,24 +262,16 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         prop::sample::select(HOSTS),
         prop::sample::select(PORTS),
     );
-    (
-        prop::sample::select(AGENTS),
-        at,
-        prop::sample::select(METHODS),
-        prop::sample::select(PATHS),
-        token_sets(),
-    )
-        .prop_map(
-            |(agent, (scheme, host, port), method, path, tokens)| Request {
-                agent,
-                scheme,
-                host,
-                port,
-                method,
-                path,
-                tokens,
-            },
-        )
+    (prop::sample::select(AGENTS), at, prop::sample::select(METHODS), prop::sample::select(PATHS), token_sets())
+        .prop_map(|(agent, (scheme, host, port), method, path, tokens)| Request {
+            agent,
+            scheme,
+            host,
+            port,
+            method,
+            path,
+            tokens,
+        })
 }
 
 /// The rules as files, dealt out in turn; the first also has agents and credentials.
@@ -342,10 +282,7 @@ pub(crate) fn files(rules: &[Rule], count: usize) -> Vec<SourceFile> {
     }
     let mut head = String::from("agents:\n");
     for (at, agent) in AGENTS.iter().enumerate() {
-        head += &format!(
-            "  {agent}: {{ sources: ['10.0.0.{at}/32'], quarantined: {} }}\n",
-            *agent == "locked"
-        );
+        head += &format!("  {agent}: {{ sources: ['10.0.0.{at}/32'], quarantined: {} }}\n", *agent == "locked");
     }
     head += "credentials:\n";
     for Credential { name, text, .. } in CREDENTIALS {
@@ -353,43 +290,22 @@ pub(crate) fn files(rules: &[Rule], count: usize) -> Vec<SourceFile> {
     }
     let file = |(at, text): (usize, String)| {
         let head = if at == 0 { head.as_str() } else { "" };
-        let rules = if text.is_empty() {
-            String::new()
-        } else {
-            format!("rules:\n{text}")
-        };
-        SourceFile {
-            name: format!("{at}.yaml"),
-            text: format!("version: 1\n{head}{rules}"),
-        }
+        let rules = if text.is_empty() { String::new() } else { format!("rules:\n{text}") };
+        SourceFile { name: format!("{at}.yaml"), text: format!("version: 1\n{head}{rules}") }
     };
     texts.into_iter().enumerate().map(file).collect()
 }
 
 impl Rule {
     fn yaml(&self) -> String {
-        let list = |items: &[&str]| {
-            items
-                .iter()
-                .map(|item| format!("'{item}'"))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
+        let list = |items: &[&str]| items.iter().map(|item| format!("'{item}'")).collect::<Vec<_>>().join(", ");
         let effect = match self.effect {
             Effect::Allow => "allow",
             Effect::Deny => "deny",
             Effect::Observe => "observe",
         };
-        let agents = if self.agents.is_empty() {
-            "'*'".into()
-        } else {
-            list(&self.agents)
-        };
-        let methods = if self.methods.is_empty() {
-            "any".into()
-        } else {
-            list(&self.methods)
-        };
+        let agents = if self.agents.is_empty() { "'*'".into() } else { list(&self.agents) };
+        let methods = if self.methods.is_empty() { "any".into() } else { list(&self.methods) };
         let mut text = format!(
             "name: {}, effect: {effect}, agents: [{agents}], hosts: [{}], methods: [{methods}]",
             self.name,
@@ -401,13 +317,7 @@ impl Rule {
         if !self.credentials.is_empty() {
             text += &format!(", credentials: [{}]", list(&self.credentials));
         }
-        let Flags {
-            required,
-            foreign,
-            ranges,
-            body,
-            slash,
-        } = self.flags;
+        let Flags { required, foreign, ranges, body, slash } = self.flags;
         for (set, option) in [
             (required, "credential_required: true"),
             (foreign, "foreign_credentials: allow"),
