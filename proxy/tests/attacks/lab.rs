@@ -187,6 +187,7 @@ impl Lab {
                 format!("    \"{host}\": \"{to}\"\n")
             })
             .collect();
+        let is_readable = setup.audit.is_none();
         let audit = setup.audit.unwrap_or_else(|| format!("[{{ path: \"{here}/audit.jsonl\" }}]"));
         let text = format!(
             "listen:\n  dns: [\"127.0.0.1:0\"]\n  http: [\"127.0.0.1:0\"]\n  https: [\"127.0.0.1:0\"]\n  \
@@ -218,7 +219,8 @@ impl Lab {
             read: AtomicUsize::new(0),
         };
         // By then it has read its policy, for good or ill.
-        lab.until("the first reload", || lab.metrics().lines().any(is_a_reload)).await;
+        let is_recorded = || !is_readable || lab.records().iter().any(|record| record["event"] == "reload");
+        lab.until("the first reload", || lab.metrics().lines().any(is_a_reload) && is_recorded()).await;
         lab
     }
 

@@ -75,6 +75,8 @@ struct Kept {
     /// All bytes of each connection, after TLS.
     raw: Mutex<Vec<Vec<u8>>>,
     accepted: AtomicUsize,
+    /// Pieces of streams that were taken.
+    taken: AtomicUsize,
     /// Connections that the other side has closed.
     closed: Mutex<Vec<usize>>,
     answers: Mutex<HashMap<String, Answerer>>,
@@ -131,6 +133,11 @@ impl Origin {
     /// How many connections were made.
     pub(crate) fn connections(&self) -> usize {
         self.kept.accepted.load(Ordering::SeqCst)
+    }
+
+    /// How many pieces of streams the other sides have taken.
+    pub(crate) fn taken(&self) -> usize {
+        self.kept.taken.load(Ordering::SeqCst)
     }
 
     /// Whether the other side closed a connection.
@@ -253,6 +260,7 @@ impl Origin {
                                     return;
                                 }
                                 let _ = io.flush().await;
+                                self.kept.taken.fetch_add(1, Ordering::SeqCst);
                             }
                             None => {
                                 let _ = io.shutdown().await;

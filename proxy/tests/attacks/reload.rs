@@ -77,9 +77,14 @@ async fn a_stream_whose_agent_does_not_read_is_cut_too() {
     for _ in 0..64 {
         says.send([b"100000\r\n".as_slice(), &vec![b'x'; 1 << 20], b"\r\n"].concat()).unwrap();
     }
-    let under_way = || lab.appliance.live.len() == 1;
-    lab.until("the stream is under way", under_way).await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let (mut last, mut still) = (0, 0);
+    let stalls = || {
+        still = if lab.origin.taken() == last { still + 1 } else { 0 };
+        last = lab.origin.taken();
+        last > 0 && still > 40
+    };
+    lab.until("every buffer is full", stalls).await;
+    assert!(last < 64 && lab.appliance.live.len() == 1);
     let start = Instant::now();
     assert_eq!(lab.reload(&without_open()).await, "taken");
     lab.until("the origin is let go", || lab.origin.is_closed(0)).await;
