@@ -107,6 +107,11 @@ impl Watched {
         Watched { body, stubs, deny_stubs, carry: Vec::new(), passed: Arc::default(), continue_first: false }
     }
 
+    /// None.
+    pub fn empty() -> Self {
+        Watched::new(RequestBody::Empty, StubScanner::none(), false)
+    }
+
     /// What passed so far.
     pub fn passed(&self) -> Arc<Passed> {
         Arc::clone(&self.passed)

@@ -1,7 +1,7 @@
-//! A deadline that moves with progress, at the cost of one clock reading a move.
+//! A deadline that moves with progress, at next to no cost.
 //!
-//! Law 7: every wait on a peer has one. The timer beneath is armed once and only set again when it fires early, so a
-//! busy connection does not touch the timer wheel.
+//! Law 7: every wait on a peer has one. Progress only leaves a mark; the clock is read when there is a wait. The timer
+//! beneath is armed once and only set again when it fires early, so a busy connection does not touch the timer wheel.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,34 +10,35 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Fires when nothing moved it for its limit.
+/// Fires when it was waited on for its limit without progress.
 #[derive(Debug)]
 pub struct Deadline {
     limit: Duration,
-    since: Instant,
+    /// When the wait began; `None` after progress, until there is a wait again.
+    since: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
-    /// Starts now.
+    /// Starts with the first wait.
     pub fn new(limit: Duration) -> Self {
-        Deadline { limit, since: Instant::now(), timer: None }
+        Deadline { limit, since: None, timer: None }
     }
 
     /// Starts again, with a limit of its own.
     pub fn restart(&mut self, limit: Duration) {
         self.limit = limit;
-        self.since = Instant::now();
+        self.since = None;
     }
 
     /// Moves the deadline: there was progress.
     pub fn touch(&mut self) {
-        self.since = Instant::now();
+        self.since = None;
     }
 
     /// Ready once the limit has passed without progress.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self.since + self.limit;
+        let due = *self.since.get_or_insert_with(Instant::now) + self.limit;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
         if timer.deadline() > due {
             timer.as_mut().reset(due);

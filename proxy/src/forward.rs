@@ -49,7 +49,7 @@ pub(crate) struct Outgoing {
     snapshot: Arc<Snapshot>,
     /// The key that a WebSocket handshake must be answered for.
     websocket: Option<Box<[u8]>>,
-    /// An HTTP/1.1 client, who can be sent interim responses.
+    /// A client that can be sent interim responses.
     interim: Option<stubgate_h1::SharedConn<crate::stream::Stream>>,
     is_begun: bool,
     underway: Underway,
@@ -59,14 +59,14 @@ pub(crate) struct Outgoing {
 /// Why a request did not get its response.
 pub(crate) enum Failure {
     /// To be told to the agent.
-    Refused(Refusal, Box<Transaction>),
+    Refused(Refusal, Box<Outgoing>),
     /// A pooled connection had gone stale before a byte of response came; the request can be sent again.
     Stale(Box<Outgoing>),
 }
 
 impl Failure {
-    fn new(reason: Reason, outgoing: Outgoing) -> Self {
-        Failure::Refused(reason.into(), Box::new(outgoing.transaction))
+    fn new(reason: Reason, outgoing: Box<Outgoing>) -> Self {
+        Failure::Refused(reason.into(), outgoing)
     }
 }
 
@@ -103,9 +103,9 @@ pub async fn forward(
         };
         match sent {
             Ok(response) => return Ok(response),
-            Err(Failure::Refused(refusal, transaction)) => return Err((refusal, *transaction)),
+            Err(Failure::Refused(refusal, outgoing)) => return Err((refusal, outgoing.transaction)),
             Err(Failure::Stale(again)) => {
-                outgoing = *again;
+                outgoing = again;
                 may_reuse = false;
             }
         }
@@ -133,7 +133,7 @@ fn prepare(
     appliance: &Arc<Appliance>,
     permitted: Permitted,
     mut transaction: Transaction,
-) -> Result<Outgoing, (Refusal, Box<Transaction>)> {
+) -> Result<Box<Outgoing>, (Refusal, Box<Transaction>)> {
     let Permitted { identified, address, permit, place, question } = permitted;
     let crate::identify::Identified { arrived, snapshot, .. } = identified;
     let mut headers = arrived.headers;
@@ -159,12 +159,11 @@ fn prepare(
         // The head's parser let ASCII through only.
         target.push_str(&String::from_utf8_lossy(query));
     }
-    let interim = arrived.body.conn();
     let body = if arrived.body.is_end_stream() { RequestBody::Empty } else { arrived.body };
     let body = Watched::new(body, snapshot.stubs.clone(), permit.stub_in_body_denied());
     transaction.watch(body.passed());
     let underway = appliance.live.enter(arrived.client.peer.ip(), question);
-    Ok(Outgoing {
+    Ok(Box::new(Outgoing {
         method: arrived.method,
         target,
         headers,
@@ -173,14 +172,19 @@ fn prepare(
         place,
         snapshot,
         websocket,
-        interim,
+        interim: arrived.interim,
         is_begun: false,
         underway,
         transaction,
-    })
+    }))
 }
 
 impl Outgoing {
+    /// The body, for whoever sends it.
+    fn take_body(&mut self) -> Watched {
+        std::mem::replace(&mut self.body, Watched::empty())
+    }
+
     /// The last step before the bytes go: the `begin` record, then the credential.
     async fn seal(&mut self, appliance: &Appliance, verified: Option<&Verified>) -> Result<(), Refusal> {
         if self.underway.is_cut() {

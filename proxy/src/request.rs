@@ -12,10 +12,12 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use stubgate_h1::SharedConn;
 use stubgate_policy::{Authority, Reason, RuleId};
 
 use crate::body::RequestBody;
 use crate::client::Client;
+use crate::stream::Stream;
 
 /// A head that was read, from either version of HTTP, and its body still to come.
 pub struct Arrived {
@@ -35,6 +37,8 @@ pub struct Arrived {
     pub websocket: bool,
     /// The body.
     pub body: RequestBody,
+    /// An HTTP/1.1 client, who can be sent interim responses.
+    pub interim: Option<SharedConn<Stream>>,
     /// When the head was complete.
     pub at: Instant,
 }

@@ -88,7 +88,12 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().tcp).poll_write_vectored(cx, bufs)
+        let tcp = Pin::new(&mut self.get_mut().tcp);
+        match bufs {
+            // What rustls mostly has is one record, and `send` is cheaper than `writev`.
+            [one] => tcp.poll_write(cx, one),
+            _ => tcp.poll_write_vectored(cx, bufs),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

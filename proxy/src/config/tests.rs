@@ -206,7 +206,7 @@ fn each_mistake_has_its_code_and_place() {
         (&with("upstream: { allow_private: [{ hosts: [a.test], networks: [\"100.0.0.0/8\"] }] }"), "SC0015 3:59"),
         (&with("audit: { files: [] }"), "SC0016 3:17"),
         (&with("audit: { files: [{ path: a }, { path: a }] }"), "SC0004 3:39"),
-        ("a: &x 1\n", "SG0005 1:7"),
+        ("a: &x 1\n", "SG0005 1:4"),
         ("listen: [\n", "SG0001 1:9"),
         ("", "SG0014 1:1"),
     ] {

@@ -18,7 +18,6 @@ use super::{Failure, Outgoing, Tunnel, websocket};
 use crate::appliance::Appliance;
 use crate::body::{RequestBodyError, Watched};
 use crate::headers;
-use crate::request::Refusal;
 use crate::respond::{Declared, ResponseBody};
 use crate::stream::Stream;
 use crate::transaction::Outcome;
@@ -93,32 +92,63 @@ pub(super) async fn exchange(
     appliance: &Arc<Appliance>,
     mut upstream: Box<UpstreamH1>,
     key: Key,
-    mut outgoing: Outgoing,
+    mut outgoing: Box<Outgoing>,
 ) -> Result<Response<ResponseBody>, Failure> {
     outgoing.transaction.upstream = Some(upstream.address);
     if let Err(refusal) = outgoing.seal(appliance, upstream.verified.as_ref()).await {
-        return Err(Failure::Refused(refusal, Box::new(outgoing.transaction)));
+        return Err(Failure::Refused(refusal, outgoing));
     }
-    let body_framing = if outgoing.body.is_end_stream() {
+    let is_reused = queue(&mut upstream, &mut outgoing);
+    let mut upload = Upload { state: Sending::Body, body: outgoing.take_body() };
+    upstream.deadline.restart(appliance.timeouts.upstream_header);
+    let head = match head(&mut upstream, &mut upload, &outgoing).await {
+        Ok(head) => head,
+        Err(wait) => {
+            let is_stale = is_reused
+                && matches!(&wait, Wait::Failed(ReadError::Io(_)))
+                && upload.body.is_untouched()
+                && is_safe_to_repeat(&outgoing.method, upload.body.is_end_stream());
+            if is_stale {
+                outgoing.body = upload.body;
+                return Err(Failure::Stale(outgoing));
+            }
+            return Err(Failure::new(wait.reason(), outgoing));
+        }
+    };
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let key = outgoing.websocket.as_deref();
+        if !(key.is_some_and(|key| websocket::is_accepted(key, &head.headers)) && upload.is_done()) {
+            return Err(Failure::new(Reason::UpgradeRefused, outgoing));
+        }
+        let Outgoing { underway, transaction, .. } = *outgoing;
+        return Ok(Tunnel::response(head, *upstream, underway, transaction));
+    }
+    let Ok(framing) = framing::of_response(&outgoing.method, head.status, head.version, &head.headers) else {
+        return Err(Failure::new(Reason::UpstreamProtocol, outgoing));
+    };
+    Ok(respond(appliance, head, framing, SourceH1 { upstream, upload, key, keeps: true }, *outgoing))
+}
+
+/// Queues the head of the request; whether the connection was used before.
+fn queue(upstream: &mut UpstreamH1, outgoing: &mut Outgoing) -> bool {
+    let framing = if outgoing.body.is_end_stream() {
         Framing::Length(0)
     } else {
         outgoing.body.size_hint().exact().map_or(Framing::Chunked, Framing::Length)
     };
-    let host = outgoing.permit.authority().host_header();
     if outgoing.websocket.is_some() {
         websocket::declare(&mut outgoing.headers);
     }
-    upstream.conn.queue_request(&outgoing.method, &outgoing.target, &host, &outgoing.headers, body_framing);
-    let is_reused = std::mem::replace(&mut upstream.is_used, true);
-    let Outgoing { method, target, headers, body, .. } = outgoing;
-    let (permit, place, snapshot) = (outgoing.permit, outgoing.place, outgoing.snapshot);
-    let (websocket, interim, underway, transaction) =
-        (outgoing.websocket, outgoing.interim, outgoing.underway, outgoing.transaction);
-    let mut upload = Upload { state: Sending::Body, body };
-    upstream.deadline.restart(appliance.timeouts.upstream_header);
+    let host = outgoing.permit.authority().host_header();
+    upstream.conn.queue_request(&outgoing.method, &outgoing.target, &host, &outgoing.headers, framing);
+    std::mem::replace(&mut upstream.is_used, true)
+}
+
+/// Waits for the head of the final response, or of a 101, while the request's body goes out.
+async fn head(upstream: &mut UpstreamH1, upload: &mut Upload, outgoing: &Outgoing) -> Result<ResponseHead, Wait> {
     let mut interims = 0;
-    let head = poll_fn(|cx| {
-        if underway.poll_cut(cx).is_ready() {
+    poll_fn(|cx| {
+        if outgoing.underway.poll_cut(cx).is_ready() {
             return Poll::Ready(Err(Wait::Refused(Reason::PolicyChanged)));
         }
         match upload.poll(&mut upstream.conn, cx) {
@@ -128,71 +158,27 @@ pub(super) async fn exchange(
             Err(_) => return Poll::Ready(Err(Wait::Refused(Reason::BadRequest))),
         }
         loop {
-            match upstream.conn.poll_response(cx) {
-                Poll::Ready(Ok(head)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Poll::Ready(Ok(head));
-                }
-                Poll::Ready(Ok(head)) if head.status.is_informational() => {
-                    interims += 1;
-                    if interims > MOST_INTERIM {
-                        return Poll::Ready(Err(Wait::Refused(Reason::UpstreamProtocol)));
-                    }
-                    upstream.deadline.touch();
-                    if let Some(client) = &interim {
-                        relay_interim(client, head, cx);
-                    }
-                }
-                Poll::Ready(Ok(head)) => return Poll::Ready(Ok(head)),
+            let head = match upstream.conn.poll_response(cx) {
+                Poll::Ready(Ok(head)) => head,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Wait::Failed(error))),
                 Poll::Pending => {
-                    if upstream.deadline.poll(cx).is_ready() {
-                        return Poll::Ready(Err(Wait::Refused(Reason::UpstreamTimeout)));
-                    }
-                    return Poll::Pending;
+                    return upstream.deadline.poll(cx).map(|()| Err(Wait::Refused(Reason::UpstreamTimeout)));
                 }
+            };
+            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Ok(head));
+            }
+            interims += 1;
+            if interims > MOST_INTERIM {
+                return Poll::Ready(Err(Wait::Refused(Reason::UpstreamProtocol)));
+            }
+            upstream.deadline.touch();
+            if let Some(client) = &outgoing.interim {
+                relay_interim(client, head, cx);
             }
         }
     })
-    .await;
-    let head = match head {
-        Ok(head) => head,
-        Err(wait) => {
-            let is_stale = is_reused
-                && matches!(&wait, Wait::Failed(ReadError::Io(_)))
-                && upload.body.is_untouched()
-                && is_safe_to_repeat(&method, upload.body.is_end_stream());
-            let reason = wait.reason();
-            if is_stale {
-                return Err(Failure::Stale(Box::new(Outgoing {
-                    method,
-                    target,
-                    headers,
-                    body: upload.body,
-                    permit,
-                    place,
-                    snapshot,
-                    websocket,
-                    interim,
-                    is_begun: true,
-                    underway,
-                    transaction,
-                })));
-            }
-            return Err(Failure::Refused(Refusal::from(reason), Box::new(transaction)));
-        }
-    };
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        let accepted = websocket.is_some_and(|key| websocket::is_accepted(&key, &head.headers)) && upload.is_done();
-        if !accepted {
-            return Err(Failure::Refused(Reason::UpgradeRefused.into(), Box::new(transaction)));
-        }
-        return Ok(Tunnel::response(head, *upstream, underway, transaction));
-    }
-    let framing = match framing::of_response(&method, head.status, head.version, &head.headers) {
-        Ok(framing) => framing,
-        Err(_) => return Err(Failure::Refused(Reason::UpstreamProtocol.into(), Box::new(transaction))),
-    };
-    Ok(respond(appliance, head, framing, SourceH1 { upstream, upload, key, keeps: true }, underway, transaction))
+    .await
 }
 
 fn respond(
@@ -200,9 +186,9 @@ fn respond(
     head: ResponseHead,
     framing: Framing,
     mut source: SourceH1,
-    underway: crate::live::Underway,
-    mut transaction: crate::transaction::Transaction,
+    outgoing: Outgoing,
 ) -> Response<ResponseBody> {
+    let Outgoing { underway, mut transaction, .. } = outgoing;
     let declared = framing::declared(head.version, &head.headers).ok().flatten();
     source.keeps = framing != Framing::Close
         && match head.version {

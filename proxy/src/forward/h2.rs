@@ -17,24 +17,23 @@ use crate::deadline::Deadline;
 use crate::headers;
 use crate::request::Refusal;
 use crate::respond::{Declared, ResponseBody};
-use crate::snapshot::StubScanner;
 
 /// Sends the request and waits for the head of its response.
 pub(super) async fn exchange(
     appliance: &Arc<Appliance>,
     mut upstream: UpstreamH2,
-    mut outgoing: Outgoing,
+    mut outgoing: Box<Outgoing>,
 ) -> Result<Response<ResponseBody>, Failure> {
     outgoing.transaction.upstream = Some(upstream.address);
     if upstream.sender.ready().await.is_err() {
-        return Err(Failure::Stale(Box::new(outgoing)));
+        return Err(Failure::Stale(outgoing));
     }
     if let Err(refusal) = outgoing.seal(appliance, upstream.verified.as_ref()).await {
-        return Err(Failure::Refused(refusal, Box::new(outgoing.transaction)));
+        return Err(Failure::Refused(refusal, outgoing));
     }
     let request = match build(&mut outgoing) {
         Ok(request) => request,
-        Err(refusal) => return Err(Failure::Refused(refusal, Box::new(outgoing.transaction))),
+        Err(refusal) => return Err(Failure::Refused(refusal, outgoing)),
     };
     let passed = request.body().passed();
     let mut sending = std::pin::pin!(upstream.sender.send_request(request));
@@ -94,8 +93,7 @@ fn build(outgoing: &mut Outgoing) -> Result<Request<Watched>, Refusal> {
     // The origin's `100 Continue` does not reach us over HTTP/2, so the client is given ours once its body is wanted.
     let continue_first = outgoing.headers.remove(header::EXPECT).is_some();
     let mut fields = std::mem::replace(&mut outgoing.headers, HeaderMap::new());
-    let empty = Watched::new(crate::body::RequestBody::Empty, StubScanner::none(), false);
-    let mut body = std::mem::replace(&mut outgoing.body, empty);
+    let mut body = outgoing.take_body();
     if continue_first {
         body.continue_first();
     }

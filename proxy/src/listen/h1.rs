@@ -380,6 +380,8 @@ fn arrive(
         query: query.map(|at| target.slice(at + 1..)),
         headers,
         websocket,
+        // HTTP/1.0 knows none, and a tunnel wants its connection for itself.
+        interim: (head.version == Version::Http11 && !websocket).then(|| conn.clone()),
         body: match framing {
             Framing::Length(0) => {
                 conn.lock().start_reading(framing);

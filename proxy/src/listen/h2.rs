@@ -158,6 +158,7 @@ fn arrive(client: Arc<Client>, request: Request<Incoming>) -> Result<Arrived, (R
         query: path_and_query.query().map(|q| Bytes::copy_from_slice(q.as_bytes())),
         headers,
         websocket: false,
+        interim: None,
         body: if body.is_end_stream() { RequestBody::Empty } else { RequestBody::H2(body) },
         at,
     })
