@@ -16,12 +16,12 @@ use crate::{
 mod port;
 
 /// Datagrams decided together.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 /// So many in one batch are a load that is worth a rest.
 const LOAD: usize = 8;
 /// A rest between batches under load, as network cards moderate their interrupts: what arrives meanwhile is decided and
 /// recorded together, and answers to one client leave together. That takes less time than it costs.
-const REST: Duration = Duration::from_micros(50);
+const REST: Duration = Duration::from_micros(100);
 /// Room for one datagram; what fills it was longer, and is no question that anybody sends.
 const SLOT: usize = 1536;
 /// How long to wait after an error of the socket itself, so that a lasting one doesn't spin.

@@ -56,7 +56,8 @@ fn a_rate_outlives_a_change_of_policy() {
         client.send(&question("new.test.", RecordType::A).to_vec().unwrap());
     }
     let limited = server.around.wait(4).iter().filter(|record| record.outcome == QueryOutcome::RateLimited).count();
-    assert!(limited >= 2, "{limited}");
+    // One token if a second went by; a new share would have two.
+    assert!(limited >= 3, "{limited}");
 }
 
 #[test]

@@ -126,6 +126,19 @@ impl Surroundings for Around {
     }
 }
 
+/// Surroundings without a policy that take no record.
+pub(crate) struct Nowhere;
+
+impl Surroundings for Nowhere {
+    fn policy(&self) -> Arc<Policy> {
+        Arc::new(Policy::empty())
+    }
+
+    fn record(&self, _: &Policy, _: &[QueryRecord<'_>]) -> bool {
+        false
+    }
+}
+
 /// A running server; stops and drains when dropped.
 pub(crate) struct Server {
     pub(crate) at: SocketAddr,

@@ -136,3 +136,22 @@ fn stopping_closes_connections_and_ends() {
     server.stop();
     assert_eq!(connection.receive(), None);
 }
+
+#[test]
+fn a_server_that_is_dropped_lets_go_of_its_address() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (at, task) = runtime.block_on(async {
+        let bound = stubgate_dns::DnsServer::bind(config()).await.unwrap();
+        let at = bound.local_addrs()[0];
+        let around = std::sync::Arc::new(crate::setup::Nowhere);
+        (at, tokio::spawn(bound.serve(around, tokio_util::sync::CancellationToken::new())))
+    });
+    // Runs the server for the first time.
+    runtime.block_on(tokio::task::yield_now());
+    drop((task, runtime));
+    let start = Instant::now();
+    while let Err(error) = std::net::UdpSocket::bind(at) {
+        assert!(start.elapsed() < crate::setup::PATIENCE, "{error}");
+        std::thread::yield_now();
+    }
+}
