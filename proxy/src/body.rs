@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use stubgate_h1::{BodyError, SharedBody, SharedConn};
@@ -36,6 +37,9 @@ pub enum RequestBodyError {
     /// HTTP/2.
     #[error("the stream failed")]
     H2(#[from] hyper::Error),
+    /// The exchange is over.
+    #[error("the exchange is over")]
+    Over,
     /// It holds a stub where that is denied.
     #[error("a stub in the body")]
     Stub,
@@ -89,6 +93,25 @@ pub struct Passed {
     pub stubs: AtomicU64,
     /// Whether it was stopped for one.
     pub stopped: AtomicBool,
+    over: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Passed {
+    /// The exchange is over: nothing more of the body goes out, wherever it is being read. hyper reads a body to its end in
+    /// a task of its own, even after the response was dropped.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    fn is_over(&self, cx: &mut Context<'_>) -> bool {
+        if self.over.load(Ordering::Acquire) {
+            return true;
+        }
+        self.waker.register(cx.waker());
+        self.over.load(Ordering::Acquire)
+    }
 }
 
 /// A request's body, watched. Trailers end here: an origin that merges them would take them for headers.
@@ -166,6 +189,9 @@ impl Body for Watched {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = self.get_mut();
+        if this.passed.is_over(cx) {
+            return Poll::Ready(Some(Err(RequestBodyError::Over)));
+        }
         if this.continue_first {
             this.continue_first = false;
             if let Some(conn) = this.body.conn() {

@@ -66,7 +66,10 @@ pub(super) async fn exchange(
     .await;
     let response = match sent {
         Ok(response) => response,
-        Err(reason) => return Err(Failure::new(reason, outgoing)),
+        Err(reason) => {
+            passed.end();
+            return Err(Failure::new(reason, outgoing));
+        }
     };
     let (mut parts, body) = response.into_parts();
     headers::strip_response(&mut parts.headers);
@@ -78,7 +81,8 @@ pub(super) async fn exchange(
     parts.extensions.clear();
     parts.extensions.insert(Declared(declared));
     outgoing.transaction.answered(parts.status);
-    let relay = Relay::h2(body, Deadline::new(appliance.timeouts.body_idle), outgoing.underway, outgoing.transaction);
+    let relay =
+        Relay::h2(body, Deadline::new(appliance.timeouts.body_idle), passed, outgoing.underway, outgoing.transaction);
     Ok(Response::from_parts(parts, ResponseBody::Relay(Box::new(relay))))
 }
 

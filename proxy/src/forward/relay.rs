@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::h1::Upload;
 use super::pool::{Key, UpstreamH1};
 use crate::appliance::Appliance;
+use crate::body::Passed;
 use crate::deadline::Deadline;
 use crate::live::{Underway, Watch};
 use crate::transaction::{Outcome, Transaction};
@@ -27,7 +28,7 @@ pub struct Relay {
 
 enum Source {
     H1(Arc<Appliance>, Option<SourceH1>),
-    H2(hyper::body::Incoming, Deadline),
+    H2(hyper::body::Incoming, Deadline, Arc<Passed>),
 }
 
 /// An HTTP/1.1 exchange whose response is being read.
@@ -82,11 +83,12 @@ impl Relay {
     pub(super) fn h2(
         body: hyper::body::Incoming,
         deadline: Deadline,
+        upload: Arc<Passed>,
         underway: Underway,
         transaction: Transaction,
     ) -> Self {
         let length = body.size_hint().exact();
-        Relay { source: Source::H2(body, deadline), length, underway, transaction: Some(transaction) }
+        Relay { source: Source::H2(body, deadline, upload), length, underway, transaction: Some(transaction) }
     }
 
     /// Ready, and the end recorded, once policy took the permission away.
@@ -107,11 +109,15 @@ impl Relay {
         if let Some(transaction) = self.transaction.take() {
             transaction.end(outcome);
         }
-        if let Source::H1(appliance, source) = &mut self.source
-            && let Some(source) = source.take()
-            && outcome == Outcome::Complete
-        {
-            source.finish(appliance);
+        match &mut self.source {
+            Source::H1(appliance, source) => {
+                if let Some(source) = source.take()
+                    && outcome == Outcome::Complete
+                {
+                    source.finish(appliance);
+                }
+            }
+            Source::H2(_, _, upload) => upload.end(),
         }
     }
 
@@ -135,7 +141,7 @@ impl Relay {
                     Poll::Pending => upstream.deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut))),
                 }
             }
-            Source::H2(body, deadline) => match Pin::new(body).poll_frame(cx) {
+            Source::H2(body, deadline, _) => match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     deadline.touch();
                     Poll::Ready(Some(Ok(frame)))
