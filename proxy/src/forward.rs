@@ -104,6 +104,10 @@ pub async fn forward(
         match sent {
             Ok(response) => return Ok(response),
             Err(Failure::Refused(refusal, outgoing)) => return Err((refusal, outgoing.transaction)),
+            Err(Failure::Stale(outgoing)) if !may_reuse => {
+                // It was not stale but fresh: the origin ends what it accepts.
+                return Err((Reason::UpstreamUnreachable.into(), outgoing.transaction));
+            }
             Err(Failure::Stale(again)) => {
                 outgoing = again;
                 may_reuse = false;
@@ -137,12 +141,16 @@ fn prepare(
     let Permitted { identified, address, permit, place, question } = permitted;
     let crate::identify::Identified { arrived, snapshot, .. } = identified;
     let mut headers = arrived.headers;
+    transaction.permit(&snapshot, &permit);
     if permit.swap().is_some_and(|swap| !appliance.credentials.available(&swap.name)) {
         // Told before anything is dialled; `seal` asks again.
         return Err((Reason::CredentialMissing.into(), Box::new(transaction)));
     }
-    if permit.stub_in_body_denied() && headers.contains_key(header::CONTENT_ENCODING) {
-        // What can't be inspected under such a rule is refused (law 9).
+    let is_opaque = arrived.websocket
+        || headers.contains_key(header::CONTENT_ENCODING)
+        || headers.get("grpc-encoding").is_some_and(|coding| coding != "identity");
+    if permit.stub_in_body_denied() && is_opaque {
+        // What can't be inspected under such a rule is refused (law 9); a WebSocket's frames are masked.
         return Err((Reason::StubInBody.into(), Box::new(transaction)));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).map(|v| v.as_bytes().into());
@@ -162,7 +170,14 @@ fn prepare(
     let body = if arrived.body.is_end_stream() { RequestBody::Empty } else { arrived.body };
     let body = Watched::new(body, snapshot.stubs.clone(), permit.stub_in_body_denied());
     transaction.watch(body.passed());
-    let underway = appliance.live.enter(arrived.client.peer.ip(), question);
+    let peer = arrived.client.peer.ip();
+    let question = Arc::new(question);
+    let underway = appliance.live.enter(peer, Arc::clone(&question));
+    let now = appliance.snapshot.load();
+    if now.generation != snapshot.generation && !question.holds_under(&now, peer) {
+        // A reload since the decision did not see this request among what is under way.
+        return Err((Reason::PolicyChanged.into(), Box::new(transaction)));
+    }
     Ok(Box::new(Outgoing {
         method: arrived.method,
         target,
@@ -190,6 +205,10 @@ impl Outgoing {
         if self.underway.is_cut() {
             return Err(Reason::PolicyChanged.into());
         }
+        if self.permit.swap().is_some() && verified.is_none_or(|verified| verified.0 != *self.permit.authority()) {
+            // No path leads here; the credential may be in its place already.
+            return Err(Reason::Internal.into());
+        }
         if self.is_begun {
             return Ok(());
         }
@@ -198,7 +217,7 @@ impl Outgoing {
         {
             return Err(Reason::CredentialMissing.into());
         }
-        self.transaction.begin(&self.snapshot, self.permit.rule(), self.permit.swap()).await?;
+        self.transaction.begin(&self.snapshot, &self.permit).await?;
         if self.underway.is_cut() {
             return Err(Reason::PolicyChanged.into());
         }

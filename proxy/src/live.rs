@@ -23,7 +23,7 @@ pub struct Live {
 
 struct Entry {
     peer: IpAddr,
-    question: Question,
+    question: Arc<Question>,
     cut: Arc<Cut>,
 }
 
@@ -53,7 +53,7 @@ impl Watch {
 
 impl Live {
     /// Enters a request.
-    pub fn enter(self: &Arc<Self>, peer: IpAddr, question: Question) -> Underway {
+    pub fn enter(self: &Arc<Self>, peer: IpAddr, question: Arc<Question>) -> Underway {
         let cut = Arc::new(Cut::default());
         let entry = Entry { peer, question, cut: Arc::clone(&cut) };
         let key = self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(entry);

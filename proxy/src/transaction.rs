@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
-use stubgate_policy::{Policy, Reason, RuleId, Swap};
+use stubgate_policy::{Permit, Policy, Reason, RuleId};
 
 use crate::appliance::Appliance;
 use crate::authority::is_tripwire;
@@ -29,6 +29,7 @@ pub struct Transaction {
     pub peer: SocketAddr,
     /// Where it was sent.
     pub upstream: Option<SocketAddr>,
+    permitted: Option<Begun>,
     begun: Option<Begun>,
     passed: Option<Arc<Passed>>,
     status: Option<StatusCode>,
@@ -62,6 +63,7 @@ impl Transaction {
             known,
             peer,
             upstream: None,
+            permitted: None,
             begun: None,
             passed: None,
             status: None,
@@ -75,23 +77,32 @@ impl Transaction {
         self.passed = Some(passed);
     }
 
+    /// Notes the decision to allow. From here on the transaction leaves a record, even if the agent leaves before anything
+    /// was sent.
+    pub fn permit(&mut self, snapshot: &Snapshot, permit: &Permit) {
+        self.permitted = Some(Begun {
+            policy: Arc::clone(&snapshot.policy),
+            rule: permit.rule(),
+            credential: permit.swap().map(|swap| Arc::clone(&swap.name)),
+        });
+    }
+
     /// Writes the decision to allow, before anything goes out.
     ///
     /// # Errors
     /// `audit_full` where a request with a credential can't be recorded.
-    pub async fn begin(&mut self, snapshot: &Snapshot, rule: RuleId, swap: Option<&Swap>) -> Result<(), Refusal> {
-        let credential = swap.map(|swap| Arc::clone(&swap.name));
-        let begun = Begun { policy: Arc::clone(&snapshot.policy), rule, credential };
-        let line = self.line(Event::Begin, Some(&begun));
+    pub async fn begin(&mut self, snapshot: &Snapshot, permit: &Permit) -> Result<(), Refusal> {
+        self.begun = self.permitted.take();
+        let line = self.line(Event::Begin, self.begun.as_ref());
         let written = self.appliance.audit.write_with_others(&line).await;
-        if written.is_err() && begun.credential.is_some() {
+        if written.is_err() && permit.swap().is_some() {
+            self.begun = None;
             return Err(Reason::AuditFull.into());
         }
-        snapshot.count_allowed(rule);
-        if let Some(swap) = swap {
+        snapshot.count_allowed(permit.rule());
+        if let Some(swap) = permit.swap() {
             snapshot.count_swap(swap.credential);
         }
-        self.begun = Some(begun);
         Ok(())
     }
 
@@ -117,6 +128,7 @@ impl Transaction {
         if tripwire {
             metrics.tripwire(refusal.reason).inc();
         }
+        self.permitted = None;
         let begun = self.begun.take();
         let event = if begun.is_some() { Event::End } else { Event::Refused };
         let line = Line {
@@ -232,6 +244,9 @@ impl Begun {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
+        if self.permitted.is_some() {
+            self.begun = self.permitted.take();
+        }
         self.write_end(Outcome::Aborted);
     }
 }

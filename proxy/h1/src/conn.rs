@@ -87,6 +87,7 @@ pub struct Conn<IO> {
     head: BytesMut,
     data: Bytes,
     tail: &'static [u8],
+    is_answered: bool,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Conn<IO> {
@@ -103,6 +104,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conn<IO> {
             head: BytesMut::new(),
             data: Bytes::new(),
             tail: b"",
+            is_answered: false,
         }
     }
 
@@ -125,6 +127,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conn<IO> {
     /// [`Conn::start_reading`].
     pub fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestHead>, ReadError>> {
         let Some(bytes) = ready!(self.poll_head(cx))? else { return Poll::Ready(Ok(None)) };
+        self.is_answered = false;
         Poll::Ready(Ok(Some(RequestHead::parse(&bytes, &self.limits)?)))
     }
 
@@ -288,11 +291,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conn<IO> {
         close: bool,
     ) {
         head::write_response(&mut self.head, status, headers, declare, close);
+        self.is_answered = true;
         self.start_writing(framing);
     }
 
-    /// Queues an interim (1xx) response.
+    /// Queues an interim (1xx) response; does nothing once the final one was queued, whose body it would be taken for.
     pub fn queue_interim(&mut self, status: StatusCode, headers: &HeaderMap) {
+        if self.is_answered {
+            return;
+        }
         head::write_response(&mut self.head, status, headers, None, false);
     }
 
@@ -420,7 +427,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conn<IO> {
 
 /// A connection whose current request body has a handle of its own.
 ///
-/// The mutex is never held over a wait and never contended: both handles are polled by one task.
+/// The mutex is never held over a wait.
 #[derive(Debug)]
 pub struct SharedConn<IO>(Arc<Mutex<Conn<IO>>>);
 

@@ -37,6 +37,27 @@ proptest! {
 }
 
 #[tokio::test]
+async fn nothing_is_read_of_a_body_whose_exchange_is_over() {
+    let mut watched = Watched::new(RequestBody::Empty, scanner(), false);
+    let passed = watched.passed();
+    passed.end();
+    let frame = poll_fn(|cx| Pin::new(&mut watched).poll_frame(cx)).await;
+    assert!(matches!(frame, Some(Err(RequestBodyError::Over))));
+}
+
+#[tokio::test]
+async fn the_end_of_an_exchange_wakes_whoever_reads_the_body() {
+    let watched = Watched::new(RequestBody::Empty, scanner(), false);
+    let passed = watched.passed();
+    let waits = tokio::spawn({
+        let passed = watched.passed();
+        poll_fn(move |cx| if passed.is_over(cx) { Poll::Ready(()) } else { Poll::Pending })
+    });
+    passed.end();
+    tokio::time::timeout(std::time::Duration::from_secs(10), waits).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn an_empty_body_ends_at_once() {
     let mut watched = Watched::new(RequestBody::Empty, scanner(), true);
     assert!(watched.is_end_stream());

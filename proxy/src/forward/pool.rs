@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,9 @@ use crate::swap::Verified;
 const STREAM_WINDOW: u32 = 512 << 10;
 /// Responses that may be left unread before they hold up others on the same connection to the origin.
 const MOST_PAUSED: u32 = 64;
+
+/// Idle connections of one agent, over all authorities.
+const MOST_PER_AGENT: usize = 1024;
 
 /// Whose connection, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,9 +80,17 @@ pub struct UpstreamH2 {
 
 /// The connections that wait.
 pub struct Pool {
-    places: Mutex<HashMap<Key, Waiting>>,
+    agents: Mutex<HashMap<Arc<str>, Kept>>,
     most_per_place: usize,
+    most_per_agent: usize,
     longest: Duration,
+}
+
+/// What waits for one agent.
+#[derive(Default)]
+struct Kept {
+    places: HashMap<Authority, Waiting>,
+    count: usize,
 }
 
 #[derive(Default)]
@@ -88,16 +99,25 @@ struct Waiting {
     h2: Option<(UpstreamH2, Instant)>,
 }
 
+impl Waiting {
+    fn count(&self) -> usize {
+        self.h1.len() + usize::from(self.h2.is_some())
+    }
+}
+
 impl Pool {
-    /// Keeps at most `most_per_place` idle connections for an agent and authority, each at most `longest`.
+    /// Keeps at most `most_per_place` idle connections for an agent and authority, each at most `longest`. Of one agent, who
+    /// may reach any number of names under a wildcard, there are at most [`MOST_PER_AGENT`] unless one place may have more.
     pub fn new(most_per_place: usize, longest: Duration) -> Self {
-        Pool { places: Mutex::default(), most_per_place, longest }
+        let most_per_agent = most_per_place.max(MOST_PER_AGENT);
+        Pool { agents: Mutex::default(), most_per_place, most_per_agent, longest }
     }
 
     /// A connection that is good as far as can be told.
     pub fn take(&self, key: &Key, wanted: Wanted) -> Option<Upstream> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = places.get_mut(key)?;
+        let mut agents = self.lock();
+        let kept = agents.get_mut(&key.agent)?;
+        let waiting = kept.places.get_mut(&key.authority)?;
         if wanted != Wanted::H1Only
             && let Some((h2, used)) = &mut waiting.h2
         {
@@ -107,9 +127,11 @@ impl Pool {
             }
             if h2.sender.is_closed() {
                 waiting.h2 = None;
+                kept.count -= 1;
             }
         }
         while let Some((mut h1, since)) = waiting.h1.pop() {
+            kept.count -= 1;
             if since.elapsed() < self.longest && is_quiet(&mut h1) {
                 return Some(Upstream::H1(h1));
             }
@@ -117,35 +139,57 @@ impl Pool {
         None
     }
 
-    /// Takes a connection back whose exchange ended cleanly.
+    /// Takes a connection back whose exchange ended cleanly; closes it where enough are kept.
     pub fn give_back(&self, key: Key, upstream: Box<UpstreamH1>) {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let waiting = places.entry(key).or_default();
+        let mut agents = self.lock();
+        let kept = agents.entry(key.agent).or_default();
+        if kept.count >= self.most_per_agent {
+            return;
+        }
+        let waiting = kept.places.entry(key.authority).or_default();
         if waiting.h1.len() < self.most_per_place {
             waiting.h1.push((upstream, Instant::now()));
+            kept.count += 1;
         }
     }
 
+    /// Lets later requests use a connection too; where enough are kept it serves only the request that it was made for.
     fn share(&self, key: &Key, upstream: &UpstreamH2) {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.entry(key.clone()).or_default().h2 = Some((upstream.clone(), Instant::now()));
+        let mut agents = self.lock();
+        let kept = agents.entry(Arc::clone(&key.agent)).or_default();
+        if kept.count >= self.most_per_agent {
+            return;
+        }
+        let waiting = kept.places.entry(key.authority.clone()).or_default();
+        if waiting.h2.replace((upstream.clone(), Instant::now())).is_none() {
+            kept.count += 1;
+        }
     }
 
     /// Closes what has waited too long.
     pub fn sweep(&self) {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.retain(|_, waiting| {
-            waiting.h1.retain(|(_, since)| since.elapsed() < self.longest);
-            if waiting.h2.as_ref().is_some_and(|(h2, used)| h2.sender.is_closed() || used.elapsed() >= self.longest) {
-                waiting.h2 = None;
-            }
-            !waiting.h1.is_empty() || waiting.h2.is_some()
+        self.lock().retain(|_, kept| {
+            kept.places.retain(|_, waiting| {
+                waiting.h1.retain(|(_, since)| since.elapsed() < self.longest);
+                let is_over =
+                    |(h2, used): &(UpstreamH2, Instant)| h2.sender.is_closed() || used.elapsed() >= self.longest;
+                if waiting.h2.as_ref().is_some_and(is_over) {
+                    waiting.h2 = None;
+                }
+                waiting.count() > 0
+            });
+            kept.count = kept.places.values().map(Waiting::count).sum();
+            kept.count > 0
         });
     }
 
     /// Closes every connection that waits.
     pub fn clear(&self) {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Kept>> {
+        self.agents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,6 +32,12 @@ use crate::stream::Stream;
 use crate::transaction::Transaction;
 use watchdog::{Streams, Watchful};
 
+/// Bytes of one request's body that may wait for its origin.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// Bytes of all requests' bodies on one connection that may wait.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+/// Bytes of one response that may wait for an agent that does not read.
+const SEND_BUFFER: usize = 64 << 10;
 /// How long an idle peer that was told to go is waited for.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -55,8 +61,9 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams_per_connection)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20))
             .auto_date_header(false)

@@ -99,6 +99,20 @@ async fn a_body_other_than_declared_is_an_error_on_our_side() {
 }
 
 #[tokio::test]
+async fn an_interim_response_never_lands_in_a_body() {
+    let (mut conn, mut peer) = pair(1024);
+    let five = Framing::Length(5);
+    conn.queue_response(StatusCode::OK, &HeaderMap::new(), five, Some(five), false);
+    conn.queue_interim(StatusCode::CONTINUE, &HeaderMap::new());
+    conn.queue_data(Bytes::from_static(b"hello")).unwrap();
+    conn.finish(None).unwrap();
+    poll_fn(|cx| conn.poll_shutdown(cx)).await.unwrap();
+    let mut got = String::new();
+    peer.read_to_string(&mut got).await.unwrap();
+    assert_eq!(got, "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello");
+}
+
+#[tokio::test]
 async fn what_follows_a_message_is_kept_for_a_tunnel() {
     let (mut conn, mut peer) = pair(1024);
     peer.write_all(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\nframes").await.unwrap();
