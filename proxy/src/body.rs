@@ -5,8 +5,8 @@
 //! (law 3).
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -84,39 +84,67 @@ impl Body for RequestBody {
     }
 }
 
-/// What passed, read by the record at the end.
-#[derive(Debug, Default)]
+/// A body on its way: the body itself until the exchange is over, and what passed, read by the record at the end.
 pub struct Passed {
+    /// Taken away at the end of the exchange, whoever reads it: hyper sends a body in a task of its own, which may outlive
+    /// the response and wait for an origin that does not read.
+    body: Mutex<Option<RequestBody>>,
     /// Bytes of the request's body.
     pub bytes: AtomicU64,
     /// Stubs seen in it.
     pub stubs: AtomicU64,
     /// Whether it was stopped for one.
     pub stopped: AtomicBool,
-    over: AtomicBool,
+    whole: AtomicBool,
     waker: AtomicWaker,
 }
 
 impl Passed {
-    /// The exchange is over: nothing more of the body goes out, wherever it is being read. hyper reads a body to its end in
-    /// a task of its own, even after the response was dropped.
+    fn new(body: RequestBody) -> Self {
+        Passed {
+            whole: AtomicBool::new(body.is_end_stream()),
+            body: Mutex::new(Some(body)),
+            bytes: AtomicU64::default(),
+            stubs: AtomicU64::default(),
+            stopped: AtomicBool::default(),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// The exchange is over: nothing more of the body goes out, and its connection is let go.
     pub fn end(&self) {
-        self.over.store(true, Ordering::Release);
+        let body = self.body().take();
+        if body.as_ref().is_some_and(Body::is_end_stream) {
+            self.whole.store(true, Ordering::Release);
+        }
+        drop(body);
         self.waker.wake();
     }
 
-    fn is_over(&self, cx: &mut Context<'_>) -> bool {
-        if self.over.load(Ordering::Acquire) {
-            return true;
-        }
+    /// Whether the body was read to its end. Whoever sends a body of a known length does not ask once more for that end.
+    pub fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Acquire) || self.body().as_ref().is_some_and(Body::is_end_stream)
+    }
+
+    fn body(&self) -> MutexGuard<'_, Option<RequestBody>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll_frame(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         self.waker.register(cx.waker());
-        self.over.load(Ordering::Acquire)
+        let polled = match &mut *self.body() {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(Some(Err(RequestBodyError::Over))),
+        };
+        if matches!(polled, Poll::Ready(None)) {
+            self.whole.store(true, Ordering::Release);
+        }
+        polled
     }
 }
 
 /// A request's body, watched. Trailers end here: an origin that merges them would take them for headers.
 pub struct Watched {
-    body: RequestBody,
     stubs: StubScanner,
     deny_stubs: bool,
     carry: Vec<u8>,
@@ -127,7 +155,7 @@ pub struct Watched {
 impl Watched {
     /// Watches `body`.
     pub fn new(body: RequestBody, stubs: StubScanner, deny_stubs: bool) -> Self {
-        Watched { body, stubs, deny_stubs, carry: Vec::new(), passed: Arc::default(), continue_first: false }
+        Watched { stubs, deny_stubs, carry: Vec::new(), passed: Arc::new(Passed::new(body)), continue_first: false }
     }
 
     /// None.
@@ -183,18 +211,23 @@ impl Watched {
     }
 }
 
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // Others still hold what passed, for the record; the body itself goes.
+        self.passed.end();
+    }
+}
+
 impl Body for Watched {
     type Data = Bytes;
     type Error = RequestBodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = self.get_mut();
-        if this.passed.is_over(cx) {
-            return Poll::Ready(Some(Err(RequestBodyError::Over)));
-        }
         if this.continue_first {
             this.continue_first = false;
-            if let Some(conn) = this.body.conn() {
+            let conn = this.passed.body().as_ref().and_then(RequestBody::conn);
+            if let Some(conn) = conn {
                 let mut conn = conn.lock();
                 conn.queue_interim(StatusCode::CONTINUE, &HeaderMap::new());
                 // What is left of it goes with the response.
@@ -202,7 +235,7 @@ impl Body for Watched {
             }
         }
         loop {
-            return Poll::Ready(match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+            return Poll::Ready(match ready!(this.passed.poll_frame(cx)) {
                 Some(Ok(frame)) => {
                     let Some(data) = frame.data_ref() else { continue };
                     let data = data.clone();
@@ -214,11 +247,12 @@ impl Body for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        // A body that was taken away is cut, not complete: whoever sends it must not end it as if it were.
+        self.passed.is_whole()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.passed.body().as_ref().map_or_else(SizeHint::default, Body::size_hint)
     }
 }
 

@@ -46,15 +46,23 @@ async fn nothing_is_read_of_a_body_whose_exchange_is_over() {
 }
 
 #[tokio::test]
-async fn the_end_of_an_exchange_wakes_whoever_reads_the_body() {
-    let watched = Watched::new(RequestBody::Empty, scanner(), false);
-    let passed = watched.passed();
-    let waits = tokio::spawn({
-        let passed = watched.passed();
-        poll_fn(move |cx| if passed.is_over(cx) { Poll::Ready(()) } else { Poll::Pending })
-    });
-    passed.end();
-    tokio::time::timeout(std::time::Duration::from_secs(10), waits).await.unwrap().unwrap();
+async fn the_end_of_an_exchange_lets_the_agents_connection_go_even_where_nobody_reads() {
+    let sockets = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut agent = tokio::net::TcpStream::connect(sockets.local_addr().unwrap()).await.unwrap();
+    let (ours, _) = sockets.accept().await.unwrap();
+    let stream = Stream::Plain(crate::stream::Socket::new(ours));
+    let conn = SharedConn::new(stubgate_h1::Conn::new(stream, bytes::BytesMut::new(), stubgate_h1::Limits::default()));
+    let body = RequestBody::H1(conn.body(stubgate_h1::Framing::Chunked));
+    drop(conn);
+    // Whoever sends it holds on to it and never asks for more.
+    let held = Watched::new(body, scanner(), false);
+    assert!(!held.passed().is_whole());
+    held.passed().end();
+    let mut end = [0];
+    let read = tokio::io::AsyncReadExt::read(&mut agent, &mut end);
+    let read = tokio::time::timeout(std::time::Duration::from_secs(10), read).await.expect("the connection ends");
+    assert!(matches!(read, Ok(0) | Err(_)));
+    drop(held);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use stubgate_h1::Framing;
 use stubgate_policy::Reason;
 
 use super::pool::UpstreamH2;
-use super::relay::Relay;
+use super::relay::{Relay, UploadH2};
 use super::{Failure, Outgoing};
 use crate::appliance::Appliance;
 use crate::body::Watched;
@@ -36,6 +36,7 @@ pub(super) async fn exchange(
         Err(refusal) => return Err(Failure::Refused(refusal, outgoing)),
     };
     let passed = request.body().passed();
+    let upload = UploadH2 { passed: Arc::clone(&passed), abandoned: upstream.abandoned.clone() };
     let mut sending = std::pin::pin!(upstream.sender.send_request(request));
     let mut deadline = Deadline::new(appliance.timeouts.upstream_header);
     let mut bytes = 0;
@@ -67,7 +68,7 @@ pub(super) async fn exchange(
     let response = match sent {
         Ok(response) => response,
         Err(reason) => {
-            passed.end();
+            upload.end();
             return Err(Failure::new(reason, outgoing));
         }
     };
@@ -82,7 +83,7 @@ pub(super) async fn exchange(
     parts.extensions.insert(Declared(declared));
     outgoing.transaction.answered(parts.status);
     let relay =
-        Relay::h2(body, Deadline::new(appliance.timeouts.body_idle), passed, outgoing.underway, outgoing.transaction);
+        Relay::h2(body, Deadline::new(appliance.timeouts.body_idle), upload, outgoing.underway, outgoing.transaction);
     Ok(Response::from_parts(parts, ResponseBody::Relay(Box::new(relay))))
 }
 

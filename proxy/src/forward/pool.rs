@@ -14,6 +14,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use stubgate_h1::{Conn, Limits};
 use stubgate_policy::{Authority, Reason};
+use tokio_util::sync::CancellationToken;
 
 use super::dial::{Dialled, Wanted};
 use crate::appliance::Appliance;
@@ -76,6 +77,8 @@ pub struct UpstreamH2 {
     pub address: SocketAddr,
     /// For whom its certificate was verified.
     pub verified: Option<Verified>,
+    /// Cancelled when an upload on it was abandoned: its stream stays until the origin reads or the connection ends.
+    pub abandoned: CancellationToken,
 }
 
 /// The connections that wait.
@@ -121,11 +124,11 @@ impl Pool {
         if wanted != Wanted::H1Only
             && let Some((h2, used)) = &mut waiting.h2
         {
-            if h2.sender.is_ready() {
+            if h2.sender.is_ready() && !h2.abandoned.is_cancelled() {
                 *used = Instant::now();
                 return Some(Upstream::H2(h2.clone()));
             }
-            if h2.sender.is_closed() {
+            if h2.sender.is_closed() || h2.abandoned.is_cancelled() {
                 waiting.h2 = None;
                 kept.count -= 1;
             }
@@ -224,12 +227,22 @@ pub async fn open(appliance: &Arc<Appliance>, key: &Key, dialled: Dialled) -> Re
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Reason::UpstreamProtocol)?;
+    let abandoned = CancellationToken::new();
+    let (doomed, patience) = (abandoned.clone(), appliance.timeouts.body_idle);
     appliance.tasks.spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "an HTTP/2 connection to an origin ended");
+        let given_up = async {
+            doomed.cancelled().await;
+            // What else is under way on it may end by itself.
+            tokio::time::sleep(patience).await;
+        };
+        tokio::select! {
+            ended = connection => if let Err(error) = ended {
+                tracing::debug!(%error, "an HTTP/2 connection to an origin ended");
+            },
+            () = given_up => {}
         }
     });
-    let upstream = UpstreamH2 { sender, address, verified };
+    let upstream = UpstreamH2 { sender, address, verified, abandoned };
     appliance.pool.share(key, &upstream);
     Ok(Upstream::H2(upstream))
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio_util::sync::CancellationToken;
 
 use super::h1::Upload;
 use super::pool::{Key, UpstreamH1};
@@ -28,7 +29,7 @@ pub struct Relay {
 
 enum Source {
     H1(Arc<Appliance>, Option<SourceH1>),
-    H2(hyper::body::Incoming, Deadline, Arc<Passed>),
+    H2(hyper::body::Incoming, Deadline, UploadH2),
 }
 
 /// An HTTP/1.1 exchange whose response is being read.
@@ -48,6 +49,24 @@ impl SourceH1 {
     pub(super) fn finish(self, appliance: &Appliance) {
         if self.keeps && self.upload.is_done() && !self.upstream.conn.has_unread() {
             appliance.pool.give_back(self.key, self.upstream);
+        }
+    }
+}
+
+/// The request's body of an HTTP/2 exchange, which hyper sends by itself.
+pub(super) struct UploadH2 {
+    /// The body and what passed of it.
+    pub passed: Arc<Passed>,
+    /// To be cancelled where it is left unfinished.
+    pub abandoned: CancellationToken,
+}
+
+impl UploadH2 {
+    /// Nothing more of it goes out.
+    pub(super) fn end(&self) {
+        self.passed.end();
+        if !self.passed.is_whole() {
+            self.abandoned.cancel();
         }
     }
 }
@@ -83,7 +102,7 @@ impl Relay {
     pub(super) fn h2(
         body: hyper::body::Incoming,
         deadline: Deadline,
-        upload: Arc<Passed>,
+        upload: UploadH2,
         underway: Underway,
         transaction: Transaction,
     ) -> Self {
