@@ -76,7 +76,10 @@ fn target(head: &RequestHead) -> Result<Authority, Refusal> {
     if let Some(host) = hosts.next() {
         // Some clients leave the port out of Host.
         let host = Authority::parse(Scheme::Https, host.as_bytes()).map_err(bad)?;
-        if host.host() != target.host() || hosts.next().is_some() {
+        if hosts.next().is_some() {
+            return Err(Reason::BadAuthority.into());
+        }
+        if host.host() != target.host() {
             return Err(Reason::AuthorityMismatch.into());
         }
     }
@@ -108,10 +111,7 @@ async fn refuse(
     target: Option<&Authority>,
     refusal: Refusal,
 ) {
-    let status = match authority::status(refusal.reason) {
-        StatusCode::MISDIRECTED_REQUEST => StatusCode::FORBIDDEN,
-        status => status,
-    };
+    let status = authority::status(refusal.reason);
     respond(appliance, conn, peer, target, refusal, status).await;
 }
 
