@@ -28,7 +28,7 @@ check: toolchain
 lab: toolchain
 	./tests/setup
 	cargo build --locked --profile lab --package stubgate-proxy
-	cargo test --locked --package stubgate-tests -- --test-threads 1
+	cargo test --locked --no-fail-fast --package stubgate-tests -- --test-threads 1
 
 SECONDS ?= 60
 fuzz: toolchain

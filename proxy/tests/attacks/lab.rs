@@ -122,7 +122,7 @@ pub(crate) struct Setup {
     pub(crate) limits: String,
     pub(crate) timeouts: String,
     pub(crate) audit: Option<String>,
-    /// Whether the origin speaks HTTP/2 where it is asked for.
+    /// Whether the origin speaks HTTP/2 and nothing else behind TLS, instead of HTTP/1.1.
     pub(crate) origin_h2: bool,
     /// Hosts that lead elsewhere than to the origin.
     pub(crate) elsewhere: HashMap<String, SocketAddr>,

@@ -19,4 +19,5 @@ mod records;
 mod reload;
 mod smuggling;
 mod streams;
+mod uploads;
 mod websocket;

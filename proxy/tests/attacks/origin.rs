@@ -1,12 +1,16 @@
 //! An origin that keeps every byte it gets and answers with whatever bytes a test wants.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -61,6 +65,9 @@ pub(crate) enum Reply {
     Silence,
     /// Bytes as the test sends them, while what comes is kept; ends when the test drops its end.
     Stream(mpsc::UnboundedReceiver<Vec<u8>>),
+    /// Over HTTP/2, where all else is an echo: a head at once and no body ever; true reads the request's body, false does
+    /// not.
+    Early(bool),
 }
 
 pub(crate) fn ok(body: &str) -> Reply {
@@ -89,7 +96,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    pub(crate) async fn start(minter: Arc<Minter>, speaks_h2: bool) -> Self {
+    pub(crate) async fn start(minter: Arc<Minter>, h2_only: bool) -> Self {
         let sockets = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = Origin { address: sockets.local_addr().unwrap(), kept: Arc::default() };
         let shared = origin.clone();
@@ -98,7 +105,7 @@ impl Origin {
                 let number = shared.kept.accepted.fetch_add(1, Ordering::SeqCst);
                 shared.kept.raw.lock().unwrap().push(Vec::new());
                 let (origin, minter) = (shared.clone(), Arc::clone(&minter));
-                tokio::spawn(async move { origin.accept(tcp, number, &minter, speaks_h2).await });
+                tokio::spawn(async move { origin.accept(tcp, number, &minter, h2_only).await });
             }
         });
         origin
@@ -159,7 +166,7 @@ impl Origin {
         }
     }
 
-    async fn accept(&self, tcp: TcpStream, number: usize, minter: &Minter, speaks_h2: bool) {
+    async fn accept(&self, tcp: TcpStream, number: usize, minter: &Minter, h2_only: bool) {
         let mut first = [0];
         if !matches!(tcp.peek(&mut first).await, Ok(1)) {
             self.kept.closed.lock().unwrap().push(number);
@@ -170,9 +177,7 @@ impl Origin {
             let name = hello.client_hello().server_name().unwrap_or_default().to_owned();
             let config = minter.server_config(&LeafName::Dns(&name)).await.unwrap();
             let mut config: ServerConfig = (*config).clone();
-            if !speaks_h2 {
-                config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            }
+            config.alpn_protocols = vec![if h2_only { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
             let Ok(tls) = hello.into_stream(Arc::new(config)).await else {
                 self.kept.closed.lock().unwrap().push(number);
                 return;
@@ -248,7 +253,7 @@ impl Origin {
                     let _ = io.shutdown().await;
                     return;
                 }
-                Reply::Silence => {
+                Reply::Silence | Reply::Early(_) => {
                     while self.fill(&mut io, connection, &mut read).await {}
                     return;
                 }
@@ -302,7 +307,7 @@ impl Origin {
     where
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
+        let service = service_fn(|request: http::Request<Incoming>| {
             let (origin, sni) = (self.clone(), sni.clone());
             async move {
                 let (parts, body) = request.into_parts();
@@ -312,17 +317,50 @@ impl Origin {
                 for (name, value) in &parts.headers {
                     head.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes())));
                 }
-                let body = body.collect().await?.to_bytes().to_vec();
                 origin.kept.raw.lock().unwrap()[connection].extend_from_slice(head.as_bytes());
-                let seen = Seen { connection, sni, head, body };
+                let mut seen = Seen { connection, sni, head, body: Vec::new() };
+                if let Reply::Early(reads) = origin.reply(&seen) {
+                    origin.kept.requests.lock().unwrap().push(seen);
+                    if reads {
+                        tokio::spawn(origin.keep(body, connection));
+                        return Ok(http::Response::new(BodyExt::boxed(Endless { _unread: None })));
+                    }
+                    return Ok(http::Response::new(BodyExt::boxed(Endless { _unread: Some(body) })));
+                }
+                seen.body = body.collect().await?.to_bytes().to_vec();
                 origin.kept.requests.lock().unwrap().push(seen.clone());
                 let length = seen.body.len().to_string();
-                let mut response = http::Response::new(Full::new(Bytes::from(seen.body)));
+                let mut response = http::Response::new(BodyExt::boxed(Full::new(Bytes::from(seen.body))));
                 response.headers_mut().insert("x-received", length.parse().unwrap());
                 Ok::<_, hyper::Error>(response)
             }
         });
         let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service).await;
+    }
+
+    /// Keeps what comes of a body for as long as it comes.
+    fn keep(&self, mut body: Incoming, connection: usize) -> impl Future<Output = ()> + use<> {
+        let kept = Arc::clone(&self.kept);
+        async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                let data = frame.into_data().unwrap_or_default();
+                kept.raw.lock().unwrap()[connection].extend_from_slice(&data);
+            }
+        }
+    }
+}
+
+/// A response's body of which nothing comes; may hold a request's body that is never read.
+struct Endless {
+    _unread: Option<Incoming>,
+}
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Pending
     }
 }
 

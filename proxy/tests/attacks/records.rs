@@ -189,3 +189,23 @@ async fn refusals_above_the_rate_are_counted_and_allows_never() {
     }
     assert_eq!(lab.records().iter().filter(|record| record["tripwire"] == true).count(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_leaves_while_its_origin_is_dialled_leaves_a_record() {
+    // It takes connections and says nothing, so that the handshake with it has no end.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = [("open.example.test:443".to_owned(), silent.local_addr().unwrap())].into();
+    let lab = Lab::with(Setup { elsewhere, ..Setup::default() }).await;
+    let mut conn = Conn::sni(&lab, "open.example.test", DEVBOT).await;
+    conn.send("GET /left HTTP/1.1\r\nhost: open.example.test\r\n\r\n").await;
+    let _dialled = silent.accept().await.unwrap();
+    drop(conn);
+    let left = || lab.records().into_iter().find(|record| record["layer"] == "http" && record["path"] == "/left");
+    lab.until("it is recorded", || left().is_some()).await;
+    let record = left().unwrap();
+    assert_eq!(
+        (&record["decision"], &record["outcome"], &record["rule"]),
+        (&"allow".into(), &"aborted".into(), &"open".into()),
+        "LO-03"
+    );
+}

@@ -8,7 +8,7 @@ use sha1::{Digest, Sha1};
 use tokio::sync::mpsc;
 
 use crate::client::{Conn, Way};
-use crate::lab::{DEVBOT, Lab, REAL, STUB};
+use crate::lab::{DEVBOT, Lab, POLICY, REAL, STUB};
 use crate::origin::{Origin, Reply};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -151,5 +151,18 @@ async fn a_websocket_needs_its_own_grant() {
     let answer = conn.ask(&format!("GET /v1/ws HTTP/1.1\r\nhost: paths.example.test\r\n{UPGRADE}\r\n")).await;
     assert_eq!((answer.status, &*answer.reason()), (403, "method_not_allowed"), "GET does not imply it");
     assert_eq!(lab.refusals(), ["method_not_allowed"]);
+    assert_eq!(lab.origin.byte_count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn frames_that_are_not_looked_into_do_not_pass_where_stubs_in_bodies_are_denied() {
+    let grant = "    methods: [GET, POST, PUT, HEAD, OPTIONS, WEBSOCKET]\n";
+    let lab = Lab::new().await;
+    assert_eq!(lab.reload(&POLICY.replacen(grant, &format!("{grant}    stub_in_body: deny\n"), 1)).await, "taken");
+    lab.refusals();
+    let mut conn = Way::Sni.open(&lab).await;
+    let answer = conn.ask(&handshake(Way::Sni, "/ws")).await;
+    assert_eq!((answer.status, &*answer.reason()), (403, "stub_in_body"));
+    assert_eq!(lab.refusals(), ["stub_in_body"]);
     assert_eq!(lab.origin.byte_count(), 0);
 }
