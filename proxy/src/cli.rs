@@ -2,6 +2,7 @@
 
 mod ca;
 mod check;
+mod policy;
 mod run;
 pub(crate) mod say;
 
@@ -33,23 +34,13 @@ enum Command {
     },
     /// Work on policy files
     #[command(subcommand)]
-    Policy(Policy),
+    Policy(policy::Command),
     /// Work on the appliance's configuration
     #[command(subcommand)]
     Config(Config),
     /// Work on the certificate authority that agents must trust
     #[command(subcommand)]
     Ca(Ca),
-}
-
-#[derive(Debug, Subcommand)]
-enum Policy {
-    /// Check policy files: every error at once, with its place and what to write instead
-    Check {
-        /// Files, or folders of which every *.yaml is read; checked together, as one policy
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,7 +90,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo => run::demo(),
         Command::Run { config } => run::run(&config),
-        Command::Policy(Policy::Check { paths }) => check::policy(&paths),
+        Command::Policy(command) => policy::main(&command),
         Command::Config(Config::Check { file }) => check::config(&file),
         Command::Ca(command) => ca::main(&command),
     }

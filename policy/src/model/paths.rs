@@ -6,6 +6,8 @@
 //! read into it: ASCII case is ignored, `**` between segments may stand for none, and a path with `%2F` is also
 //! compared as if that were a slash.
 
+use std::fmt;
+
 use super::path::{Path, PathError};
 use super::prefix::Prefix;
 
@@ -134,9 +136,23 @@ impl PathPattern {
         prefix
     }
 
+    /// Whether an allow rule with this pattern alone takes the path.
+    pub(crate) fn grants(&self, path: &Path, encoded_slash: bool) -> bool {
+        self.matches(path.as_str(), Reading { deny: false, encoded_slash })
+    }
+
     fn matches(&self, path: &str, reading: Reading) -> bool {
         let path = path.strip_prefix('/').unwrap_or(path);
         segments_match(&self.segments, Some(path), reading)
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.segments.iter().try_for_each(|segment| match segment {
+            Segment::Literal(text) | Segment::Glob(text) => write!(f, "/{text}"),
+            Segment::Deep => f.write_str("/**"),
+        })
     }
 }
 

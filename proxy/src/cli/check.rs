@@ -1,39 +1,14 @@
-//! `stubgate policy check` and `stubgate config check`.
+//! `stubgate config check`, and how findings are reported.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use stubgate_policy::{Diagnostic, Severity, SourceFile, compile, render};
+use stubgate_policy::{Diagnostic, Severity, SourceFile, render};
 
 use super::say::say;
-use super::{UNUSABLE, WRONG, fail};
-use crate::config::{Config, policy_files};
-
-pub(super) fn policy(paths: &[PathBuf]) -> ExitCode {
-    let files = match policy_files(paths) {
-        Ok(files) => files,
-        Err(error) => return fail(UNUSABLE, error),
-    };
-    match compile(&files) {
-        Ok(compiled) => {
-            report(&compiled.warnings, &files);
-            let policy = compiled.policy;
-            say(format_args!(
-                "policy is good: {} agents, {} credentials, {} rules in {} files",
-                policy.agents().len(),
-                policy.credentials().len(),
-                policy.rules().len(),
-                files.len()
-            ));
-            ExitCode::SUCCESS
-        }
-        Err(diagnostics) => {
-            report(&diagnostics, &files);
-            ExitCode::from(WRONG)
-        }
-    }
-}
+use super::{UNUSABLE, WRONG};
+use crate::config::Config;
 
 pub(super) fn config(path: &Path) -> ExitCode {
     match Config::read(path) {
@@ -52,7 +27,7 @@ pub(super) fn config(path: &Path) -> ExitCode {
     }
 }
 
-fn report(diagnostics: &[Diagnostic], files: &[SourceFile]) {
+pub(super) fn report(diagnostics: &[Diagnostic], files: &[SourceFile]) {
     if diagnostics.is_empty() {
         return;
     }

@@ -1,0 +1,19 @@
+//! `stubgate policy …`: one file a command.
+
+mod check;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Check policy files: every error at once, with its place and what to write instead
+    Check(check::Args),
+}
+
+pub(super) fn main(command: &Command) -> ExitCode {
+    match command {
+        Command::Check(args) => check::main(args),
+    }
+}
