@@ -87,6 +87,20 @@ fn files_are_moved_when_they_are_large_and_reopened_when_asked() {
 }
 
 #[test]
+fn the_folder_of_an_audit_file_is_made_and_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep/log/audit");
+    Audit::open(&[destination(&path)], 10, Metrics::new()).unwrap();
+    for (made, mode) in [(path.parent().unwrap(), 0o700), (&path, 0o600)] {
+        assert_eq!(std::fs::metadata(made).unwrap().permissions().mode() & 0o777, mode, "{}", made.display());
+    }
+    let beneath = destination(&path.join("no-folder"));
+    let error = Audit::open(&[beneath], 10, Metrics::new()).err().unwrap();
+    assert!(error.to_string().contains("no-folder"), "{error}");
+}
+
+#[test]
 fn a_pipe_that_nobody_reads_is_an_error_in_bounded_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("fifo");
