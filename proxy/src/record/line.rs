@@ -53,6 +53,8 @@ pub enum Layer {
     Tunnel,
     /// The policy.
     Policy,
+    /// A credential's value.
+    Credential,
     /// The audit log itself.
     Audit,
 }
@@ -88,7 +90,7 @@ pub struct Line<'a> {
     pub rule: Option<&'a str>,
     /// Why it was refused.
     pub reason: Option<Reason>,
-    /// The credential swapped in, by name.
+    /// The credential swapped in, or the one that a reload is about, by name.
     pub credential: Option<&'a str>,
     /// A stub was where it has no business.
     pub tripwire: bool,
@@ -110,6 +112,8 @@ pub struct Line<'a> {
     pub outcome: Option<&'static str>,
     /// How many, for counted records.
     pub count: Option<u64>,
+    /// Which policy is in force after a reload, counted from the first.
+    pub generation: Option<u64>,
     /// Fingerprint of the policy that decided.
     pub policy: Option<&'a str>,
     /// Text of our own, never from the wire.
@@ -145,6 +149,7 @@ impl Line<'_> {
             total_us: None,
             outcome: None,
             count: None,
+            generation: None,
             policy: None,
             note: None,
         }
@@ -185,6 +190,7 @@ impl Line<'_> {
         object.number_if("total_us", self.total_us.map(micros));
         object.word_if("outcome", self.outcome);
         object.number_if("count", self.count);
+        object.number_if("generation", self.generation);
         object.text("policy", self.policy);
         object.text("note", self.note);
         out.extend_from_slice(b"}\n");
@@ -217,6 +223,7 @@ impl Layer {
             Layer::Http => "http",
             Layer::Tunnel => "tunnel",
             Layer::Policy => "policy",
+            Layer::Credential => "credential",
             Layer::Audit => "audit",
         }
     }
