@@ -198,7 +198,21 @@ impl Line<'_> {
 }
 
 impl Event {
-    fn as_str(self) -> &'static str {
+    /// Every event, for the documents.
+    #[cfg(test)]
+    pub(super) const ALL: [Event; 9] = [
+        Event::Begin,
+        Event::End,
+        Event::Refused,
+        Event::Answered,
+        Event::Allowed,
+        Event::Suppressed,
+        Event::Gap,
+        Event::Reload,
+        Event::Lifecycle,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Event::Begin => "begin",
             Event::End => "end",
@@ -214,7 +228,21 @@ impl Event {
 }
 
 impl Layer {
-    fn as_str(self) -> &'static str {
+    /// Every layer, for the documents.
+    #[cfg(test)]
+    pub(super) const ALL: [Layer; 9] = [
+        Layer::Dns,
+        Layer::Accept,
+        Layer::Tls,
+        Layer::Connect,
+        Layer::Http,
+        Layer::Tunnel,
+        Layer::Policy,
+        Layer::Credential,
+        Layer::Audit,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Layer::Dns => "dns",
             Layer::Accept => "accept",
