@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use stubgate_policy::{Policy, SourceFile, compile, render};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use crate::appliance::Appliance;
@@ -223,14 +223,13 @@ impl Reloader {
         self.exposed.clear();
     }
 
-    /// Reloads when there is a reason to, until the appliance drains.
-    pub async fn run(mut self) -> std::io::Result<()> {
+    /// Reloads when there is a reason to, until the appliance drains. `hangup` tells of SIGHUP.
+    pub async fn run(mut self, mut hangup: Signal) -> std::io::Result<()> {
         let (woken, mut wakes) = mpsc::channel(1);
         let mut watcher = Watch::new(move || {
             // A full channel holds a wake-up already.
             let _ = woken.try_send(());
         });
-        let mut hangup = signal(SignalKind::hangup())?;
         let draining = self.appliance.draining.clone();
         loop {
             // What changed after it was read and before its folder was watched would be missed: read once more.

@@ -12,6 +12,7 @@ use stubgate_credentials::CredentialStore;
 use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, Resolver, ResolverConfig};
 use stubgate_policy::Policy;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -190,6 +191,8 @@ impl Started {
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let addresses = self.addresses();
         let Started { appliance, config, config_file, sockets, admin, dns } = self;
+        // Before anything else: until someone listens for it, SIGHUP ends a process.
+        let hangup = signal(SignalKind::hangup())?;
         let mut reloader = Reloader::new(Arc::clone(&appliance), config, config_file);
         let ready = reloader.reload();
         lifecycle(&appliance, if ready { "started" } else { "started without a policy" });
@@ -211,7 +214,7 @@ impl Started {
         }
         let names = dns.map(|dns| tokio::spawn(dns.serve(appliance.clone(), appliance.draining.child_token())));
         let ticking = tokio::spawn(tick(Arc::clone(&appliance)));
-        let reloading = tokio::spawn(reloader.run());
+        let reloading = tokio::spawn(reloader.run(hangup));
         let mut failed = Ok(());
         tokio::select! {
             () = stop => {}

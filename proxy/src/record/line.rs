@@ -47,10 +47,8 @@ pub enum Layer {
     Tls,
     /// A CONNECT request.
     Connect,
-    /// A request.
+    /// A request, and the tunnel that it may become.
     Http,
-    /// A tunnel after a 101.
-    Tunnel,
     /// The policy.
     Policy,
     /// A credential's value.
@@ -230,13 +228,12 @@ impl Event {
 impl Layer {
     /// Every layer, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Layer; 9] = [
+    pub(super) const ALL: [Layer; 8] = [
         Layer::Dns,
         Layer::Accept,
         Layer::Tls,
         Layer::Connect,
         Layer::Http,
-        Layer::Tunnel,
         Layer::Policy,
         Layer::Credential,
         Layer::Audit,
@@ -249,7 +246,6 @@ impl Layer {
             Layer::Tls => "tls",
             Layer::Connect => "connect",
             Layer::Http => "http",
-            Layer::Tunnel => "tunnel",
             Layer::Policy => "policy",
             Layer::Credential => "credential",
             Layer::Audit => "audit",
