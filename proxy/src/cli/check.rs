@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use stubgate_policy::{Diagnostic, Severity, SourceFile, compile, render};
 
-use super::say::say;
+use super::say::{count, say};
 use super::{UNUSABLE, WRONG, fail};
-use crate::config::{Config, policy_files};
+use crate::config::{Config, ConfigProblem, policy_files};
 
 pub(super) fn policy(paths: &[PathBuf]) -> ExitCode {
     let files = match policy_files(paths) {
@@ -36,20 +36,20 @@ pub(super) fn policy(paths: &[PathBuf]) -> ExitCode {
 }
 
 pub(super) fn config(path: &Path) -> ExitCode {
-    match Config::read(path) {
-        Ok(_) => {
+    match Config::check(path) {
+        Ok(checked) => {
+            report(&checked.warnings, &checked.files);
             say(format_args!("configuration is good"));
             ExitCode::SUCCESS
         }
-        Err(problem) if problem.files.is_empty() => {
-            report(&problem.diagnostics, &problem.files);
-            ExitCode::from(UNUSABLE)
-        }
-        Err(problem) => {
-            report(&problem.diagnostics, &problem.files);
-            ExitCode::from(WRONG)
-        }
+        Err(problem) => refuse(&problem),
     }
+}
+
+/// Shows why there is no configuration; the same everywhere that one is named.
+pub(super) fn refuse(problem: &ConfigProblem) -> ExitCode {
+    report(&problem.diagnostics, &problem.files);
+    ExitCode::from(if problem.is_unreadable() { UNUSABLE } else { WRONG })
 }
 
 fn report(diagnostics: &[Diagnostic], files: &[SourceFile]) {
@@ -58,5 +58,8 @@ fn report(diagnostics: &[Diagnostic], files: &[SourceFile]) {
     }
     eprintln!("{}", render(diagnostics, files, std::io::stderr().is_terminal()));
     let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    eprintln!("{errors} errors, {} warnings", diagnostics.len() - errors);
+    let warnings = diagnostics.len() - errors;
+    let counted = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(number, _)| *number > 0);
+    let counted: Vec<String> = counted.map(|(number, noun)| count(number, noun)).collect();
+    eprintln!("{}", counted.join(", "));
 }
