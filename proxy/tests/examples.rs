@@ -11,8 +11,10 @@ fn examples() -> Vec<SourceFile> {
     let mut found = Vec::new();
     for document in ["README.md", "docs/policy.md", "docs/configuration.md"] {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
-        for (number, block) in text.split("```yaml\n").skip(1).enumerate() {
-            let (yaml, _) = block.split_once("```").unwrap();
+        let blocks = text.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+        // What a reader pastes into a shell.
+        let pasted = text.split("<<'EOF'\n").skip(1).map(|block| block.split_once("\nEOF\n").unwrap().0);
+        for (number, yaml) in blocks.chain(pasted).enumerate() {
             found.push(SourceFile { name: format!("{document} example {}", number + 1), text: yaml.into() });
         }
     }
