@@ -123,25 +123,19 @@ impl Writer<'_> {
 
 fn head(suggest: &Suggest<'_>, allows: usize) -> String {
     let counts = &suggest.counts;
-    let mut head = String::new();
-    let times = &suggest.times;
-    let between = match (&*times.first, &*times.last) {
-        ("", _) => String::new(),
-        (first, last) => format!(", {first} to {last}"),
-    };
-    let _ = write!(
-        head,
+    let all = Sighting { count: counts.refusals, times: suggest.times.clone() };
+    format!(
         "# Suggested by `stubgate policy suggest` for policy {}; review each rule, and delete what should stay denied.\n\
-         # {} refusals{between}: {} lead to the {} rules here; allowed or observed by now: {}; not suggested: {}.\n\
+         # Seen: {}; with rules here: {}; allowed or observed by now: {}; not suggested: {}.\n\
+         # Rules: {allows} allow, {} observe.\n\
          version: 1\n",
         suggest.policy.fingerprint(),
-        counts.refusals,
+        seen(&all, "refusal"),
         counts.suggested,
-        allows + suggest.names.len(),
         counts.allowed_now,
         counts.left_out,
-    );
-    head
+        suggest.names.len(),
+    )
 }
 
 fn not_suggested(yaml: &mut String, left: &Left) {
@@ -170,6 +164,9 @@ fn not_suggested(yaml: &mut String, left: &Left) {
 fn seen(sighting: &Sighting, what: &str) -> String {
     let plural = if sighting.count == 1 { "" } else { "s" };
     let times = &sighting.times;
+    if times.first.is_empty() {
+        return format!("{} {what}{plural}", sighting.count);
+    }
     let between =
         if times.first == times.last { times.last.to_string() } else { format!("{} to {}", times.first, times.last) };
     format!("{} {what}{plural}, {between}", sighting.count)
