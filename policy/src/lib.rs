@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod model;
 mod raw;
 pub mod source;
+pub mod suggest;
 
 pub use compile::{Compiled, compile};
 

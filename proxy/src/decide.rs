@@ -56,15 +56,20 @@ pub fn decide(identified: Identified, address: Address) -> Result<Outcome, Refus
         arrived.query.as_deref(),
         &arrived.headers,
     )?;
-    let decision = ask(snapshot, identified.agent, &address, &places.tokens());
+    let tokens = places.tokens();
+    let stub_of = || {
+        let policy = &snapshot.policy;
+        tokens.iter().find_map(|token| policy.credential_of_stub(identified.agent, &address.authority, token.text))
+    };
+    let decision = ask(snapshot, identified.agent, &address, &tokens);
     match decision {
-        Decision::Deny(denial) => Err(Refusal { reason: denial.reason, rule: denial.rule }),
+        Decision::Deny(denial) => Err(Refusal { reason: denial.reason, rule: denial.rule, stub_of: stub_of() }),
         Decision::Answer(answer) => Ok(Outcome::Answer(answer)),
         Decision::Allow(permit) => {
             let place = permit.swap().and_then(|swap| places.place(swap.token_index).cloned());
             if permit.swap().is_some() && place.as_ref().and_then(Place::header).is_none() {
                 // Query slots can be declared but are not swapped yet; the stub must not leave.
-                return Err(Reason::StubOutOfSlot.into());
+                return Err(Refusal { stub_of: stub_of(), ..Reason::StubOutOfSlot.into() });
             }
             let question = Question {
                 agent: Arc::clone(&identified.agent_name),

@@ -11,7 +11,7 @@ pub(crate) const HOST: &str = "stubgate.internal";
 const PARENT: &str = "internal";
 const CA_BUNDLE: &str = "/ca.pem";
 
-pub(super) fn is_own(host: &Host) -> bool {
+pub(crate) fn is_own(host: &Host) -> bool {
     host.name().is_some_and(|name| name.as_str() == HOST)
 }
 

@@ -14,7 +14,7 @@ use crate::model::paths::Compared;
 use crate::model::prefix::{self, Prefix};
 use crate::model::{AgentId, Effect, Policy, Reason, RuleId, Target};
 
-/// The allow rules that match.
+/// The rules of one effect that match.
 pub(super) type Matched = SmallVec<[RuleId; 8]>;
 
 impl Decide<Permit> for RequestStage<'_> {
@@ -67,7 +67,7 @@ impl RequestStage<'_> {
 
     fn matched(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Result<Matched, Denial> {
         let mut matched = Matched::new();
-        let mut observed: Option<RuleId> = None;
+        let mut observed = Matched::new();
         for bucket in &found.buckets {
             for entry in near(&bucket.grant, agent, found.prefixes.as_deref()) {
                 let rule = policy.rule(entry.rule);
@@ -80,17 +80,23 @@ impl RequestStage<'_> {
                 };
                 match rule.effect {
                     Effect::Allow if matches => matched.push(entry.rule),
-                    Effect::Observe if matches => {
-                        observed = Some(observed.map_or(entry.rule, |first| first.min(entry.rule)));
-                    }
+                    Effect::Observe if matches => observed.push(entry.rule),
                     Effect::Allow | Effect::Observe | Effect::Deny => {}
                 }
             }
         }
-        match observed {
+        match observed.iter().min() {
             _ if !matched.is_empty() => Ok(matched),
-            Some(rule) => Err(denied(Reason::Observed, rule)),
+            Some(rule) => Err(denied(self.observed(policy, &observed), *rule)),
             None => Err(Denial { reason: self.nearest_miss(policy, found, agent), rule: None }),
+        }
+    }
+
+    /// A stub that no rule could let pass here is a tripwire, whoever only wanted to observe.
+    fn observed(&self, policy: &Policy, observed: &Matched) -> Reason {
+        match tokens::judge(policy, self, observed) {
+            Err(tripwire @ (Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain)) => tripwire,
+            Ok(_) | Err(_) => Reason::Observed,
         }
     }
 

@@ -10,5 +10,6 @@ mod hosts;
 mod laws;
 mod paths;
 mod stages;
+mod suggest;
 mod support;
 mod wire;

@@ -1,6 +1,7 @@
 //! `stubgate policy …`: one file a command.
 
 mod check;
+mod suggest;
 
 use std::process::ExitCode;
 
@@ -10,10 +11,13 @@ use clap::Subcommand;
 pub(super) enum Command {
     /// Check policy files: every error at once, with its place and what to write instead
     Check(check::Args),
+    /// Suggest the narrowest rules for what was denied, from audit records, as YAML to review
+    Suggest(suggest::Args),
 }
 
 pub(super) fn main(command: &Command) -> ExitCode {
     match command {
         Command::Check(args) => check::main(args),
+        Command::Suggest(args) => suggest::main(args),
     }
 }

@@ -90,6 +90,8 @@ pub struct Line<'a> {
     pub reason: Option<Reason>,
     /// The credential swapped in, or the one that a reload is about, by name.
     pub credential: Option<&'a str>,
+    /// The credential, by name, whose stub a refused request presented.
+    pub stub_of: Option<&'a str>,
     /// A stub was where it has no business.
     pub tripwire: bool,
     /// Stubs seen in the body.
@@ -137,6 +139,7 @@ impl Line<'_> {
             rule: None,
             reason: None,
             credential: None,
+            stub_of: None,
             tripwire: false,
             stubs_in_body: 0,
             status: None,
@@ -175,6 +178,7 @@ impl Line<'_> {
         object.text("rule", self.rule);
         object.word_if("reason", self.reason.map(Reason::as_str));
         object.text("credential", self.credential);
+        object.text("stub_of", self.stub_of);
         if self.tripwire {
             object.key("tripwire");
             object.out.extend_from_slice(b"true");

@@ -117,6 +117,7 @@ fn every_field_is_in_the_documents() {
         rule: text,
         reason: Some(Reason::Internal),
         credential: text,
+        stub_of: text,
         tripwire: true,
         stubs_in_body: 1,
         status: Some(200),

@@ -151,7 +151,10 @@ fn judge(rules: &[Rule], request: &Request) -> Result<Verdict, Reason> {
     let allowed: Vec<&Rule> = matched.iter().copied().filter(|rule| rule.effect == Effect::Allow).collect();
     match (allowed.is_empty(), matched.is_empty()) {
         (true, true) => Err(Reason::PathNotAllowed),
-        (true, false) => Err(Reason::Observed),
+        (true, false) => match tokens(&matched, request) {
+            Err(tripwire @ (Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain)) => Err(tripwire),
+            _ => Err(Reason::Observed),
+        },
         _ => tokens(&allowed, request),
     }
 }
