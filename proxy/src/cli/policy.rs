@@ -1,6 +1,7 @@
 //! `stubgate policy …`: one file a command.
 
 mod check;
+mod preset;
 
 use std::process::ExitCode;
 
@@ -10,10 +11,14 @@ use clap::Subcommand;
 pub(super) enum Command {
     /// Check policy files: every error at once, with its place and what to write instead
     Check(check::Args),
+    /// Look at the rule files that a policy can include, and find the hosts for the one of packages
+    #[command(subcommand)]
+    Preset(preset::Command),
 }
 
 pub(super) fn main(command: &Command) -> ExitCode {
     match command {
         Command::Check(args) => check::main(args),
+        Command::Preset(command) => preset::main(command),
     }
 }
