@@ -8,7 +8,9 @@ mod agents;
 mod credentials;
 mod forwards;
 mod hosts;
+mod include;
 mod names;
+mod presets;
 mod reader;
 mod rules;
 mod stubs;
@@ -19,6 +21,7 @@ use crate::model::{Effect, Policy};
 use crate::raw;
 use crate::source::{SourceFile, read_tolerant};
 use names::Names;
+pub(crate) use presets::read as read_preset;
 use reader::Reader;
 
 /// A policy that can be used, and what a person should look at.

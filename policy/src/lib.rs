@@ -11,6 +11,7 @@ mod compile;
 pub mod decide;
 pub mod diagnostic;
 pub mod model;
+pub mod preset;
 mod raw;
 pub mod source;
 pub mod suggest;

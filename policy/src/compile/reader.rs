@@ -169,6 +169,14 @@ impl<T> Named for crate::raw::Entries<T> {
     const WHAT: &'static str = "a map from names";
 }
 
+impl Named for crate::raw::Argument {
+    const WHAT: &'static str = "a text or a list";
+
+    fn help(found: &str) -> &'static str {
+        String::help(found)
+    }
+}
+
 macro_rules! maps {
     ($($type:ident)*) => {
         $(impl Named for crate::raw::$type {
@@ -178,3 +186,4 @@ macro_rules! maps {
 }
 
 maps!(Document Agent Credential SecretSource Rule Dns);
+maps!(Include PresetFile PresetCredential PresetParameter);

@@ -71,6 +71,11 @@ codes! {
     BAD_TYPE "SG0170" "not a record type that may be forwarded",
 
     GRANTS_NOTHING "SG0180" "a policy that allows nothing",
+
+    UNKNOWN_PRESET "SG0190" "a preset, or a version of one, that does not exist",
+    UNKNOWN_PARAMETER "SG0191" "a parameter or credential that the preset does not have",
+    MISSING_PARAMETER "SG0192" "a parameter or credential that the preset needs",
+    BAD_PARAMETER "SG0193" "a value that does not fit the place that the preset has for it",
 }
 
 #[cfg(test)]

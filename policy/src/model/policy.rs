@@ -221,6 +221,11 @@ impl Rule {
         &self.name
     }
 
+    /// The preset that it comes from, if it was included: `github-read@1`. A name that a person wrote holds no `/`.
+    pub fn preset(&self) -> Option<&str> {
+        self.name.split_once('/').map(|(preset, _)| preset)
+    }
+
     /// What it does.
     pub fn effect(&self) -> Effect {
         self.effect

@@ -17,6 +17,7 @@ const WRONG: &[(&str, &str)] = &[
     ("agents.yaml", include_str!("wrong/agents.yaml")),
     ("credentials.yaml", include_str!("wrong/credentials.yaml")),
     ("rules.yaml", include_str!("wrong/rules.yaml")),
+    ("include.yaml", include_str!("wrong/include.yaml")),
     ("dns.yaml", include_str!("wrong/dns.yaml")),
     ("nothing.yaml", "version: 1\nagents:\n  a: { sources: [\"::/0\"] }\n"),
 ];

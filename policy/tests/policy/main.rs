@@ -9,6 +9,7 @@ mod files;
 mod hosts;
 mod laws;
 mod paths;
+mod presets;
 mod stages;
 mod suggest;
 mod support;

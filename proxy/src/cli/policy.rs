@@ -2,6 +2,7 @@
 
 mod check;
 mod suggest;
+mod preset;
 
 use std::process::ExitCode;
 
@@ -13,11 +14,15 @@ pub(super) enum Command {
     Check(check::Args),
     /// Suggest the narrowest rules for what was denied, from audit records, as YAML to review
     Suggest(suggest::Args),
+    /// Look at the rule files that a policy can include, and find the hosts for the one of packages
+    #[command(subcommand)]
+    Preset(preset::Command),
 }
 
 pub(super) fn main(command: &Command) -> ExitCode {
     match command {
         Command::Check(args) => check::main(args),
         Command::Suggest(args) => suggest::main(args),
+        Command::Preset(command) => preset::main(command),
     }
 }
