@@ -9,7 +9,8 @@ mod credentials;
 mod forwards;
 mod hosts;
 mod names;
-mod reader;
+pub(crate) mod reader;
+pub(crate) mod record_types;
 mod rules;
 mod stubs;
 

@@ -11,6 +11,7 @@ mod compile;
 pub mod decide;
 pub mod diagnostic;
 pub mod model;
+pub mod question;
 mod raw;
 pub mod source;
 
@@ -25,4 +26,5 @@ pub use model::{
     Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
     Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
 };
+pub use question::{Question, QuestionError};
 pub use source::SourceFile;
