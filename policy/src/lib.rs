@@ -10,6 +10,7 @@
 mod compile;
 pub mod decide;
 pub mod diagnostic;
+pub mod explain;
 pub mod model;
 pub mod question;
 mod raw;
@@ -22,6 +23,7 @@ pub use decide::{
     RequestStage, SlotRef, Stage, Swap, Token,
 };
 pub use diagnostic::{Diagnostic, Label, Severity, render};
+pub use explain::Explanation;
 pub use model::{
     Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
     Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
