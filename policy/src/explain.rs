@@ -83,6 +83,8 @@ pub struct Swapped {
     pub credential: String,
     /// Where its stub stands.
     pub place: String,
+    /// Which of the tokens of the question holds it.
+    pub token: usize,
 }
 
 /// A credential that the matching rules grant and that is bound to the host.
@@ -121,6 +123,7 @@ impl Policy {
         let swap = verdict.swap.as_ref().map(|(id, at)| Swapped {
             credential: self.credential(*id).name().to_owned(),
             place: presented.get(*at).map_or_else(String::new, |token| place(token.slot)),
+            token: *at,
         });
         let rule = verdict.rule.map(|id| self.rule(id).name().to_owned());
         let notes = match question.request().and_then(Request::query) {

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::compile::record_types;
 use crate::decide::QueryKind;
+use crate::model::method::is_token;
 use crate::model::{Authority, AuthorityError, Method, MethodError, Name, NameError, PathError, Scheme, Target};
 
 /// What an agent might ask. `Display` writes the one line again, in its canonical spelling and without the query.
@@ -171,6 +172,35 @@ impl Request {
     }
 }
 
+/// Why a line is no header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum HeaderError {
+    /// No colon, no name, or a name or value with bytes that headers don't hold (RFC 9110 §5).
+    #[error("a header is `Name: value`, in visible ASCII")]
+    Form,
+    /// Host and the headers that frame a message.
+    #[error("this header comes from the request itself: leave it out")]
+    Framing,
+}
+
+/// Splits `Name: value`, for headers beside a question.
+///
+/// # Errors
+/// See [`HeaderError`].
+pub fn header(line: &str) -> Result<(&str, &str), HeaderError> {
+    let (name, value) = line.split_once(':').ok_or(HeaderError::Form)?;
+    let value = value.trim_matches([' ', '\t']);
+    let visible = value.bytes().all(|byte| matches!(byte, b'\t' | 0x20..=0x7e));
+    if name.is_empty() || !name.bytes().all(is_token) || !visible {
+        return Err(HeaderError::Form);
+    }
+    let framing = ["host", "content-length", "transfer-encoding", "upgrade", "expect"];
+    if framing.iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
+        return Err(HeaderError::Framing);
+    }
+    Ok((name, value))
+}
+
 /// What a query can't hold on a wire.
 fn sendable(query: &str) -> Result<(), PathError> {
     query.bytes().try_for_each(|byte| match byte {
@@ -289,6 +319,16 @@ mod tests {
             assert_eq!(Question::parse(line), Err(error.clone()), "{line}");
             assert!(!error.to_string().is_empty());
         }
+    }
+
+    #[test]
+    fn a_header_is_a_name_and_a_value() {
+        assert_eq!(header("X-Key:  a b\t"), Ok(("X-Key", "a b")));
+        assert_eq!(header("x-empty:"), Ok(("x-empty", "")));
+        for line in ["", "x", ": y", "x y: z", "x\r\ny: z", "x: y\r\nz: 1", "x: \u{e9}"] {
+            assert_eq!(header(line), Err(HeaderError::Form), "{line:?}");
+        }
+        assert_eq!(header("HOST: a.example"), Err(HeaderError::Framing));
     }
 
     proptest! {
