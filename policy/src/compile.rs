@@ -12,6 +12,8 @@ mod include;
 mod names;
 mod presets;
 mod reader;
+pub(crate) mod reader;
+pub(crate) mod record_types;
 mod rules;
 mod stubs;
 

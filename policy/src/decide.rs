@@ -6,6 +6,7 @@
 
 mod ancestors;
 mod ask;
+pub(crate) mod consider;
 mod grant;
 mod index;
 pub(crate) mod own;

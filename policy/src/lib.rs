@@ -10,8 +10,10 @@
 mod compile;
 pub mod decide;
 pub mod diagnostic;
+pub mod explain;
 pub mod model;
 pub mod preset;
+pub mod question;
 mod raw;
 pub mod source;
 pub mod suggest;
@@ -23,8 +25,10 @@ pub use decide::{
     RequestStage, SlotRef, Stage, Swap, Token,
 };
 pub use diagnostic::{Diagnostic, Label, Severity, render};
+pub use explain::Explanation;
 pub use model::{
     Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
     Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
 };
+pub use question::{Question, QuestionError};
 pub use source::SourceFile;

@@ -57,6 +57,11 @@ impl Table {
         self.entries.iter().filter_map(|((agent, _), _)| *agent)
     }
 
+    /// All, of whatever agent; a rule may come more than once.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|(_, entry)| entry)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

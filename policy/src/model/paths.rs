@@ -78,6 +78,15 @@ impl Paths {
             Compared::Differs
         }
     }
+
+    /// Each pattern, with the same paths as if it stood alone.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&PathPattern, Paths)> {
+        let (patterns, encoded_slash) = match self {
+            Paths::All => (&[] as &[PathPattern], false),
+            Paths::Some { patterns, encoded_slash } => (&**patterns, *encoded_slash),
+        };
+        patterns.iter().map(move |pattern| (pattern, Paths::Some { patterns: [pattern.clone()].into(), encoded_slash }))
+    }
 }
 
 /// A pattern, canonical as [`Path`] is.

@@ -3,6 +3,8 @@
 mod check;
 mod suggest;
 mod preset;
+mod explain;
+mod head;
 
 use std::process::ExitCode;
 
@@ -17,6 +19,8 @@ pub(super) enum Command {
     /// Look at the rule files that a policy can include, and find the hosts for the one of packages
     #[command(subcommand)]
     Preset(preset::Command),
+    /// Explain the decision on one request: each phase, and each rule and why it does not fit
+    Explain(explain::Args),
 }
 
 pub(super) fn main(command: &Command) -> ExitCode {
@@ -24,5 +28,6 @@ pub(super) fn main(command: &Command) -> ExitCode {
         Command::Check(args) => check::main(args),
         Command::Suggest(args) => suggest::main(args),
         Command::Preset(command) => preset::main(command),
+        Command::Explain(args) => explain::main(args),
     }
 }
