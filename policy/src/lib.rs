@@ -10,6 +10,7 @@
 mod compile;
 pub mod decide;
 pub mod diagnostic;
+mod lint;
 pub mod model;
 mod raw;
 pub mod source;

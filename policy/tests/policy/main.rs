@@ -8,6 +8,7 @@ mod diagnostics;
 mod files;
 mod hosts;
 mod laws;
+mod lints;
 mod paths;
 mod stages;
 mod support;
