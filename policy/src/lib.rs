@@ -11,6 +11,7 @@ mod compile;
 pub mod decide;
 pub mod diagnostic;
 pub mod explain;
+mod lint;
 pub mod model;
 pub mod preset;
 pub mod question;

@@ -76,6 +76,19 @@ codes! {
     UNKNOWN_PARAMETER "SG0191" "a parameter or credential that the preset does not have",
     MISSING_PARAMETER "SG0192" "a parameter or credential that the preset needs",
     BAD_PARAMETER "SG0193" "a value that does not fit the place that the preset has for it",
+    COVERED "SG0201" "a rule that another rule already covers",
+    NEVER_MATCHES "SG0202" "a rule that can never allow anything",
+    HIDDEN_RULE "SG0203" "a deny rule that hides an allow rule wholly",
+    UNUSED_CREDENTIAL "SG0204" "a credential that no rule grants",
+    WIDE_WILDCARD "SG0205" "a wildcard wider than the hosts of the credential that its rule grants",
+    UNUSED_AGENT "SG0206" "an agent that no rule allows anything",
+    LOOKALIKE "SG0207" "a host that can be taken for another",
+    WRITES_FOR_ALL "SG0208" "methods that write, for every agent",
+    PLAIN_HTTP "SG0209" "a host that is reached over plain HTTP",
+    OTHER_NAMES "SG0210" "a deny rule for some paths under a rule that allows more",
+    PUBLISHES "SG0211" "a credential with which an agent can publish, or make credentials",
+    MISTYPED_METHOD "SG0212" "a method that nobody knows, one letter from one that is known",
+    NOT_READ "SG0213" "a file in a policy folder that is not read",
 }
 
 #[cfg(test)]

@@ -198,6 +198,23 @@ pub(crate) enum AgentSet {
 }
 
 impl AgentSet {
+    /// Whether every agent of `other` is in this set.
+    pub(crate) fn covers(&self, other: &AgentSet) -> bool {
+        match (self, other) {
+            (AgentSet::Every, _) => true,
+            (AgentSet::Some(_), AgentSet::Every) => false,
+            (AgentSet::Some(_), AgentSet::Some(ids)) => ids.iter().all(|id| self.contains(*id)),
+        }
+    }
+
+    /// Whether some agent is in both.
+    pub(crate) fn meets(&self, other: &AgentSet) -> bool {
+        match (self, other) {
+            (AgentSet::Every, _) | (_, AgentSet::Every) => true,
+            (AgentSet::Some(_), AgentSet::Some(ids)) => ids.iter().any(|id| self.contains(*id)),
+        }
+    }
+
     pub(crate) fn contains(&self, agent: AgentId) -> bool {
         match self {
             AgentSet::Every => true,

@@ -9,6 +9,7 @@ mod explain;
 mod files;
 mod hosts;
 mod laws;
+mod lints;
 mod paths;
 mod presets;
 mod stages;
