@@ -6,6 +6,8 @@
 //! read into it: ASCII case is ignored, `**` between segments may stand for none, and a path with `%2F` is also
 //! compared as if that were a slash.
 
+pub(crate) mod walk;
+
 use std::fmt;
 
 use super::path::{Path, PathError};
