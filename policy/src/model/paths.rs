@@ -7,6 +7,7 @@
 //! compared as if that were a slash.
 
 mod samples;
+pub(crate) mod walk;
 
 use std::fmt;
 
