@@ -11,7 +11,6 @@ mod hosts;
 mod include;
 mod names;
 mod presets;
-mod reader;
 pub(crate) mod reader;
 pub(crate) mod record_types;
 mod rules;

@@ -90,6 +90,9 @@ impl RequestStage<'_> {
         match tokens::judge(policy, self, observed) {
             Err(tripwire @ (Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain)) => tripwire,
             Ok(_) | Err(_) => Reason::Observed,
+        }
+    }
+
     /// As a deny rule with these paths reads the request.
     pub(super) fn refuses(&self, paths: &Paths) -> Compared {
         match (paths, self.target) {

@@ -52,11 +52,6 @@ impl Table {
         })
     }
 
-    /// All entries, whosever they are.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().map(|(_, entry)| entry)
-    }
-
     /// What concerns every agent, and could match a path that begins so.
     pub(super) fn near_for_every<'a>(&'a self, path: &'a [Prefix]) -> impl Iterator<Item = &'a Entry> {
         path.iter().flat_map(move |prefix| self.run(move |key| key.cmp(&(None, *prefix))))
