@@ -1,10 +1,10 @@
 //! `stubgate policy …`: one file a command.
 
 mod check;
-mod suggest;
-mod preset;
 mod explain;
 mod head;
+mod preset;
+mod suggest;
 
 use std::process::ExitCode;
 

@@ -306,7 +306,8 @@ impl Net {
             .collect();
         let letters = "xzqwyvkjuhgmnlpstorix-_~!$".chars().map(String::from);
         // U+0100 and on, in two bytes each; a set of patterns doesn't write them all.
-        let encoded = (0xc4_u8..=0xdf).flat_map(|lead| (0x80_u8..=0xbf).map(move |tail| format!("%{lead:02X}%{tail:02X}")));
+        let encoded =
+            (0xc4_u8..=0xdf).flat_map(|lead| (0x80_u8..=0xbf).map(move |tail| format!("%{lead:02X}%{tail:02X}")));
         letters.chain(encoded).find(|symbol| !written.contains(&symbol.to_ascii_lowercase())).unwrap_or_default()
     }
 }
@@ -343,8 +344,25 @@ mod tests {
     use crate::model::paths::{Compared, Paths};
 
     const PATTERNS: &[&str] = &[
-        "/", "/a", "/A/b", "/a/*", "/a/**", "/**", "/a%2Fb", "/*%2F*", "/**/z", "/*", "/x*y/**", "/*.git/**/a", "/%25a*",
-        "/.a", "/a/", "/**/a%2FB/*", "/%C3%A9*", "/..*", "/%3B",
+        "/",
+        "/a",
+        "/A/b",
+        "/a/*",
+        "/a/**",
+        "/**",
+        "/a%2Fb",
+        "/*%2F*",
+        "/**/z",
+        "/*",
+        "/x*y/**",
+        "/*.git/**/a",
+        "/%25a*",
+        "/.a",
+        "/a/",
+        "/**/a%2FB/*",
+        "/%C3%A9*",
+        "/..*",
+        "/%3B",
     ];
 
     fn patterns() -> impl Strategy<Value = Vec<(PathPattern, Way)>> {
@@ -353,7 +371,8 @@ mod tests {
             Just(Way::Grant { encoded_slash: false }),
             Just(Way::Grant { encoded_slash: true })
         ];
-        let one = (prop::sample::select(PATTERNS), way).prop_map(|(text, way)| (PathPattern::parse(text).unwrap(), way));
+        let one =
+            (prop::sample::select(PATTERNS), way).prop_map(|(text, way)| (PathPattern::parse(text).unwrap(), way));
         prop::collection::vec(one, 1..4)
     }
 
@@ -399,8 +418,7 @@ mod tests {
     fn a_walk_that_would_be_too_long_says_so() {
         let patterns: Vec<PathPattern> =
             ["/**/a*b*c/**/d", "/**/*a/*b/*c/**", "/*a*/**/b*"].map(|text| PathPattern::parse(text).unwrap()).into();
-        let reads: Vec<Read<'_>> =
-            patterns.iter().map(|pattern| Read { pattern, way: Way::Refuse }).collect();
+        let reads: Vec<Read<'_>> = patterns.iter().map(|pattern| Read { pattern, way: Way::Refuse }).collect();
         assert!(!walk(&reads, true, 100).complete);
     }
 

@@ -84,6 +84,10 @@ fn adds_up(explanation: &Explanation) -> bool {
         Some(Reason::PathAmbiguous) if rule.is_some() => !deny_fits && denies.contains(&rule.unwrap()),
         _ if !denies.is_empty() => false,
         Some(Reason::Observed) => allows.is_empty() && observes.contains(&rule.unwrap()),
+        // A stub that no rule could let pass trips where a rule only observes, too.
+        Some(Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain) if allows.is_empty() => {
+            observes.contains(&rule.unwrap())
+        }
         None => allows.contains(&rule.unwrap()),
         Some(
             Reason::StubOutOfSlot
