@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod head;
+mod test;
 
 use std::process::ExitCode;
 
@@ -14,11 +15,14 @@ pub(super) enum Command {
     Check(check::Args),
     /// Explain the decision on one request: each phase, and each rule and why it does not fit
     Explain(explain::Args),
+    /// Run the tests of a policy, and name the rules that none of them reaches
+    Test(test::Args),
 }
 
 pub(super) fn main(command: &Command) -> ExitCode {
     match command {
         Command::Check(args) => check::main(args),
         Command::Explain(args) => explain::main(args),
+        Command::Test(args) => test::main(args),
     }
 }
