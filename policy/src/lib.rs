@@ -7,6 +7,7 @@
 //! This crate is pure. It opens no file or socket, reads no clock, draws no randomness and holds no secret.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod cases;
 mod compile;
 pub mod decide;
 pub mod diagnostic;

@@ -3,6 +3,7 @@
 //! Nothing here fails on a wrong shape or an unknown key: both are kept for compile, so that one run reports every
 //! error of a file. `Option` never means "any": a missing key is an error for compile to find.
 
+pub(crate) mod cases;
 mod given;
 
 use given::lenient;

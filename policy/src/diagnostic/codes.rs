@@ -89,6 +89,13 @@ codes! {
     PUBLISHES "SG0211" "a credential with which an agent can publish, or make credentials",
     MISTYPED_METHOD "SG0212" "a method that nobody knows, one letter from one that is known",
     NOT_READ "SG0213" "a file in a policy folder that is not read",
+    NO_TESTS "SG0300" "no policy test at all",
+    BAD_QUESTION "SG0301" "a request of a policy test that no agent could send",
+    BAD_HEADER "SG0302" "a header of a policy test that no request could have",
+    UNKNOWN_RULE "SG0303" "a rule that is not defined",
+    UNKNOWN_REASON "SG0304" "a word that is no reason of a refusal",
+    BAD_EXPECTATION "SG0305" "a policy test that no decision could pass",
+    TEST_TWICE "SG0306" "two policy tests of one name in a file",
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod explain;
 mod head;
 mod preset;
 mod suggest;
+mod test;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,8 @@ pub(super) enum Command {
     Preset(preset::Command),
     /// Explain the decision on one request: each phase, and each rule and why it does not fit
     Explain(explain::Args),
+    /// Run the tests of a policy, and name the rules that none of them reaches
+    Test(test::Args),
 }
 
 pub(super) fn main(command: &Command) -> ExitCode {
@@ -29,5 +32,6 @@ pub(super) fn main(command: &Command) -> ExitCode {
         Command::Suggest(args) => suggest::main(args),
         Command::Preset(command) => preset::main(command),
         Command::Explain(args) => explain::main(args),
+        Command::Test(args) => test::main(args),
     }
 }

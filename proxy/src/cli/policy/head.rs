@@ -1,9 +1,12 @@
 //! A request that nobody sent, taken through the code that reads the heads of those that were (law 1): its headers are
 //! checked and its credential places found as for an agent's request, and then policy is asked.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use stubgate_policy::cases::{Explain, Presented};
 use stubgate_policy::question::Request;
-use stubgate_policy::{AgentId, Explanation, Policy, Question};
+use stubgate_policy::{AgentId, Explanation, Policy, Question, Reason, Slot};
 
 use crate::decide::swapped_place;
 use crate::headers;
@@ -24,10 +27,21 @@ impl<'a> Explainer<'a> {
 
     /// What a question with these headers comes to.
     pub(super) fn explain(&self, agent: Option<AgentId>, question: &Question, headers: &HeaderMap) -> Explanation {
+        let query = question.request().and_then(Request::query);
+        self.explain_with(agent, question, headers, query)
+    }
+
+    fn explain_with(
+        &self,
+        agent: Option<AgentId>,
+        question: &Question,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Explanation {
         let Some(request) = question.request() else {
             return self.policy.explain(agent, question, Ok(&[]));
         };
-        let places = match self.places(request, headers) {
+        let places = match self.places(request, headers, query) {
             Ok(places) => places,
             Err(refusal) => return self.policy.explain(agent, question, Err(refusal.reason)),
         };
@@ -40,7 +54,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// What stands in the credential places of a head.
-    pub(super) fn places(&self, request: &Request, headers: &HeaderMap) -> Result<Places, Refusal> {
+    fn places(&self, request: &Request, headers: &HeaderMap, query: Option<&str>) -> Result<Places, Refusal> {
         headers::check(headers)?;
         let method = match request.method().as_str() {
             "WEBSOCKET" => "GET",
@@ -52,11 +66,44 @@ impl<'a> Explainer<'a> {
             &self.stubs,
             method,
             request.path().as_bytes(),
-            request.query().map(str::as_bytes),
+            query.map(str::as_bytes),
             headers,
         )
     }
 }
+
+impl Explain for Explainer<'_> {
+    /// A stub is put into the head as a client would send it.
+    fn explain(
+        &self,
+        _policy: &Policy,
+        agent: AgentId,
+        question: &Question,
+        lines: &[String],
+        presented: Option<Presented<'_>>,
+    ) -> Explanation {
+        let mut query = question.request().and_then(Request::query).map(str::to_owned);
+        let stub_line = presented.and_then(|Presented { slot, stub }| match slot {
+            Slot::Bearer => Some(format!("authorization: Bearer {stub}")),
+            Slot::Basic => Some(format!("authorization: Basic {}", STANDARD.encode(format!("{USER}:{stub}")))),
+            Slot::Bare => Some(format!("authorization: {stub}")),
+            Slot::Header(name) => Some(format!("{name}: {stub}")),
+            Slot::Query(name) => {
+                let before = query.take().map(|query| format!("{query}&")).unwrap_or_default();
+                query = Some(format!("{before}{name}={stub}"));
+                None
+            }
+        });
+        match headers(lines.iter().chain(&stub_line).map(String::as_str)) {
+            Ok(headers) => self.explain_with(Some(agent), question, &headers, query.as_deref()),
+            // Cases are read with the same rules, so that none has such a header.
+            Err(_) => self.policy.explain(Some(agent), question, Err(Reason::BadRequest)),
+        }
+    }
+}
+
+/// The user beside a stub as password, as git's helpers for tokens name it.
+const USER: &str = "x-access-token";
 
 /// Reads `Name: value` lines.
 ///
@@ -77,7 +124,7 @@ pub(super) fn headers<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<He
 #[cfg(test)]
 mod tests {
     use stubgate_policy::explain::Outcome;
-    use stubgate_policy::{Reason, SourceFile, compile};
+    use stubgate_policy::{SourceFile, cases, compile};
 
     use super::*;
 
@@ -128,5 +175,41 @@ rules:
         ] {
             assert_eq!(explain(line, lines), expected, "{line} {lines:?}");
         }
+    }
+
+    #[test]
+    fn a_stub_is_presented_as_clients_send_it() {
+        let files = [SourceFile { name: "p.yaml".into(), text: POLICY.into() }];
+        let policy = compile(&files).unwrap().policy;
+        let explainer = Explainer::new(&policy);
+        let github = policy.credential(policy.credential_named("github").unwrap());
+        let question = Question::parse("GET https://g.example/x?a=b").unwrap();
+        let agent = policy.agent_named("a").unwrap();
+        let came = github.slots().iter().map(|slot| {
+            let presented = Some(Presented { slot, stub: github.stub() });
+            let explanation = Explain::explain(&explainer, &policy, agent, &question, &[], presented);
+            (slot.to_string(), explanation.swap.map(|swap| swap.place))
+        });
+        let place = |slot: &str, place: &str| (slot.to_owned(), Some(place.to_owned()));
+        // A query slot can be declared but is not swapped yet.
+        let unswapped = ("query:key".to_owned(), None);
+        let swapped =
+            [place("bearer", "bearer"), place("basic", "basic (password)"), place("header:x-key", "header:x-key")];
+        assert_eq!(came.collect::<Vec<_>>(), swapped.into_iter().chain([unswapped]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn headers_of_cases_are_read_as_those_of_a_request() {
+        let files = [SourceFile { name: "p.yaml".into(), text: POLICY.into() }];
+        let policy = compile(&files).unwrap().policy;
+        let text = "tests:
+  - { name: t, agent: a, request: GET https://g.example/, headers: [\"X-Key: stub-github\"], expect: allow, credentials: [github] }
+  - { name: u, agent: a, request: GET https://g.example/, headers: [\"X-Other: stub-github\"], expect: deny, reason: stub_out_of_slot }
+  - { name: v, agent: a, request: GET https://g.example/stub-github, expect: deny, reason: stub_out_of_slot }
+";
+        let files = [SourceFile { name: "t.yaml".into(), text: text.into() }];
+        let cases = cases::read(&policy, &files).unwrap();
+        let report = cases::run(&policy, &cases, &Explainer::new(&policy));
+        assert_eq!(report.failed(), 0, "{}", cases::render(&report, &cases, &files, true, false));
     }
 }
