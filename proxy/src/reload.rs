@@ -29,6 +29,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// How often the files are compared without any sign of a change.
 const RECHECK: Duration = Duration::from_secs(30);
 
+/// Most warnings that are written to the log when a policy is taken.
+const WARNINGS_SHOWN: usize = 20;
+
 /// Keeps the appliance's policy and credentials as the files say.
 pub struct Reloader {
     appliance: Arc<Appliance>,
@@ -129,7 +132,12 @@ impl Reloader {
         let is_good = match compiled {
             Ok(compiled) => {
                 if !compiled.warnings.is_empty() {
-                    tracing::warn!("policy has warnings\n{}", render(&compiled.warnings, &files, false));
+                    let first = compiled.warnings.get(..WARNINGS_SHOWN).unwrap_or(&compiled.warnings);
+                    tracing::warn!(
+                        warnings = compiled.warnings.len(),
+                        "policy has warnings; `stubgate policy check` shows all\n{}",
+                        render(first, &files, false)
+                    );
                 }
                 self.take(compiled.policy);
                 true
