@@ -13,6 +13,7 @@ pub mod diagnostic;
 pub mod model;
 pub mod preset;
 mod raw;
+pub mod schema;
 pub mod source;
 
 pub use compile::{Compiled, compile};
