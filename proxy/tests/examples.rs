@@ -9,7 +9,9 @@ use stubgate_proxy::config;
 fn examples() -> Vec<SourceFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();
-    for document in ["README.md", "docs/policy.md", "docs/configuration.md"] {
+    for document in
+        ["README.md", "docs/policy.md", "docs/configuration.md", "docs/policy/presets.md", "docs/policy/editor.md"]
+    {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
         for (number, block) in text.split("```yaml\n").skip(1).enumerate() {
             let (yaml, _) = block.split_once("```").unwrap();
