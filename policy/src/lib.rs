@@ -17,6 +17,7 @@ pub mod model;
 pub mod preset;
 pub mod question;
 mod raw;
+pub mod schema;
 pub mod source;
 pub mod suggest;
 

@@ -13,6 +13,7 @@ mod listen;
 mod node;
 mod numbers;
 mod reader;
+mod schema;
 mod upstream;
 mod warnings;
 
@@ -27,6 +28,7 @@ pub use compile::compile;
 pub use files::policy_files;
 pub use listen::{Advertise, Listen};
 pub use numbers::{Limits, Timeouts};
+pub use schema::schema;
 pub use upstream::Upstream;
 
 /// The checked configuration of one appliance.

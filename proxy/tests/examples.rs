@@ -9,13 +9,11 @@ use stubgate_proxy::config;
 fn examples() -> Vec<SourceFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();
-    for document in [
-        "README.md",
-        "docs/policy/reference.md",
-        "docs/policy/tutorial.md",
-        "docs/policy/cookbook.md",
-        "docs/configuration.md",
-    ] {
+    let pages = std::fs::read_dir(root.join("docs/policy")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut pages: Vec<String> = pages.map(|name| format!("docs/policy/{}", name.to_str().unwrap())).collect();
+    pages.retain(|name| name.ends_with(".md"));
+    pages.extend(["README.md".into(), "docs/configuration.md".into()]);
+    for document in pages {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
         let blocks = text.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0);
         // What a reader pastes into a shell.

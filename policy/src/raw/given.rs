@@ -166,18 +166,32 @@ pub(crate) struct Unknown {
     pub(crate) span: Span,
 }
 
-/// A struct whose fields are all `Option<Given<…>>`, which keeps unknown keys instead of failing on them.
+/// A struct whose fields are all `Option<Given<…>>`, which keeps unknown keys instead of failing on them. A field's
+/// documentation and what follows `=` go into the JSON Schema, so that no key is without.
 macro_rules! lenient {
-    ($(#[$doc:meta])* pub(crate) struct $name:ident { $($field:ident: $type:ty,)* }) => {
+    ($(#[$doc:meta])* pub(crate) struct $name:ident {
+        $($(#[doc = $about:literal])* $field:ident: $type:ty $(= $limit:expr)?,)*
+    }) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default)]
         pub(crate) struct $name {
-            $(pub(crate) $field: Option<Given<$type>>,)*
+            $($(#[doc = $about])* pub(crate) $field: Option<Given<$type>>,)*
             pub(crate) unknown: Vec<Unknown>,
         }
 
         impl $name {
             pub(crate) const KEYS: &'static [&'static str] = &[$(stringify!($field),)*];
+        }
+
+        impl $crate::schema::Describe for $name {
+            fn schema() -> serde_json::Value {
+                $crate::schema::object(&[$($crate::schema::Field {
+                    key: stringify!($field),
+                    about: concat!($($about,)*),
+                    schema: <$type as $crate::schema::Describe>::schema,
+                    limit: [$($limit,)? $crate::schema::Limit::NONE][0],
+                },)*])
+            }
         }
 
         impl $crate::raw::given::Lenient for $name {

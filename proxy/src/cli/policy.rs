@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod head;
 mod preset;
+mod schema;
 mod suggest;
 mod test;
 
@@ -15,23 +16,26 @@ use clap::Subcommand;
 pub(super) enum Command {
     /// Check policy files: every error at once, with its place and what to write instead
     Check(check::Args),
+    /// Run the tests of a policy, and name the rules that none of them reaches
+    Test(test::Args),
+    /// Explain the decision on one request: each phase, and each rule and why it does not fit
+    Explain(explain::Args),
     /// Suggest the narrowest rules for what was denied, from audit records, as YAML to review
     Suggest(suggest::Args),
     /// Look at the rule files that a policy can include, and find the hosts for the one of packages
     #[command(subcommand)]
     Preset(preset::Command),
-    /// Explain the decision on one request: each phase, and each rule and why it does not fit
-    Explain(explain::Args),
-    /// Run the tests of a policy, and name the rules that none of them reaches
-    Test(test::Args),
+    /// Print the JSON Schema of a file format, for editors
+    Schema(schema::Args),
 }
 
 pub(super) fn main(command: &Command) -> ExitCode {
     match command {
         Command::Check(args) => check::main(args),
+        Command::Test(args) => test::main(args),
+        Command::Explain(args) => explain::main(args),
         Command::Suggest(args) => suggest::main(args),
         Command::Preset(command) => preset::main(command),
-        Command::Explain(args) => explain::main(args),
-        Command::Test(args) => test::main(args),
+        Command::Schema(args) => schema::main(args),
     }
 }
