@@ -81,6 +81,9 @@ pub enum QuestionError {
     /// DNS has a name and a type.
     #[error("a lookup is `DNS name TYPE`, with a type such as A, AAAA, SRV, TXT or TYPE65")]
     Lookup,
+    /// A type about transactions and transfers, not about data (RFC 6895 §3.1).
+    #[error("types 0, OPT, and 128 to 254 are refused for every name, whatever policy says")]
+    Transfer,
     /// No name.
     #[error("{0}")]
     Name(#[from] NameError),
@@ -214,6 +217,9 @@ fn sendable(query: &str) -> Result<(), PathError> {
 fn lookup(rest: &str) -> Result<Question, QuestionError> {
     let (name, kind) = rest.split_once([' ', '\t']).ok_or(QuestionError::Lookup)?;
     let number = record_types::number(kind.trim_start()).ok_or(QuestionError::Lookup)?;
+    if matches!(number, 0 | 41 | 128..=254) {
+        return Err(QuestionError::Transfer);
+    }
     Ok(Question::Name { name: Name::parse(name.as_bytes())?, kind: number.into() })
 }
 
@@ -314,6 +320,7 @@ mod tests {
             ("CONNECT a.example:70000", E::Authority(AuthorityError::Port)),
             ("DNS a.example", E::Lookup),
             ("DNS a.example B", E::Lookup),
+            ("DNS a.example AXFR", E::Transfer),
             ("DNS a..example A", E::Name(NameError::EmptyLabel)),
         ] {
             assert_eq!(Question::parse(line), Err(error.clone()), "{line}");

@@ -9,7 +9,7 @@ use stubgate_policy::{AgentId, BasicField, Explanation, Policy, Question, Slot, 
 use crate::support::{file, policy_of};
 
 /// Presents stubs as they are; heads are for whoever can read them.
-struct Plain;
+pub(crate) struct Plain;
 
 impl Explain for Plain {
     fn explain(
