@@ -13,6 +13,8 @@ mod reader;
 mod rules;
 mod stubs;
 
+pub(crate) use credentials::is_slot;
+
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::model::policy::Parts;
 use crate::model::{Effect, Policy};

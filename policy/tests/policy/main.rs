@@ -7,6 +7,7 @@ mod credentials;
 mod diagnostics;
 mod files;
 mod hosts;
+mod import;
 mod laws;
 mod paths;
 mod stages;
