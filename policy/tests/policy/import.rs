@@ -255,5 +255,5 @@ fn many_hosts_are_split_over_rules() {
     let hosts: Vec<String> = (0..2_500).map(|number| format!("'*.h{number}.example'")).collect();
     let (_, policy) = allowlist(&format!("domains: [{}]", hosts.join(", ")));
     assert_eq!(policy.rules().len(), 2);
-    check(&policy, &[("GET https://a.b.h2499.example/", "allow allowed-2")]);
+    check(&policy, &[("GET https://a.b.h999.example/", "allow allowed-2")]);
 }

@@ -92,8 +92,10 @@ fn dns(node: &Node, into: &mut Settings, notes: &mut Notes<'_>) {
                 notes.add(Kind::Missing, &item.span, "an address is no name that can be forwarded");
             }
             Ok(host @ (Host::Exact(_) | Host::Under(_))) => {
-                let text = "answered by the zone's servers, and its traffic does not pass stubgate, so that the agent's network must let it through; a rule for it would win";
-                notes.add(Kind::Changed, &item.span, text);
+                if into.nameserver.is_some() {
+                    let text = "answered by the zone's servers, and its traffic does not pass stubgate, so that the agent's network must let it through; a rule for it would win";
+                    notes.add(Kind::Changed, &item.span, text);
+                }
                 into.forward.push(host);
             }
             Ok(Host::Every) => notes.add(Kind::Missing, &item.span, "`*`: not every name is forwarded"),
