@@ -5,8 +5,9 @@ SHELL := /bin/bash
 .PHONY: help demo test check lab fuzz toolchain clean
 
 help:
-	@echo "make demo    the main job, on loopback: nothing to configure, no root"
+	@echo "make demo    the main job, on loopback: nothing to configure; once built, no root and no network"
 	@echo "make test    formatting, lints, licences, unit and component tests, and the lab (root or user namespaces)"
+	@echo "             installs the programs that it drives (tests/setup); all of these install gcc where there is no cc"
 	@echo "make check   only what is quick: formatting, lints, unit and component tests"
 	@echo "make lab     only the lab: real clients and origins in network namespaces"
 	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60)"

@@ -44,12 +44,24 @@ const COMMON_NAME_MAXIMUM: usize = 64;
 #[non_exhaustive]
 pub enum CaError {
     /// A file or folder could not be read or written.
-    #[error("{}: {source}", path.display())]
+    // No `source`: the text has it, and whoever prints the chain would print it twice.
+    #[error("{}: {error}", path.display())]
     Io {
         /// Which one.
         path: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
+    },
+    /// One of the two files is there without the other.
+    #[error(
+        "{} is missing beside {}; restore it from a backup, or move what is left away and make a new CA, which every agent must then be told to trust",
+        missing.display(), present.display()
+    )]
+    Half {
+        /// What is not there.
+        missing: PathBuf,
+        /// What is.
+        present: PathBuf,
     },
     /// The key file can be read (or written) by users who must not.
     #[error("{} has mode {mode:03o}: the CA key must not be open to others; run chmod 600 on it", path.display())]
@@ -118,6 +130,7 @@ pub struct CertificateAuthority {
     not_before: OffsetDateTime,
     not_after: OffsetDateTime,
     self_issued: bool,
+    is_new: bool,
 }
 
 impl CertificateAuthority {
@@ -153,6 +166,11 @@ impl CertificateAuthority {
         let digest = Sha256::digest(self.issuing());
         let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
         pairs.join(":")
+    }
+
+    /// Whether [`CertificateAuthority::load_or_create`] made it: no agent trusts it yet.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// When the CA ends.
@@ -239,6 +257,7 @@ impl CertificateAuthority {
             not_before: parsed.validity().not_before.to_datetime(),
             not_after: parsed.validity().not_after.to_datetime(),
             self_issued: parsed.subject() == parsed.issuer(),
+            is_new: false,
             issuer,
             certificates: certificates.clone(),
         };

@@ -6,6 +6,8 @@
 
 mod ancestors;
 mod ask;
+pub(crate) mod consider;
+mod covering;
 mod grant;
 mod index;
 pub(crate) mod own;
@@ -19,6 +21,7 @@ use smallvec::SmallVec;
 pub use ask::{Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage, SlotRef, Stage, Token};
 pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap};
 
+pub(crate) use covering::{Side, Whose};
 pub(crate) use index::Index;
 
 use self::index::Bucket;

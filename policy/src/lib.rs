@@ -7,11 +7,16 @@
 //! This crate is pure. It opens no file or socket, reads no clock, draws no randomness and holds no secret.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod cases;
 mod compile;
 pub mod decide;
 pub mod diagnostic;
+pub mod explain;
 pub mod import;
+mod lint;
 pub mod model;
+pub mod preset;
+pub mod question;
 mod raw;
 pub mod source;
 pub mod suggest;
@@ -23,8 +28,10 @@ pub use decide::{
     RequestStage, SlotRef, Stage, Swap, Token,
 };
 pub use diagnostic::{Diagnostic, Label, Severity, render};
+pub use explain::Explanation;
 pub use model::{
     Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
     Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
 };
+pub use question::{Question, QuestionError};
 pub use source::SourceFile;

@@ -3,10 +3,11 @@
 //! Nothing here fails on a wrong shape or an unknown key: both are kept for compile, so that one run reports every
 //! error of a file. `Option` never means "any": a missing key is an error for compile to find.
 
+pub(crate) mod cases;
 mod given;
 
 use given::lenient;
-pub(crate) use given::{Entries, Flag, Given, Number, Shape, Span, Text, Unknown};
+pub(crate) use given::{Argument, Entries, Flag, Given, Number, Shape, Span, Text, Unknown};
 
 lenient! {
     /// A policy file.
@@ -15,6 +16,7 @@ lenient! {
         agents: Entries<Agent>,
         credentials: Entries<Credential>,
         rules: Vec<Given<Rule>>,
+        include: Vec<Given<Include>>,
         dns: Vec<Given<Dns>>,
     }
 }
@@ -69,5 +71,44 @@ lenient! {
         agents: Vec<Given<Text>>,
         names: Vec<Given<Text>>,
         types: Vec<Given<Text>>,
+    }
+}
+
+lenient! {
+    /// An entry of `include`.
+    pub(crate) struct Include {
+        preset: Text,
+        name: Text,
+        agents: Vec<Given<Text>>,
+        credentials: Entries<Text>,
+        with: Entries<Argument>,
+    }
+}
+
+lenient! {
+    /// A preset's file. Its rules have no `agents`: those of the include are taken.
+    pub(crate) struct PresetFile {
+        preset: Text,
+        version: Number,
+        about: Text,
+        credentials: Entries<PresetCredential>,
+        parameters: Entries<PresetParameter>,
+        rules: Vec<Given<Rule>>,
+    }
+}
+
+lenient! {
+    /// `credentials: { NAME: … }` of a preset.
+    pub(crate) struct PresetCredential {
+        about: Text,
+        optional: Flag,
+    }
+}
+
+lenient! {
+    /// `parameters: { NAME: … }` of a preset.
+    pub(crate) struct PresetParameter {
+        kind: Text,
+        about: Text,
     }
 }

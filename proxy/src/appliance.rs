@@ -109,17 +109,16 @@ impl Surroundings for Appliance {
     }
 }
 
-/// Counts what the minter signed, for a scrape.
+/// Counts what the minter signed and how credentials are, for a scrape.
 pub(crate) fn refresh(appliance: &Appliance) {
+    let Appliance { metrics, credentials, .. } = appliance;
     let minted = i64::try_from(appliance.minter.minted_total()).unwrap_or(i64::MAX);
-    appliance.metrics.certificates_minted.set(minted);
-    let missing = appliance
-        .snapshot
-        .load()
-        .policy
-        .credentials()
-        .iter()
-        .filter(|credential| !appliance.credentials.available(credential.name()))
-        .count();
-    appliance.metrics.credentials_missing.set(i64::try_from(missing).unwrap_or(i64::MAX));
+    metrics.certificates_minted.set(minted);
+    let policy = Arc::clone(&appliance.snapshot.load().policy);
+    let count = |is_so: &dyn Fn(&str) -> bool| {
+        let found = policy.credentials().iter().filter(|credential| is_so(credential.name())).count();
+        i64::try_from(found).unwrap_or(i64::MAX)
+    };
+    metrics.credentials_missing.set(count(&|name| !credentials.available(name)));
+    metrics.credentials_stale.set(count(&|name| credentials.is_stale(name)));
 }

@@ -114,6 +114,49 @@ pub fn status(reason: Reason) -> StatusCode {
     }
 }
 
+/// Whether the same request may well be granted in a while, so that a client should try again.
+pub fn is_temporary(reason: Reason) -> bool {
+    match reason {
+        Reason::LimitReached
+        | Reason::Unresolvable
+        | Reason::UpstreamUnreachable
+        | Reason::UpstreamProtocol
+        | Reason::UpstreamTimeout
+        | Reason::CredentialMissing
+        | Reason::AuditFull
+        | Reason::NotReady
+        | Reason::ShuttingDown
+        | Reason::Internal => true,
+        // A certificate that is not trusted, or a host that does not speak WebSocket, stays as it is.
+        Reason::UpstreamTls
+        | Reason::UpgradeRefused
+        | Reason::LoopDetected
+        | Reason::AuthorityMismatch
+        | Reason::BadRequest
+        | Reason::BadAuthority
+        | Reason::TwoCredentials
+        | Reason::UnknownAgent
+        | Reason::Quarantined
+        | Reason::NameNotAllowed
+        | Reason::ConnectNotAllowed
+        | Reason::HostNotAllowed
+        | Reason::MethodNotAllowed
+        | Reason::PathNotAllowed
+        | Reason::PathAmbiguous
+        | Reason::DeniedByRule
+        | Reason::Observed
+        | Reason::StubOutOfSlot
+        | Reason::StubWrongHost
+        | Reason::StubNotGranted
+        | Reason::ForeignCredential
+        | Reason::CredentialRequired
+        | Reason::StubInBody
+        | Reason::StubOverPlain
+        | Reason::AddressNotPublic
+        | Reason::PolicyChanged => false,
+    }
+}
+
 /// Whether a refusal means that a stub was where it has no business: alerted and counted.
 pub fn is_tripwire(reason: Reason) -> bool {
     matches!(

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 /// stubgate is an agent's DNS server and its only way out. It allows what policy names, denies the rest, and swaps
 /// worthless stubs for real credentials at the boundary.
 #[derive(Debug, Parser)]
-#[command(name = "stubgate", version, max_term_width = 100)]
+#[command(name = "stubgate", version, max_term_width = 100, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -27,6 +27,7 @@ enum Command {
     /// Show the main job on loopback; nothing to configure, no root, no network
     Demo,
     /// Run the appliance
+    #[command(after_help = RUN_NOTES)]
     Run {
         /// Configuration of the appliance, YAML
         #[arg(long, value_name = "FILE")]
@@ -45,7 +46,8 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Config {
-    /// Check a stubgate.yaml, as `policy check` does
+    /// Check a stubgate.yaml: every error at once, with its place and what to write instead
+    #[command(after_help = EXIT_CODES)]
     Check {
         /// The file
         #[arg(value_name = "FILE")]
@@ -79,6 +81,15 @@ struct Place {
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
+
+const EXIT_CODES: &str =
+    "Exit status: 0 done; 1 the policy or configuration is wrong; 2 usage, or a path that can't be read";
+
+const RUN_NOTES: &str = "\
+SIGHUP reopens audit files and reads policy and credentials again; SIGTERM drains and exits 0.
+STUBGATE_LOG sets the level of the log on standard error: error, warn, info (the default), debug or trace.
+
+Exit status: 0 stopped as asked; 1 the configuration is wrong, or a part failed; 2 usage, or a path that can't be read";
 
 /// Exit status for findings: the policy or configuration is wrong, or the demonstration failed.
 const WRONG: u8 = 1;

@@ -14,6 +14,7 @@ mod node;
 mod numbers;
 mod reader;
 mod upstream;
+mod warnings;
 
 use std::path::PathBuf;
 
@@ -71,6 +72,17 @@ pub struct Forward {
     pub to: Vec<std::net::SocketAddr>,
 }
 
+/// A configuration that can be used, and what a person should look at in it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What the file says.
+    pub config: Config,
+    /// Warnings, in the order of the file.
+    pub warnings: Vec<Diagnostic>,
+    /// What the warnings' labels point into.
+    pub files: Vec<SourceFile>,
+}
+
 /// Why there is no configuration: everything that is wrong with it, and the file to show it in.
 #[derive(Clone, Debug)]
 pub struct ConfigProblem {
@@ -78,6 +90,13 @@ pub struct ConfigProblem {
     pub diagnostics: Vec<Diagnostic>,
     /// What the diagnostics' labels point into.
     pub files: Vec<SourceFile>,
+}
+
+impl ConfigProblem {
+    /// Whether the file could not be read at all.
+    pub fn is_unreadable(&self) -> bool {
+        self.files.is_empty()
+    }
 }
 
 impl std::fmt::Display for ConfigProblem {

@@ -154,12 +154,15 @@ async fn show(addresses: &Addresses, ca: &str, origin: &origin::Origin, audit: &
 
     let records = std::fs::read_to_string(audit)?;
     ensure!(!records.contains(REAL), "the real credential is in the audit log");
-    say(format_args!("\nOne of the {} audit records that this left:\n", records.lines().count()));
+    say(format_args!(
+        "\nOne of the {} audit records of this demonstration, all of which go when it ends:\n",
+        records.lines().count()
+    ));
     if let Some(record) = records.lines().find(|line| line.contains("\"begin\"")) {
         say(format_args!("  {record}\n"));
     }
     say(format_args!(
-        "The last line above is a limit of this version: keep hosts that echo requests away from credentials."
+        "The last check above (/echo) shows a limit of this version: grant no credential on hosts that echo requests."
     ));
     say(format_args!("Next: README.md for a five-minute start, ARCHITECTURE.md for how it works."));
     Ok(is_good)

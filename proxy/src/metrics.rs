@@ -28,6 +28,8 @@ pub struct Metrics {
     pub policy_last_ok: IntGauge,
     /// Credentials without a value.
     pub credentials_missing: IntGauge,
+    /// Credentials whose last good value stays in use, because their source gives none.
+    pub credentials_stale: IntGauge,
     /// Records that could not be written.
     pub audit_dropped: IntCounter,
     /// Refusals that were counted instead of written.
@@ -132,6 +134,10 @@ impl Metrics {
             ),
             policy_last_ok: gauge("stubgate_policy_last_reload_ok", "1 if the last reload of policy was good."),
             credentials_missing: gauge("stubgate_credentials_missing", "Credentials that have no value."),
+            credentials_stale: gauge(
+                "stubgate_credentials_stale",
+                "Credentials that can no longer be read and whose last good value stays in use.",
+            ),
             audit_dropped: counter("stubgate_audit_dropped_total", "Audit records that could not be written."),
             audit_suppressed: counter(
                 "stubgate_audit_suppressed_total",

@@ -4,15 +4,18 @@
 //! slow clock in case a change was missed. A reload is all or nothing: a broken policy keeps the last good one in force,
 //! says what is wrong where, moves a metric, and turns nothing off (law 5). After a good one everything under way is
 //! decided again.
+//!
+//! What is wrong is said once, not with every look at the files. `stubgate.yaml` itself is not reloaded; SIGHUP says
+//! when it is no longer what runs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use stubgate_policy::{Policy, SourceFile, compile, render};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use crate::appliance::Appliance;
@@ -26,18 +29,37 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// How often the files are compared without any sign of a change.
 const RECHECK: Duration = Duration::from_secs(30);
 
+/// Most warnings that are written to the log when a policy is taken.
+const WARNINGS_SHOWN: usize = 20;
+
 /// Keeps the appliance's policy and credentials as the files say.
 pub struct Reloader {
     appliance: Arc<Appliance>,
     config: Arc<Config>,
+    /// Where `config` was read.
+    config_file: Option<PathBuf>,
     tried: Option<Vec<SourceFile>>,
+    /// What has been said about policy files that can't be read.
+    unreadable: Option<String>,
+    /// What has been said about credentials, by name.
+    problems: BTreeMap<Arc<str>, String>,
+    exposed: BTreeSet<Arc<str>>,
     generation: u64,
 }
 
 impl Reloader {
     /// Reads nothing yet.
-    pub fn new(appliance: Arc<Appliance>, config: Arc<Config>) -> Self {
-        Reloader { appliance, config, tried: None, generation: 0 }
+    pub fn new(appliance: Arc<Appliance>, config: Arc<Config>, config_file: Option<PathBuf>) -> Self {
+        Reloader {
+            appliance,
+            config,
+            config_file,
+            tried: None,
+            unreadable: None,
+            problems: BTreeMap::new(),
+            exposed: BTreeSet::new(),
+            generation: 0,
+        }
     }
 
     /// Reads the policy and the credentials. Whether there is a good policy in force afterwards.
@@ -51,10 +73,40 @@ impl Reloader {
         self.appliance.snapshot.load().is_ready()
     }
 
-    fn reload_credentials(&self, snapshot: &Snapshot) {
-        for problem in self.appliance.credentials.reload(&snapshot.policy) {
-            tracing::error!(credential = &*problem.credential, "{problem}");
+    /// Reads the credentials, and says what is news: in the log, and in a record that names the credential.
+    fn reload_credentials(&mut self, snapshot: &Snapshot) {
+        let credentials = &self.appliance.credentials;
+        let loaded = credentials.reload(&snapshot.policy);
+        let fingerprint = snapshot.policy.fingerprint();
+        let mut problems = BTreeMap::new();
+        for problem in &loaded.problems {
+            let name = &problem.credential;
+            let text = problem.to_string();
+            if self.problems.get(name) != Some(&text) {
+                tracing::error!(credential = &**name, "{problem}");
+                let note = if problem.kept {
+                    "cannot be read; the last good value stays in use"
+                } else {
+                    "cannot be read; requests that need it are refused"
+                };
+                self.record_credential("failed", name, note, fingerprint);
+            }
+            problems.insert(Arc::clone(name), text);
         }
+        for name in &loaded.changed {
+            tracing::info!(credential = &**name, "credential has a new value");
+            self.record_credential("taken", name, "a new value is in use", fingerprint);
+        }
+        let is_well = |name: &Arc<str>| !problems.contains_key(name) && credentials.available(name);
+        for name in self.problems.keys().filter(|name| is_well(name) && !loaded.changed.contains(name)) {
+            tracing::info!(credential = &**name, "credential can be read again, with the value of before");
+        }
+        let exposed: BTreeSet<Arc<str>> = loaded.exposed.into_iter().collect();
+        for name in exposed.difference(&self.exposed) {
+            tracing::warn!(credential = &**name, "every user of this machine can read its file; run chmod 600 on it");
+        }
+        self.problems = problems;
+        self.exposed = exposed;
     }
 
     /// Reads the policy, and puts it and its credentials in force if it changed and is good.
@@ -62,10 +114,17 @@ impl Reloader {
         let files = match policy_files(&self.config.policy) {
             Ok(files) => files,
             Err(error) => {
-                self.failed(&format!("the policy can't be read: {error}"));
+                let why = format!("the policy can't be read: {error}");
+                if self.unreadable.as_ref() != Some(&why) {
+                    self.failed(&why);
+                }
+                self.unreadable = Some(why);
+                // Once it can be read again it is a reload, even if nothing else changed.
+                self.tried = None;
                 return false;
             }
         };
+        self.unreadable = None;
         if self.tried.as_ref() == Some(&files) {
             return false;
         }
@@ -73,7 +132,12 @@ impl Reloader {
         let is_good = match compiled {
             Ok(compiled) => {
                 if !compiled.warnings.is_empty() {
-                    tracing::warn!("policy has warnings\n{}", render(&compiled.warnings, &files, false));
+                    let first = compiled.warnings.get(..WARNINGS_SHOWN).unwrap_or(&compiled.warnings);
+                    tracing::warn!(
+                        warnings = compiled.warnings.len(),
+                        "policy has warnings; `stubgate policy check` shows all\n{}",
+                        render(first, &files, false)
+                    );
                 }
                 self.take(compiled.policy);
                 true
@@ -89,11 +153,12 @@ impl Reloader {
 
     fn take(&mut self, policy: Policy) {
         self.generation += 1;
-        let metrics = &self.appliance.metrics;
+        let appliance = Arc::clone(&self.appliance);
+        let metrics = &appliance.metrics;
         let snapshot = Arc::new(Snapshot::new(policy, self.generation, metrics));
         // Secrets first, so that no request of the new policy meets the old ones.
         self.reload_credentials(&snapshot);
-        self.appliance.snapshot.store(Arc::clone(&snapshot));
+        appliance.snapshot.store(Arc::clone(&snapshot));
         metrics.reload(Reload::Taken).inc();
         metrics.policy_last_ok.set(1);
         metrics.policy_generation.set(i64::try_from(self.generation).unwrap_or(i64::MAX));
@@ -125,21 +190,54 @@ impl Reloader {
         let line = Line {
             outcome: Some(outcome),
             policy: Some(fingerprint),
-            count: Some(self.generation),
+            generation: Some(self.generation),
             ..Line::new(Event::Reload, Layer::Policy)
         };
         // A reload does not wait for its record; a lost one is counted.
         let _ = self.appliance.audit.write(&line);
     }
 
-    /// Reloads when there is a reason to, until the appliance drains.
-    pub async fn run(mut self) -> std::io::Result<()> {
+    fn record_credential(&self, outcome: &'static str, name: &str, note: &str, fingerprint: &str) {
+        let line = Line {
+            outcome: Some(outcome),
+            credential: Some(name),
+            note: Some(note),
+            policy: Some(fingerprint),
+            ..Line::new(Event::Reload, Layer::Credential)
+        };
+        // As above.
+        let _ = self.appliance.audit.write(&line);
+    }
+
+    /// Says whether `stubgate.yaml` is still what runs. It is read at the start only.
+    fn compare_config(&self) {
+        let Some(file) = &self.config_file else { return };
+        match Config::read(file) {
+            Ok(config) if config == *self.config => {}
+            Ok(_) => {
+                tracing::warn!(file = %file.display(), "the configuration differs from what runs; a restart puts it in force");
+            }
+            Err(problem) => {
+                tracing::error!(file = %file.display(), "the configuration is broken; a restart would fail\n{problem}");
+            }
+        }
+    }
+
+    /// Has everything read and said anew.
+    fn forget(&mut self) {
+        self.tried = None;
+        self.unreadable = None;
+        self.problems.clear();
+        self.exposed.clear();
+    }
+
+    /// Reloads when there is a reason to, until the appliance drains. `hangup` tells of SIGHUP.
+    pub async fn run(mut self, mut hangup: Signal) -> std::io::Result<()> {
         let (woken, mut wakes) = mpsc::channel(1);
         let mut watcher = Watch::new(move || {
             // A full channel holds a wake-up already.
             let _ = woken.try_send(());
         });
-        let mut hangup = signal(SignalKind::hangup())?;
         let draining = self.appliance.draining.clone();
         loop {
             // What changed after it was read and before its folder was watched would be missed: read once more.
@@ -152,7 +250,8 @@ impl Reloader {
                     if let Err(error) = self.appliance.audit.reopen() {
                         tracing::error!(%error, "an audit file can't be opened anew");
                     }
-                    self.tried = None;
+                    self.compare_config();
+                    self.forget();
                 }
                 () = tokio::time::sleep(RECHECK) => {}
                 () = draining.cancelled() => return Ok(()),

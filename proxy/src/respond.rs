@@ -2,8 +2,8 @@
 //!
 //! A refusal says what to do, never which rules exist, and is never a 401: git and Claude Code would throw their stub
 //! away. Its body has the shape that the client at hand shows to a person: git prints plain text, gRPC reads a status,
-//! and one JSON object serves the clients of Anthropic's and GitHub's APIs. `x-should-retry: false` keeps them from
-//! hammering.
+//! and one JSON object serves the clients of Anthropic's and GitHub's APIs. `x-should-retry` keeps them from hammering
+//! where another try is in vain, and asks for one where the reason passes.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use stubgate_h1::Framing;
 use stubgate_policy::Reason;
 
+use crate::authority::is_temporary;
 use crate::forward::{Relay, RelayError};
 
 /// The body of any response to an agent.
@@ -112,7 +113,7 @@ pub fn refusal(reason: Reason, status: StatusCode, id: &str, shape: Shape) -> Re
         Shape::Json => {
             let body = serde_json::json!({
                 "type": "error",
-                "error": { "type": "permission_error", "message": format!("stubgate: {hint}") },
+                "error": { "type": error_type(status), "message": format!("stubgate: {hint}") },
                 "message": format!("stubgate: {hint}"),
                 "reason": reason.as_str(),
                 "hint": hint,
@@ -129,15 +130,29 @@ pub fn refusal(reason: Reason, status: StatusCode, id: &str, shape: Shape) -> Re
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("x-should-retry", HeaderValue::from_static("false"));
+    let retry = if is_temporary(reason) { "true" } else { "false" };
+    headers.insert("x-should-retry", HeaderValue::from_static(retry));
     headers.insert("x-stubgate-reason", HeaderValue::from_static(reason.as_str()));
     if shape == Shape::Grpc {
-        headers.insert("grpc-status", HeaderValue::from_static("7"));
+        // UNAVAILABLE, which clients try again, or PERMISSION_DENIED.
+        headers.insert("grpc-status", HeaderValue::from_static(if is_temporary(reason) { "14" } else { "7" }));
         if let Ok(message) = HeaderValue::from_str(&format!("stubgate: {hint}")) {
             headers.insert("grpc-message", message);
         }
     }
     response
+}
+
+/// The word for a status among the errors of Anthropic's API.
+fn error_type(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+        StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
+        StatusCode::GATEWAY_TIMEOUT => "timeout_error",
+        other if other.is_server_error() => "api_error",
+        _ => "invalid_request_error",
+    }
 }
 
 /// A body of our own.
@@ -165,15 +180,42 @@ mod tests {
     }
 
     #[test]
-    fn no_refusal_is_a_401_or_asks_for_another_try() {
+    fn no_refusal_is_a_401_and_only_those_that_pass_ask_for_another_try() {
         for &reason in Reason::ALL {
             let status = crate::authority::status(reason);
             for shape in [Shape::Json, Shape::Text, Shape::Grpc] {
                 let response = refusal(reason, status, "id", shape);
                 assert_ne!(response.status(), StatusCode::UNAUTHORIZED);
-                assert_eq!(response.headers()["x-should-retry"], "false");
+                let asks = response.headers()["x-should-retry"] == "true";
+                assert_eq!(asks, is_temporary(reason), "{reason}");
+                // What policy or the request itself is to blame for is the same next time.
+                let is_lasting = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
+                assert!(!(asks && is_lasting), "{reason}");
+                assert!(asks || !reason.hint().contains("retry later"), "{reason}");
+                if let Some(code) = response.headers().get("grpc-status") {
+                    assert_eq!(code, if asks { "14" } else { "7" }, "{reason}");
+                }
             }
             assert!(status.is_client_error() || status.is_server_error());
+        }
+    }
+
+    #[test]
+    fn the_type_of_an_error_says_whose_matter_it_is() {
+        for (reason, expected) in [
+            (Reason::PathNotAllowed, "permission_error"),
+            (Reason::TwoCredentials, "invalid_request_error"),
+            (Reason::AuthorityMismatch, "invalid_request_error"),
+            (Reason::LimitReached, "rate_limit_error"),
+            (Reason::UpstreamUnreachable, "api_error"),
+            (Reason::UpstreamTimeout, "timeout_error"),
+            (Reason::NotReady, "overloaded_error"),
+            (Reason::Internal, "api_error"),
+        ] {
+            let response = refusal(reason, crate::authority::status(reason), "id", Shape::Json);
+            let ResponseBody::Whole(body) = response.into_body() else { panic!("{reason}: no body") };
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["error"]["type"], expected, "{reason}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Wiring: from a checked configuration to a running appliance, and from SIGTERM to its end.
 
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,6 +12,7 @@ use stubgate_credentials::CredentialStore;
 use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, Resolver, ResolverConfig};
 use stubgate_policy::Policy;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +40,7 @@ pub struct Started {
     /// What all parts share.
     pub appliance: Arc<Appliance>,
     config: Arc<Config>,
+    config_file: Option<PathBuf>,
     sockets: Vec<(Listener, TcpListener)>,
     admin: Vec<TcpListener>,
     dns: Option<stubgate_dns::Bound>,
@@ -84,6 +87,13 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     }
     let metrics = Metrics::new();
     let ca = certificate_authority(&config)?;
+    if ca.is_new() {
+        tracing::warn!(
+            folder = %config.state_dir.join("ca").display(),
+            sha256_fingerprint = ca.fingerprint_sha256(),
+            "made a new certificate authority; agents must trust its bundle (stubgate ca bundle)"
+        );
+    }
     let roots = TrustRoots::load(&config.upstream.ca_files, &ca).context("the certificates trusted for origins")?;
     let bundle = bundle_pem(&ca, true).into();
     let minting = MinterConfig::default().with_cache_entries(config.limits.minted_certificates);
@@ -145,10 +155,17 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     }
     let dns =
         if config.listen.dns.is_empty() { None } else { Some(DnsServer::bind(dns_config(&config, zones)).await?) };
-    Ok(Started { appliance, config, sockets, admin, dns })
+    Ok(Started { appliance, config, config_file: None, sockets, admin, dns })
 }
 
 impl Started {
+    /// Says which file the configuration was read from, so that SIGHUP can tell whether it is still what runs.
+    #[must_use]
+    pub fn read_from(mut self, file: &Path) -> Self {
+        self.config_file = Some(file.to_owned());
+        self
+    }
+
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
         let mut found = Addresses::default();
@@ -173,11 +190,22 @@ impl Started {
     /// Where a part failed that the appliance can't do without.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let addresses = self.addresses();
-        let Started { appliance, config, sockets, admin, dns } = self;
-        let mut reloader = Reloader::new(Arc::clone(&appliance), config);
+        let Started { appliance, config, config_file, sockets, admin, dns } = self;
+        // Before anything else: until someone listens for it, SIGHUP ends a process.
+        let hangup = signal(SignalKind::hangup())?;
+        let mut reloader = Reloader::new(Arc::clone(&appliance), config, config_file);
         let ready = reloader.reload();
         lifecycle(&appliance, if ready { "started" } else { "started without a policy" });
-        tracing::info!(ready, ?addresses, version = env!("CARGO_PKG_VERSION"), "serving");
+        tracing::info!(
+            ready,
+            dns = listed(&addresses.dns),
+            http = listed(&addresses.http),
+            https = listed(&addresses.https),
+            proxy = listed(&addresses.proxy),
+            admin = listed(&addresses.admin),
+            version = env!("CARGO_PKG_VERSION"),
+            "serving"
+        );
         for (listener, socket) in sockets {
             tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener));
         }
@@ -186,7 +214,7 @@ impl Started {
         }
         let names = dns.map(|dns| tokio::spawn(dns.serve(appliance.clone(), appliance.draining.child_token())));
         let ticking = tokio::spawn(tick(Arc::clone(&appliance)));
-        let reloading = tokio::spawn(reloader.run());
+        let reloading = tokio::spawn(reloader.run(hangup));
         let mut failed = Ok(());
         tokio::select! {
             () = stop => {}
@@ -202,6 +230,12 @@ impl Started {
         appliance.audit.tick(Instant::now() + Duration::from_secs(1));
         failed
     }
+}
+
+/// Addresses as one field of a log line; a listener that is not there has none.
+fn listed(addresses: &[SocketAddr]) -> Option<String> {
+    let all: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    (!all.is_empty()).then(|| all.join(" "))
 }
 
 /// Takes nothing new, lets what is under way end, and cuts what is left at the deadline.

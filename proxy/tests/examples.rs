@@ -9,10 +9,18 @@ use stubgate_proxy::config;
 fn examples() -> Vec<SourceFile> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut found = Vec::new();
-    for document in ["README.md", "docs/policy.md", "docs/configuration.md"] {
+    for document in [
+        "README.md",
+        "docs/policy/reference.md",
+        "docs/policy/tutorial.md",
+        "docs/policy/cookbook.md",
+        "docs/configuration.md",
+    ] {
         let text = std::fs::read_to_string(root.join(document)).unwrap();
-        for (number, block) in text.split("```yaml\n").skip(1).enumerate() {
-            let (yaml, _) = block.split_once("```").unwrap();
+        let blocks = text.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+        // What a reader pastes into a shell.
+        let pasted = text.split("<<'EOF'\n").skip(1).map(|block| block.split_once("\nEOF\n").unwrap().0);
+        for (number, yaml) in blocks.chain(pasted).enumerate() {
             found.push(SourceFile { name: format!("{document} example {}", number + 1), text: yaml.into() });
         }
     }
@@ -27,6 +35,43 @@ fn every_policy_in_the_documents_is_good() {
         let files = [file];
         let compiled = compile(&files).unwrap_or_else(|found| panic!("{}", render(&found, &files, false)));
         assert!(compiled.warnings.is_empty(), "{}", render(&compiled.warnings, &files, false));
+    }
+}
+
+/// Parts of a policy, to be added to one with these agents and this credential.
+#[test]
+fn every_recipe_is_good() {
+    const AGENTS: &str = "agents: { devbot: { sources: [10.0.0.1] }, infrabot: { sources: [10.0.0.2] } }\n";
+    const CREDENTIALS: &str = "credentials: { github: { stub: proxy-token-github, slots: [bearer, basic], \
+                               hosts: [github.com, api.github.com], source: { env: GITHUB } } }\n";
+    let recipes: Vec<_> = examples().into_iter().filter(|file| file.name.contains("cookbook")).collect();
+    assert!(recipes.len() >= 5);
+    for SourceFile { name, text } in recipes {
+        let has = |key: &str| text.lines().any(|line| line.starts_with(key));
+        let agents = if has("agents:") { "" } else { AGENTS };
+        let credentials = if has("credentials:") { "" } else { CREDENTIALS };
+        let files = [SourceFile { name, text: format!("version: 1\n{agents}{credentials}{text}") }];
+        if let Err(found) = compile(&files) {
+            panic!("{}", render(&found, &files, false));
+        }
+    }
+}
+
+/// A page that is named in a page is there.
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut pages = vec![root.join("README.md"), root.join("SECURITY.md"), root.join("ARCHITECTURE.md")];
+    for folder in ["docs", "docs/policy", "docs/adr", "tests"] {
+        let entries = std::fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    for page in pages {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for link in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
+            let local = !link.is_empty() && !link.contains("://");
+            assert!(!local || page.parent().unwrap().join(link).exists(), "{}: {link}", page.display());
+        }
     }
 }
 

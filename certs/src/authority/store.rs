@@ -28,11 +28,13 @@ impl CertificateAuthority {
     /// Where files cannot be read or written, the key is open to other users, or the two do not fit.
     pub fn load_or_create(state_dir: &Path, now: SystemTime) -> Result<Self, CaError> {
         let folder = state_dir.join("ca");
+        let mut is_new = false;
         if !exists(&folder)? {
             DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(at(state_dir))?;
-            create_folder(state_dir, &folder, now)?;
+            is_new = create_folder(state_dir, &folder, now)?;
         }
-        read_pair(&folder.join("certificate.pem"), &folder.join("key.pem"), PRIVATE)
+        let authority = read_pair(&folder.join("certificate.pem"), &folder.join("key.pem"), PRIVATE)?;
+        Ok(Self { is_new, ..authority })
     }
 
     /// Reads a CA that the operator provides, for example from a mounted secret. The key file may be readable by its
@@ -49,7 +51,8 @@ fn exists(path: &Path) -> Result<bool, CaError> {
     path.try_exists().map_err(at(path))
 }
 
-fn create_folder(state_dir: &Path, folder: &Path, now: SystemTime) -> Result<(), CaError> {
+/// Whether the CA in the folder is the one made here.
+fn create_folder(state_dir: &Path, folder: &Path, now: SystemTime) -> Result<bool, CaError> {
     let suffix = u64::from_ne_bytes(provider::random()?);
     // A subject of its own per CA: clients that hold an older one of ours must not try the wrong key.
     let common_name = format!("stubgate CA {:08x}", suffix >> 32);
@@ -61,9 +64,9 @@ fn create_folder(state_dir: &Path, folder: &Path, now: SystemTime) -> Result<(),
     write_new(&draft.0.join("key.pem"), key_pem.as_bytes(), 0o600)?;
     sync(&draft.0)?;
     match fs::rename(&draft.0, folder) {
-        Ok(()) => sync(state_dir),
+        Ok(()) => sync(state_dir).map(|()| true),
         // Another process was first: rename(2) does not replace a folder that has files. Its CA is the CA.
-        Err(_) if exists(folder)? => Ok(()),
+        Err(_) if exists(folder)? => Ok(false),
         Err(error) => Err(at(folder)(error)),
     }
 }
@@ -88,6 +91,11 @@ fn sync(folder: &Path) -> Result<(), CaError> {
 }
 
 fn read_pair(certificate: &Path, key: &Path, forbidden: u32) -> Result<CertificateAuthority, CaError> {
+    for (missing, present) in [(certificate, key), (key, certificate)] {
+        if !exists(missing)? && exists(present)? {
+            return Err(CaError::Half { missing: missing.to_owned(), present: present.to_owned() });
+        }
+    }
     let certificate_pem = read(certificate, 0)?;
     let key_pem = read(key, forbidden)?;
     CertificateAuthority::load(&certificate_pem, &key_pem)
@@ -112,5 +120,5 @@ fn read(path: &Path, forbidden: u32) -> Result<Zeroizing<Vec<u8>>, CaError> {
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> CaError + '_ {
-    move |source| CaError::Io { path: path.to_owned(), source }
+    move |error| CaError::Io { path: path.to_owned(), error }
 }

@@ -23,6 +23,7 @@ fn is_made_once_and_taken_afterwards() {
     let first = CertificateAuthority::load_or_create(&state, SystemTime::now()).unwrap();
     let second = CertificateAuthority::load_or_create(&state, SystemTime::now()).unwrap();
     assert_eq!(first.fingerprint_sha256(), second.fingerprint_sha256());
+    assert!(first.is_new() && !second.is_new());
     first.check_usable(SystemTime::now()).unwrap();
     let left: Vec<_> = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["ca"], "no drafts stay behind");
@@ -41,20 +42,20 @@ fn racing_starters_end_with_one_ca() {
     for _ in 0..10 {
         let folder = tempfile::tempdir().unwrap();
         let barrier = Barrier::new(8);
-        let prints: Vec<String> = std::thread::scope(|scope| {
+        let found: Vec<(String, bool)> = std::thread::scope(|scope| {
             let starters: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
                         barrier.wait();
-                        CertificateAuthority::load_or_create(folder.path(), SystemTime::now())
-                            .unwrap()
-                            .fingerprint_sha256()
+                        let authority = CertificateAuthority::load_or_create(folder.path(), SystemTime::now()).unwrap();
+                        (authority.fingerprint_sha256(), authority.is_new())
                     })
                 })
                 .collect();
             starters.into_iter().map(|starter| starter.join().unwrap()).collect()
         });
-        assert!(prints.iter().all(|print| *print == prints[0]), "{prints:?}");
+        assert!(found.iter().all(|(print, _)| *print == found[0].0), "{found:?}");
+        assert_eq!(found.iter().filter(|(_, is_new)| *is_new).count(), 1, "{found:?}");
     }
 }
 
@@ -91,7 +92,12 @@ fn half_a_ca_is_an_error_not_a_reason_to_make_another() {
     CertificateAuthority::load_or_create(folder.path(), SystemTime::now()).unwrap();
     fs::remove_file(folder.path().join("ca/key.pem")).unwrap();
     let error = CertificateAuthority::load_or_create(folder.path(), SystemTime::now()).unwrap_err();
-    assert!(error.to_string().contains("key.pem"), "{error}");
+    assert!(error.to_string().contains("key.pem is missing beside"), "{error}");
+    assert!(error.to_string().contains("restore it from a backup"), "{error}");
+    fs::remove_file(folder.path().join("ca/certificate.pem")).unwrap();
+    let error = CertificateAuthority::load_or_create(folder.path(), SystemTime::now()).unwrap_err();
+    assert!(matches!(error, CaError::Io { .. }), "{error}");
+    assert!(std::error::Error::source(&error).is_none(), "what the text says is not said again by its chain");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(super) fn is_plain(authority: &Authority) -> bool {
     authority.scheme() == Scheme::Http && authority.port() == Scheme::Http.default_port().get()
 }
 
-pub(super) fn name(name: &Name) -> Option<NameGrant> {
+pub(crate) fn name(name: &Name) -> Option<NameGrant> {
     (name.as_str() == HOST).then_some(NameGrant::Advertise)
 }
 

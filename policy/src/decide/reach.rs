@@ -5,7 +5,7 @@
 
 use super::ask::{ConnectStage, NameStage, sealed::Decide};
 use super::grant::{Decision, NameGrant, Reach};
-use super::index::Bucket;
+use super::index::{Bucket, Entry};
 use super::own;
 use super::{Buckets, buckets};
 use crate::model::hosts::Ends;
@@ -116,20 +116,28 @@ pub(super) fn blocked(
     let agent = agent.into();
     let mut first = None;
     let mut denied = MethodSet::default();
-    for bucket in found.iter().filter(|bucket| !bucket.block.is_empty()) {
-        for entry in bucket.block.of(agent).filter(|entry| entry.ends.cover_all(ends)) {
-            let Some(rule) = rules.get(entry.rule.index()) else {
-                continue;
-            };
-            denied.join(&rule.methods);
-            let first = *first.get_or_insert(entry.rule);
-            if denied.covers(methods) {
-                return Some(first);
-            }
+    for entry in closers(found, agent, ends) {
+        let Some(rule) = rules.get(entry.rule.index()) else {
+            continue;
+        };
+        denied.join(&rule.methods);
+        let first = *first.get_or_insert(entry.rule);
+        if denied.covers(methods) {
+            return Some(first);
         }
     }
     None
 }
 
+/// The deny rules that count before method and path are known.
+pub(super) fn closers<'a>(
+    found: &'a [&'a Bucket],
+    agent: Option<AgentId>,
+    ends: Ends,
+) -> impl Iterator<Item = &'a Entry> {
+    let blocks = found.iter().filter(|bucket| !bucket.block.is_empty()).flat_map(move |bucket| bucket.block.of(agent));
+    blocks.filter(move |entry| entry.ends.cover_all(ends))
+}
+
 /// Every scheme and port.
-const EVERYWHERE: Ends = Ends { scheme: None, port: None };
+pub(super) const EVERYWHERE: Ends = Ends { scheme: None, port: None };

@@ -10,7 +10,7 @@ use super::grant::{Decision, Denial, Permit, Swap};
 use super::index::Entry;
 use super::table::Table;
 use super::{Buckets, buckets, own, tokens};
-use crate::model::paths::Compared;
+use crate::model::paths::{Compared, Paths};
 use crate::model::prefix::{self, Prefix};
 use crate::model::{AgentId, Effect, Policy, Reason, RuleId, Target};
 
@@ -51,11 +51,7 @@ impl RequestStage<'_> {
         let mut unclear = None;
         for bucket in &found.buckets {
             for entry in near(&bucket.refuse, agent, found.refused_near()).filter(concerns) {
-                let compared = match self.target {
-                    Target::Canonical(path) => policy.rule(entry.rule).paths.refuse(path),
-                    Target::Odd { .. } => Compared::Unclear,
-                };
-                match compared {
+                match self.refuses(&policy.rule(entry.rule).paths) {
                     Compared::Matches => return Some(denied(Reason::DeniedByRule, entry.rule)),
                     Compared::Unclear => unclear = unclear.or(Some(entry.rule)),
                     Compared::Differs => {}
@@ -74,10 +70,7 @@ impl RequestStage<'_> {
                 if !entry.ends.cover(self.authority) || !rule.methods.contains(self.method) {
                     continue;
                 }
-                let matches = match self.target {
-                    Target::Canonical(path) => rule.paths.grant(path),
-                    Target::Odd { .. } => !found.has_paths,
-                };
+                let matches = self.grants(&rule.paths, found);
                 match rule.effect {
                     Effect::Allow if matches => matched.push(entry.rule),
                     Effect::Observe if matches => observed.push(entry.rule),
@@ -97,6 +90,23 @@ impl RequestStage<'_> {
         match tokens::judge(policy, self, observed) {
             Err(tripwire @ (Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain)) => tripwire,
             Ok(_) | Err(_) => Reason::Observed,
+        }
+    }
+
+    /// As a deny rule with these paths reads the request.
+    pub(super) fn refuses(&self, paths: &Paths) -> Compared {
+        match (paths, self.target) {
+            (Paths::All, _) => Compared::Matches,
+            (Paths::Some { .. }, Target::Canonical(path)) => paths.refuse(path),
+            (Paths::Some { .. }, Target::Odd { .. }) => Compared::Unclear,
+        }
+    }
+
+    /// As an allow or observe rule with these paths reads it.
+    pub(super) fn grants(&self, paths: &Paths, found: &Found<'_>) -> bool {
+        match self.target {
+            Target::Canonical(path) => paths.grant(path),
+            Target::Odd { .. } => !found.has_paths,
         }
     }
 
@@ -134,8 +144,8 @@ impl RequestStage<'_> {
 }
 
 /// What the index gives for one request.
-struct Found<'a> {
-    buckets: Buckets<'a>,
+pub(super) struct Found<'a> {
+    pub(super) buckets: Buckets<'a>,
     /// Whether any rule of this host, of whatever agent, has paths.
     has_paths: bool,
     /// How the path begins; `None` if it is odd, so that all rules are looked at.
@@ -144,7 +154,7 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(policy: &'a Policy, ask: &RequestStage<'_>) -> Found<'a> {
+    pub(super) fn new(policy: &'a Policy, ask: &RequestStage<'_>) -> Found<'a> {
         let buckets = buckets(policy, ask.authority.host());
         let has_paths = buckets.iter().any(|bucket| bucket.has_paths);
         let (prefixes, encoded_slash) = match ask.target {

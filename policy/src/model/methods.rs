@@ -52,6 +52,16 @@ impl MethodSet {
         }
     }
 
+    /// Whether some method is in both.
+    pub(crate) fn meets(&self, other: &MethodSet) -> bool {
+        let empty = |set: &MethodSet| !set.any && set.known == 0 && set.other.is_empty();
+        match (self.any, other.any) {
+            (true, _) => !empty(other),
+            (_, true) => !empty(self),
+            _ => self.known & other.known != 0 || other.other.iter().any(|method| self.contains(method)),
+        }
+    }
+
     /// Whether all of `other` is in this set.
     pub(crate) fn covers(&self, other: &MethodSet) -> bool {
         self.any

@@ -6,6 +6,9 @@
 //! read into it: ASCII case is ignored, `**` between segments may stand for none, and a path with `%2F` is also
 //! compared as if that were a slash.
 
+mod samples;
+pub(crate) mod walk;
+
 use std::fmt;
 
 use super::path::{Path, PathError};
@@ -77,6 +80,15 @@ impl Paths {
         } else {
             Compared::Differs
         }
+    }
+
+    /// Each pattern, with the same paths as if it stood alone.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&PathPattern, Paths)> {
+        let (patterns, encoded_slash) = match self {
+            Paths::All => (&[] as &[PathPattern], false),
+            Paths::Some { patterns, encoded_slash } => (&**patterns, *encoded_slash),
+        };
+        patterns.iter().map(move |pattern| (pattern, Paths::Some { patterns: [pattern.clone()].into(), encoded_slash }))
     }
 }
 

@@ -198,6 +198,23 @@ pub(crate) enum AgentSet {
 }
 
 impl AgentSet {
+    /// Whether every agent of `other` is in this set.
+    pub(crate) fn covers(&self, other: &AgentSet) -> bool {
+        match (self, other) {
+            (AgentSet::Every, _) => true,
+            (AgentSet::Some(_), AgentSet::Every) => false,
+            (AgentSet::Some(_), AgentSet::Some(ids)) => ids.iter().all(|id| self.contains(*id)),
+        }
+    }
+
+    /// Whether some agent is in both.
+    pub(crate) fn meets(&self, other: &AgentSet) -> bool {
+        match (self, other) {
+            (AgentSet::Every, _) | (_, AgentSet::Every) => true,
+            (AgentSet::Some(_), AgentSet::Some(ids)) => ids.iter().any(|id| self.contains(*id)),
+        }
+    }
+
     pub(crate) fn contains(&self, agent: AgentId) -> bool {
         match self {
             AgentSet::Every => true,
@@ -219,6 +236,11 @@ impl Rule {
     /// Its name in policy.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The preset that it comes from, if it was included: `github-read@1`. A name that a person wrote holds no `/`.
+    pub fn preset(&self) -> Option<&str> {
+        self.name.split_once('/').map(|(preset, _)| preset)
     }
 
     /// What it does.

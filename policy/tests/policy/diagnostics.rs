@@ -17,6 +17,7 @@ const WRONG: &[(&str, &str)] = &[
     ("agents.yaml", include_str!("wrong/agents.yaml")),
     ("credentials.yaml", include_str!("wrong/credentials.yaml")),
     ("rules.yaml", include_str!("wrong/rules.yaml")),
+    ("include.yaml", include_str!("wrong/include.yaml")),
     ("dns.yaml", include_str!("wrong/dns.yaml")),
     ("nothing.yaml", "version: 1\nagents:\n  a: { sources: [\"::/0\"] }\n"),
 ];
@@ -44,7 +45,9 @@ fn every_code_has_an_example() {
         WRONG.iter().flat_map(|(name, text)| found(name, text).1).map(|diagnostic| diagnostic.code).collect();
     // Their examples are too large for a file, or are no file.
     seen.extend([codes::NO_FILES, codes::TOO_LARGE, codes::TOO_MANY]);
-    let missing: Vec<&str> = codes::ALL.iter().map(|(code, _)| *code).filter(|code| !seen.contains(code)).collect();
+    // Those of policy tests have theirs in cases.rs.
+    let ours = codes::ALL.iter().filter(|(code, _)| !code.starts_with("SG03"));
+    let missing: Vec<&str> = ours.map(|(code, _)| *code).filter(|code| !seen.contains(code)).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
 

@@ -73,8 +73,8 @@ fn a_whole_configuration_decides_as_its_documentation_says() {
             ("GET https://a.b.cdn.example/", "allow allowed"),
             ("GET https://evilcdn.example/", "deny host_not_allowed"),
             // Rules: `/v1/*` is /v1 and all below.
-            ("POST https://api.model.example/v1", "allow allowed-api.model.example"),
-            ("POST https://api.model.example/v1/chat/completions", "allow allowed-api.model.example"),
+            ("POST https://api.model.example/v1", "allow with-model-api-key"),
+            ("POST https://api.model.example/v1/chat/completions", "allow with-model-api-key"),
             ("POST https://api.model.example/v10", "deny path_not_allowed"),
             ("GET https://api.model.example/v1/models", "deny method_not_allowed"),
             // `require`: without the placeholder it is refused.
@@ -116,7 +116,11 @@ fn a_small_configuration_decides_as_its_documentation_says() {
     insta::assert_snapshot!("compose", shown(&import));
     check(
         &policy,
-        &[("GET https://echo.example/get", "allow allowed"), ("GET https://example.com/", "deny host_not_allowed")],
+        &[
+            ("GET https://echo.example/get", "allow with-internal-token-and-model-key"),
+            ("GET https://whoami.example/", "allow allowed"),
+            ("GET https://example.com/", "deny host_not_allowed"),
+        ],
     );
     let swap = |slot, stub| swapped(&policy, "GET https://echo.example/headers", slot, stub);
     assert_eq!(swap(SlotRef::Bearer, "placeholder-model-a1").unwrap(), "model-key");
@@ -191,7 +195,7 @@ fn odd_patterns_and_stubs_are_told_and_never_become_wider() {
             ("GET https://forge.example/x/a/b/y", "deny path_not_allowed"),
             ("GET https://forge.example/o/public/x", "deny path_not_allowed"),
             ("POST https://forge.example/acme/x", "deny method_not_allowed"),
-            ("GET https://wide.example/", "allow allowed"),
+            ("GET https://wide.example/", "allow with-relative"),
             ("GET https://elsewhere.example/", "deny host_not_allowed"),
         ],
     );

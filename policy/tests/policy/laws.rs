@@ -1,5 +1,6 @@
 //! Laws of the decision, held against a model that scans every rule and knows nothing of the index.
 
+mod explain;
 mod model;
 mod world;
 

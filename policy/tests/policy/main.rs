@@ -3,13 +3,17 @@
 
 mod agents;
 mod bindings;
+mod cases;
 mod credentials;
 mod diagnostics;
+mod explain;
 mod files;
 mod hosts;
 mod import;
 mod laws;
+mod lints;
 mod paths;
+mod presets;
 mod stages;
 mod suggest;
 mod support;

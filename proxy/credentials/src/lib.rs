@@ -15,5 +15,5 @@ mod swap;
 
 pub use secret::{Secret, SecretError};
 pub use source::SourceError;
-pub use store::{CredentialStore, LoadProblem};
+pub use store::{CredentialStore, LoadProblem, Loaded};
 pub use swap::SwapError;

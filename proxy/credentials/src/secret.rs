@@ -6,6 +6,7 @@
 //! (CR-19).
 
 use secrecy::{ExposeSecret as _, SecretSlice};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// The shortest value that is taken. Shorter ones are placeholders or cut-off files, and could be guessed.
@@ -74,6 +75,11 @@ impl Secret {
         // A fresh allocation of the exact size: shrinking the buffer in place could leave a copy behind.
         let exact: Box<[u8]> = Box::from(value);
         Ok(Self(SecretSlice::from(exact)))
+    }
+
+    /// Whether two values are the same, in constant time for values of one length; for the store, to tell a rotation.
+    pub(crate) fn is_same(&self, other: &Secret) -> bool {
+        self.reveal().ct_eq(other.reveal()).into()
     }
 
     /// The bytes, for the one place that puts them into a header.

@@ -54,6 +54,17 @@ pub(crate) fn describe(source: &Source) -> String {
     }
 }
 
+/// Whether every user of the machine can read the file of a source: its own mode says so, and no folder above it keeps
+/// them out. Behind a symlink this is not asked: Kubernetes mounts secrets that way, readable by all in a container
+/// that has one user. What can't be looked at is not exposed; reading it says what is wrong.
+pub(crate) fn is_exposed(source: &Source) -> bool {
+    let Source::File(path) = source else { return false };
+    let mode = |path: &Path| std::fs::symlink_metadata(path).map_or(0, |found| found.mode());
+    let is_open_file = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_file() && found.mode() & 0o004 != 0);
+    let Ok(real) = path.canonicalize() else { return false };
+    is_open_file && real.ancestors().skip(1).all(|folder| mode(folder) & 0o001 != 0)
+}
+
 fn read_file(path: &Path) -> Result<Secret, SourceError> {
     // Asked before opening: opening a pipe would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
@@ -142,6 +153,29 @@ mod tests {
         std::os::unix::fs::symlink("..2026", folder.path().join("..data")).unwrap();
         std::os::unix::fs::symlink("..data/github", folder.path().join("github")).unwrap();
         assert_eq!(why(&folder.path().join("github")), "good");
+    }
+
+    #[test]
+    fn a_file_is_exposed_where_neither_its_mode_nor_a_folder_keeps_others_out() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir_in("/tmp").unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, "ghp_0123456789").unwrap();
+        let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        for (of_folder, of_file, expected) in
+            [(0o755, 0o644, true), (0o711, 0o604, true), (0o700, 0o644, false), (0o755, 0o640, false)]
+        {
+            set(folder.path(), of_folder);
+            set(&path, of_file);
+            assert_eq!(is_exposed(&Source::File(path.as_path().into())), expected, "{of_folder:o} {of_file:o}");
+        }
+        set(folder.path(), 0o755);
+        set(&path, 0o644);
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("secret", &link).unwrap();
+        assert!(!is_exposed(&Source::File(link.into())), "as Kubernetes mounts it");
+        assert!(!is_exposed(&Source::File(folder.path().join("missing").into())));
+        assert!(!is_exposed(&Source::Env("PATH".into())));
     }
 
     #[test]

@@ -30,6 +30,17 @@ pub struct LoadProblem {
     pub kept: bool,
 }
 
+/// What a reading of all credentials found. Names only, never a value.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Those that could not be read.
+    pub problems: Vec<LoadProblem>,
+    /// Those of before that have another value now, or have one at last.
+    pub changed: Vec<Arc<str>>,
+    /// Those whose file every user of the machine can read.
+    pub exposed: Vec<Arc<str>>,
+}
+
 /// Holds the secrets of the policy in force.
 pub struct CredentialStore {
     generation: ArcSwap<HashMap<Arc<str>, Held>>,
@@ -42,44 +53,56 @@ struct Held {
     source: Source,
     /// `None` where the source has never given a good value.
     secret: Option<Arc<Secret>>,
+    /// Whether the source gave nothing when it was last read, so that `secret` is what it gave before.
+    is_stale: bool,
 }
 
 impl CredentialStore {
     /// Reads every credential of `policy`, blocking. What can't be read is missing, and requests that need it are
     /// refused.
-    pub fn load(policy: &Policy) -> (Self, Vec<LoadProblem>) {
+    pub fn load(policy: &Policy) -> (Self, Loaded) {
         let store = Self { generation: ArcSwap::default(), reloading: Mutex::new(()) };
-        let problems = store.reload(policy);
-        (store, problems)
+        let loaded = store.reload(policy);
+        (store, loaded)
     }
 
     /// Reads everything again, for this policy, blocking; takes effect at once and as a whole.
-    pub fn reload(&self, policy: &Policy) -> Vec<LoadProblem> {
+    pub fn reload(&self, policy: &Policy) -> Loaded {
         let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.generation.load_full();
-        let mut problems = Vec::new();
+        let mut loaded = Loaded::default();
         let mut after = HashMap::new();
         for credential in policy.credentials() {
             let name: Arc<str> = Arc::from(credential.name());
             let source = credential.source().clone();
-            let secret = match source::read(&source) {
-                Ok(secret) => Some(Arc::new(secret)),
+            let last = before.get(&name);
+            let (secret, is_stale) = match source::read(&source) {
+                Ok(secret) => {
+                    let is_other = |held: &Held| held.secret.as_ref().is_none_or(|old| !old.is_same(&secret));
+                    if last.is_some_and(is_other) {
+                        loaded.changed.push(Arc::clone(&name));
+                    }
+                    (Some(Arc::new(secret)), false)
+                }
                 Err(error) => {
-                    let last_good =
-                        before.get(&name).filter(|held| held.source == source).and_then(|held| held.secret.clone());
-                    problems.push(LoadProblem {
+                    let last_good = last.filter(|held| held.source == source).and_then(|held| held.secret.clone());
+                    loaded.problems.push(LoadProblem {
                         credential: Arc::clone(&name),
                         from: source::describe(&source),
                         error,
                         kept: last_good.is_some(),
                     });
-                    last_good
+                    let is_stale = last_good.is_some();
+                    (last_good, is_stale)
                 }
             };
-            after.insert(name, Held { source, secret });
+            if source::is_exposed(&source) {
+                loaded.exposed.push(Arc::clone(&name));
+            }
+            after.insert(name, Held { source, secret, is_stale });
         }
         self.generation.store(Arc::new(after));
-        problems
+        loaded
     }
 
     /// The folders in which a change may mean a new value: those of the files, and those that symlinks lead to.
@@ -98,6 +121,11 @@ impl CredentialStore {
     /// Whether the credential of that name has a value.
     pub fn available(&self, name: &str) -> bool {
         self.generation.load().get(name).is_some_and(|held| held.secret.is_some())
+    }
+
+    /// Whether the credential of that name has a value that its source no longer gives.
+    pub fn is_stale(&self, name: &str) -> bool {
+        self.generation.load().get(name).is_some_and(|held| held.is_stale)
     }
 
     /// The value of the header that carries the credential which `permit` grants: the single place where a secret is

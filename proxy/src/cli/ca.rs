@@ -1,13 +1,13 @@
 //! `stubgate ca init|show|bundle`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use stubgate_certs::{CertificateAuthority, bundle_pem};
 
 use super::say::{put, say};
-use super::{Ca, Place, UNUSABLE, WRONG, fail};
+use super::{Ca, Place, UNUSABLE, WRONG, check, fail};
 use crate::config::Config;
 use crate::start;
 
@@ -16,39 +16,56 @@ pub(super) fn main(command: &Ca) -> ExitCode {
         Ca::Init(place) => (place, true),
         Ca::Show(place) | Ca::Bundle { place, .. } => (place, false),
     };
-    let ca = match open(place, makes) {
-        Ok(ca) => ca,
-        Err((code, message)) => return fail(code, message),
+    let (ca, at) = match open(place, makes) {
+        Ok(found) => found,
+        Err(code) => return code,
     };
     match command {
-        Ca::Init(_) | Ca::Show(_) => {
-            say(format_args!("SHA-256 fingerprint  {}", ca.fingerprint_sha256()));
-            let left = ca.not_after().duration_since(SystemTime::now()).unwrap_or_default();
-            say(format_args!("ends in              {} days", left.as_secs() / 86_400));
+        Ca::Init(_) => {
+            let what = if ca.is_new() { "made" } else { "already there, unchanged:" };
+            say(format_args!("{what} {}", at.display()));
+            show(&ca);
         }
+        Ca::Show(_) => show(&ca),
         Ca::Bundle { only_own, .. } => put(format_args!("{}", bundle_pem(&ca, !only_own))),
     }
     ExitCode::SUCCESS
 }
 
-fn open(place: &Place, makes: bool) -> Result<CertificateAuthority, (u8, String)> {
-    let missing = |dir: &Path| {
-        (UNUSABLE, format!("there is no certificate authority in {}; make one with `stubgate ca init`", dir.display()))
-    };
+fn show(ca: &CertificateAuthority) {
+    say(format_args!("SHA-256 fingerprint  {}", ca.fingerprint_sha256()));
+    let left = ca.not_after().duration_since(SystemTime::now()).unwrap_or_default();
+    say(format_args!("ends in              {} days", left.as_secs() / 86_400));
+}
+
+/// The authority and where it is. What failed has been said.
+fn open(place: &Place, makes: bool) -> Result<(CertificateAuthority, PathBuf), ExitCode> {
     match (&place.config, &place.state_dir) {
         (Some(file), _) => {
-            let config = Config::read(file).map_err(|problem| (WRONG, problem.to_string()))?;
-            if !makes && config.ca.is_none() && !config.state_dir.join("ca").exists() {
-                return Err(missing(&config.state_dir));
-            }
-            start::certificate_authority(&config).map_err(|error| (WRONG, format!("{error:#}")))
+            let config = Config::read(file).map_err(|problem| check::refuse(&problem))?;
+            let at = match &config.ca {
+                Some(files) => files.certificate_file.clone(),
+                None => folder(&config.state_dir, makes)?,
+            };
+            let ca = start::certificate_authority(&config).map_err(|error| fail(WRONG, format!("{error:#}")))?;
+            Ok((ca, at))
         }
         (None, Some(dir)) => {
-            if !makes && !dir.join("ca").exists() {
-                return Err(missing(dir));
-            }
-            CertificateAuthority::load_or_create(dir, SystemTime::now()).map_err(|error| (WRONG, error.to_string()))
+            let at = folder(dir, makes)?;
+            let ca = CertificateAuthority::load_or_create(dir, SystemTime::now());
+            Ok((ca.map_err(|error| fail(WRONG, error))?, at))
         }
-        (None, None) => Err((UNUSABLE, "name --config or --state-dir".into())),
+        (None, None) => Err(fail(UNUSABLE, "name --config or --state-dir")),
     }
+}
+
+/// The folder of the authority in a state folder; it must be there unless it may be made.
+fn folder(state_dir: &Path, makes: bool) -> Result<PathBuf, ExitCode> {
+    let at = state_dir.join("ca");
+    if makes || at.exists() {
+        return Ok(at);
+    }
+    let state_dir = state_dir.display();
+    let message = format!("there is no certificate authority in {state_dir}; make one with `stubgate ca init`");
+    Err(fail(UNUSABLE, message))
 }

@@ -6,25 +6,25 @@ use std::process::ExitCode;
 
 use stubgate_policy::{Diagnostic, Severity, SourceFile, render};
 
-use super::say::say;
+use super::say::{count, say};
 use super::{UNUSABLE, WRONG};
-use crate::config::Config;
+use crate::config::{Config, ConfigProblem};
 
 pub(super) fn config(path: &Path) -> ExitCode {
-    match Config::read(path) {
-        Ok(_) => {
+    match Config::check(path) {
+        Ok(checked) => {
+            report(&checked.warnings, &checked.files);
             say(format_args!("configuration is good"));
             ExitCode::SUCCESS
         }
-        Err(problem) if problem.files.is_empty() => {
-            report(&problem.diagnostics, &problem.files);
-            ExitCode::from(UNUSABLE)
-        }
-        Err(problem) => {
-            report(&problem.diagnostics, &problem.files);
-            ExitCode::from(WRONG)
-        }
+        Err(problem) => refuse(&problem),
     }
+}
+
+/// Shows why there is no configuration; the same everywhere that one is named.
+pub(super) fn refuse(problem: &ConfigProblem) -> ExitCode {
+    report(&problem.diagnostics, &problem.files);
+    ExitCode::from(if problem.is_unreadable() { UNUSABLE } else { WRONG })
 }
 
 pub(super) fn report(diagnostics: &[Diagnostic], files: &[SourceFile]) {
@@ -33,5 +33,8 @@ pub(super) fn report(diagnostics: &[Diagnostic], files: &[SourceFile]) {
     }
     eprintln!("{}", render(diagnostics, files, std::io::stderr().is_terminal()));
     let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    eprintln!("{errors} errors, {} warnings", diagnostics.len() - errors);
+    let warnings = diagnostics.len() - errors;
+    let counted = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(number, _)| *number > 0);
+    let counted: Vec<String> = counted.map(|(number, noun)| count(number, noun)).collect();
+    eprintln!("{}", counted.join(", "));
 }

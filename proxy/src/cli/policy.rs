@@ -1,8 +1,12 @@
 //! `stubgate policy …`: one file a command.
 
 mod check;
+mod explain;
+mod head;
 mod import;
+mod preset;
 mod suggest;
+mod test;
 
 use std::process::ExitCode;
 
@@ -17,6 +21,13 @@ pub(super) enum Command {
     Import(import::From),
     /// Suggest the narrowest rules for what was denied, from audit records, as YAML to review
     Suggest(suggest::Args),
+    /// Look at the rule files that a policy can include, and find the hosts for the one of packages
+    #[command(subcommand)]
+    Preset(preset::Command),
+    /// Explain the decision on one request: each phase, and each rule and why it does not fit
+    Explain(explain::Args),
+    /// Run the tests of a policy, and name the rules that none of them reaches
+    Test(test::Args),
 }
 
 pub(super) fn main(command: &Command) -> ExitCode {
@@ -24,5 +35,8 @@ pub(super) fn main(command: &Command) -> ExitCode {
         Command::Check(args) => check::main(args),
         Command::Import(from) => import::main(from),
         Command::Suggest(args) => suggest::main(args),
+        Command::Preset(command) => preset::main(command),
+        Command::Explain(args) => explain::main(args),
+        Command::Test(args) => test::main(args),
     }
 }

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{UNUSABLE, WRONG, fail};
+use super::{WRONG, check, fail};
 use crate::config::Config;
 use crate::{demo, start};
 
@@ -16,10 +16,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     log();
     let config = match Config::read(path) {
         Ok(config) => config,
-        Err(problem) => {
-            let code = if problem.files.is_empty() { UNUSABLE } else { WRONG };
-            return fail(code, format!("the configuration can't be used\n{problem}"));
-        }
+        Err(problem) => return check::refuse(&problem),
     };
     let runtime = match runtime() {
         Ok(runtime) => runtime,
@@ -28,7 +25,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     let result = runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
-        let started = start::start(config).await?;
+        let started = start::start(config).await?.read_from(path);
         started
             .serve(async move {
                 tokio::select! {

@@ -8,6 +8,12 @@ pub(crate) fn say(line: impl fmt::Display) {
     put(format_args!("{line}\n"));
 }
 
+/// A number with its noun: `1 error`, `2 errors`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
+}
+
 /// Prints text as it is.
 pub(crate) fn put(text: fmt::Arguments<'_>) {
     let written = std::io::stdout().lock().write_fmt(text);

@@ -28,7 +28,7 @@ pub struct AuditFile {
 pub enum AuditSink {
     /// `-`
     Stdout,
-    /// A file, made with mode 0600 if it is not there.
+    /// A file, made with mode 0600 if it is not there, in a folder made with mode 0700 if that is not there.
     File(PathBuf),
 }
 

@@ -32,6 +32,8 @@ codes! {
     NOT_PRIVATE "SC0015" "a network that is not within a private range",
     NO_AUDIT "SC0016" "no place for audit records",
     USELESS "SC0017" "a setting that has no effect here",
+    ADMIN_EXPOSED "SC0018" "an admin endpoint that agents can reach",
+    NOT_THERE "SC0019" "a file or folder that is not there",
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use stubgate_policy::diagnostic::Diagnostic;
 use stubgate_policy::source::SourceFile;
 
-use super::{Config, ConfigProblem, codes, compile};
+use super::warnings::warnings;
+use super::{Checked, Config, ConfigProblem, codes, compile};
 
 const CONFIG_MAXIMUM_BYTES: usize = 1024 * 1024;
 /// Of all policy files together; a hundred thousand rules need about a fifth of it.
@@ -19,17 +20,26 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn read(path: &Path) -> Result<Self, ConfigProblem> {
-        match read_file(path, CONFIG_MAXIMUM_BYTES) {
-            Ok(file) => compile(file),
-            Err(error) => Err(ConfigProblem {
-                diagnostics: vec![
-                    Diagnostic::error(codes::UNREADABLE, error.to_string())
-                        .help("name a readable file: `stubgate run --config FILE`"),
-                ],
-                files: Vec::new(),
-            }),
-        }
+        compile(read_config(path)?)
     }
+
+    /// Reads and checks the file at `path`, and looks for what a person should look at too, on disk as well.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn check(path: &Path) -> Result<Checked, ConfigProblem> {
+        let file = read_config(path)?;
+        let config = compile(file.clone())?;
+        let warnings = warnings(&file, &config);
+        Ok(Checked { config, warnings, files: vec![file] })
+    }
+}
+
+fn read_config(path: &Path) -> Result<SourceFile, ConfigProblem> {
+    read_file(path, CONFIG_MAXIMUM_BYTES).map_err(|error| ConfigProblem {
+        diagnostics: vec![Diagnostic::error(codes::UNREADABLE, error.to_string()).help("name a file that can be read")],
+        files: Vec::new(),
+    })
 }
 
 /// All policy files: of a folder those named `*.yaml` without a leading dot, sorted by name, folders in it left alone.

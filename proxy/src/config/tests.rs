@@ -310,3 +310,64 @@ mod policy_files {
         assert!(error.contains("b.yaml: too large"), "{error}");
     }
 }
+
+mod warnings {
+    use std::fs;
+
+    use super::*;
+
+    /// Code and line of every warning about a file with these lines, in a folder with a policy and a file.
+    fn warned(lines: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["policy.yaml", "ca.pem"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let path = folder.path().join("stubgate.yaml");
+        fs::write(&path, lines).unwrap();
+        let checked = Config::check(&path).unwrap_or_else(|problem| panic!("{problem}"));
+        let describe = |diagnostic: &Diagnostic| {
+            assert!(!diagnostic.is_error() && diagnostic.help.is_some(), "{diagnostic:?}");
+            let at = diagnostic.labels[0].span.start;
+            format!("{} {}", diagnostic.code, lines[..at].matches('\n').count() + 1)
+        };
+        checked.warnings.iter().map(describe).collect()
+    }
+
+    #[test]
+    fn files_that_are_not_there_are_named_at_their_place() {
+        assert_eq!(warned(SMALL), [""; 0]);
+        let nothing = "listen: { proxy: [\"127.0.0.1:3128\"] }\npolicy: [nowhere, policy.yaml]\n\
+                       ca: { certificate_file: ca.pem, key_file: ca.key }\nupstream:\n  ca_files: [ca.pem, corp.pem]\n";
+        assert_eq!(warned(nothing), ["SC0019 2", "SC0019 3", "SC0019 5"]);
+    }
+
+    #[test]
+    fn an_audit_file_is_warned_of_only_where_it_cant_be_made() {
+        let audit = |path: &str| warned(&with(&format!("audit: {{ files: [{{ path: \"{path}\" }}] }}")));
+        for path in ["-", "audit.jsonl", "deep/log/audit.jsonl"] {
+            assert_eq!(audit(path), [""; 0], "{path}");
+        }
+        for path in [".", "ca.pem/audit.jsonl", "ca.pem/log/audit.jsonl"] {
+            assert_eq!(audit(path), ["SC0019 3"], "{path}");
+        }
+    }
+
+    #[test]
+    fn an_admin_endpoint_that_agents_can_reach_is_warned_of() {
+        for (admin, is_warned) in [
+            ("127.0.0.1:9090", false),
+            ("192.0.2.9:9090", false),
+            ("0.0.0.0:9090", true),
+            ("[::]:9090", true),
+            ("192.0.2.1:9090", true),
+            ("[2001:db8::1]:9090", true),
+            ("192.0.2.2:9090", true),
+        ] {
+            let text = format!(
+                "listen: {{ proxy: [\"192.0.2.2:3128\"], admin: [\"{admin}\"] }}\npolicy: [policy.yaml]\n\
+                 advertise: [\"192.0.2.1\", \"2001:db8::1\"]\n"
+            );
+            assert_eq!(warned(&text) == ["SC0018 1"], is_warned, "{admin}: {:?}", warned(&text));
+        }
+    }
+}

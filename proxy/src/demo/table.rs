@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use super::agent::Got;
-use crate::cli::say::say;
+use crate::cli::say::{count, say};
 
 /// A table that is printed as it comes.
 pub(super) struct Table {
@@ -33,7 +33,7 @@ impl Table {
     /// Whether all lines were as expected.
     pub(super) fn end(self) -> bool {
         if self.wrong > 0 {
-            say(format_args!("\n{} lines are not what they should be.", self.wrong));
+            say(format_args!("\nNot what it should be: {}.", count(self.wrong, "line")));
         }
         self.wrong == 0
     }

@@ -47,12 +47,12 @@ pub enum Layer {
     Tls,
     /// A CONNECT request.
     Connect,
-    /// A request.
+    /// A request, and the tunnel that it may become.
     Http,
-    /// A tunnel after a 101.
-    Tunnel,
     /// The policy.
     Policy,
+    /// A credential's value.
+    Credential,
     /// The audit log itself.
     Audit,
 }
@@ -88,7 +88,7 @@ pub struct Line<'a> {
     pub rule: Option<&'a str>,
     /// Why it was refused.
     pub reason: Option<Reason>,
-    /// The credential swapped in, by name.
+    /// The credential swapped in, or the one that a reload is about, by name.
     pub credential: Option<&'a str>,
     /// The credential, by name, whose stub a refused request presented.
     pub stub_of: Option<&'a str>,
@@ -112,6 +112,8 @@ pub struct Line<'a> {
     pub outcome: Option<&'static str>,
     /// How many, for counted records.
     pub count: Option<u64>,
+    /// Which policy is in force after a reload, counted from the first.
+    pub generation: Option<u64>,
     /// Fingerprint of the policy that decided.
     pub policy: Option<&'a str>,
     /// Text of our own, never from the wire.
@@ -148,6 +150,7 @@ impl Line<'_> {
             total_us: None,
             outcome: None,
             count: None,
+            generation: None,
             policy: None,
             note: None,
         }
@@ -189,6 +192,7 @@ impl Line<'_> {
         object.number_if("total_us", self.total_us.map(micros));
         object.word_if("outcome", self.outcome);
         object.number_if("count", self.count);
+        object.number_if("generation", self.generation);
         object.text("policy", self.policy);
         object.text("note", self.note);
         out.extend_from_slice(b"}\n");
@@ -196,7 +200,21 @@ impl Line<'_> {
 }
 
 impl Event {
-    fn as_str(self) -> &'static str {
+    /// Every event, for the documents.
+    #[cfg(test)]
+    pub(super) const ALL: [Event; 9] = [
+        Event::Begin,
+        Event::End,
+        Event::Refused,
+        Event::Answered,
+        Event::Allowed,
+        Event::Suppressed,
+        Event::Gap,
+        Event::Reload,
+        Event::Lifecycle,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Event::Begin => "begin",
             Event::End => "end",
@@ -212,15 +230,28 @@ impl Event {
 }
 
 impl Layer {
-    fn as_str(self) -> &'static str {
+    /// Every layer, for the documents.
+    #[cfg(test)]
+    pub(super) const ALL: [Layer; 8] = [
+        Layer::Dns,
+        Layer::Accept,
+        Layer::Tls,
+        Layer::Connect,
+        Layer::Http,
+        Layer::Policy,
+        Layer::Credential,
+        Layer::Audit,
+    ];
+
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Layer::Dns => "dns",
             Layer::Accept => "accept",
             Layer::Tls => "tls",
             Layer::Connect => "connect",
             Layer::Http => "http",
-            Layer::Tunnel => "tunnel",
             Layer::Policy => "policy",
+            Layer::Credential => "credential",
             Layer::Audit => "audit",
         }
     }

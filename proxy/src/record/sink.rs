@@ -3,10 +3,10 @@
 //! One `write(2)` carries all that waits. A line that was cut by a full disk is ended before the next one begins, so
 //! that what is in a file stays readable line by line. A pipe whose reader has stopped is given a bounded time.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -192,6 +192,11 @@ impl Output {
 fn open_file(sink: &AuditSink) -> io::Result<File> {
     match sink {
         AuditSink::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
-        AuditSink::File(path) => OpenOptions::new().create(true).append(true).mode(0o600).open(path),
+        AuditSink::File(path) => {
+            if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            }
+            OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+        }
     }
 }

@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
-use stubgate_policy::Reason;
+use stubgate_policy::{Authority, Reason, Scheme};
 
 use super::*;
 use crate::config::AuditSink;
@@ -84,6 +86,78 @@ fn files_are_moved_when_they_are_large_and_reopened_when_asked() {
     audit.reopen().unwrap();
     audit.write(&refused()).unwrap();
     assert_eq!(lines(&path).len(), 1);
+}
+
+#[test]
+fn every_field_is_in_the_documents() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/audit.md");
+    let document = std::fs::read_to_string(document).unwrap();
+    let (_, fields) = document.split_once("\n| field | meaning |\n").unwrap();
+    let (fields, _) = fields.split_once("\n\n").unwrap();
+    let told: BTreeSet<&str> =
+        fields.lines().flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2)).collect();
+    let authority = Authority::parse(Scheme::Https, b"a.test").unwrap();
+    let peer = Some("192.0.2.1:1".parse().unwrap());
+    let wire = Some(Wire("x"));
+    let (text, number, time) = (Some("x"), Some(1), Some(Duration::from_secs(1)));
+    // No `..`: a field that is added is added here.
+    let full = Line {
+        event: Event::End,
+        layer: Layer::Http,
+        id: text,
+        agent: text,
+        peer,
+        protocol: text,
+        authority: Some(&authority),
+        name: wire,
+        qtype: Some(1),
+        method: wire,
+        path: wire,
+        decision: text,
+        rule: text,
+        reason: Some(Reason::Internal),
+        credential: text,
+        stub_of: text,
+        tripwire: true,
+        stubs_in_body: 1,
+        status: Some(200),
+        upstream: peer,
+        bytes_in: number,
+        bytes_out: number,
+        first_byte_us: time,
+        total_us: time,
+        outcome: text,
+        count: number,
+        generation: number,
+        policy: text,
+        note: text,
+    };
+    let mut out = Vec::new();
+    full.write_to(&mut out, 0);
+    let written: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let written: BTreeSet<&str> = written.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(told, written);
+    for (row, words) in
+        [("event", Event::ALL.map(Event::as_str).to_vec()), ("layer", Layer::ALL.map(Layer::as_str).to_vec())]
+    {
+        let row = fields.lines().find(|line| line.starts_with(&format!("| `{row}` |"))).unwrap();
+        let told: BTreeSet<&str> = row.split('`').skip(3).step_by(2).collect();
+        assert_eq!(told, words.into_iter().collect(), "{row}");
+    }
+}
+
+#[test]
+fn the_folder_of_an_audit_file_is_made_and_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("deep/log/audit");
+    Audit::open(&[destination(&path)], 10, Metrics::new()).unwrap();
+    for (made, mode) in [(path.parent().unwrap(), 0o700), (&path, 0o600)] {
+        assert_eq!(std::fs::metadata(made).unwrap().permissions().mode() & 0o777, mode, "{}", made.display());
+    }
+    let beneath = destination(&path.join("no-folder"));
+    let error = Audit::open(&[beneath], 10, Metrics::new()).err().unwrap();
+    assert!(error.to_string().contains("no-folder"), "{error}");
 }
 
 #[test]

@@ -223,7 +223,7 @@ impl Lab {
             read: AtomicUsize::new(0),
         };
         // By then it has read its policy, for good or ill.
-        let is_recorded = || !is_readable || lab.records().iter().any(|record| record["event"] == "reload");
+        let is_recorded = || !is_readable || lab.records().iter().any(is_a_policy_reload);
         lab.until("the first reload", || lab.metrics().lines().any(is_a_reload) && is_recorded()).await;
         lab
     }
@@ -283,7 +283,7 @@ impl Lab {
     pub(crate) async fn reload(&self, policy: &str) -> String {
         let outcomes = || -> Vec<String> {
             let records = self.records();
-            let reloads = records.iter().filter(|record| record["event"] == "reload");
+            let reloads = records.iter().filter(|record| is_a_policy_reload(record));
             reloads.map(|record| record["outcome"].as_str().unwrap().to_owned()).collect()
         };
         let before = outcomes().len();
@@ -309,6 +309,10 @@ impl Lab {
         let running = self.running.lock().unwrap().take().unwrap();
         tokio::time::timeout(Duration::from_secs(20), running).await.unwrap().unwrap().unwrap();
     }
+}
+
+fn is_a_policy_reload(record: &Value) -> bool {
+    record["event"] == "reload" && record["layer"] == "policy"
 }
 
 /// Whether a line of the metrics counts at least one reload.

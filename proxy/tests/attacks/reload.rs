@@ -143,6 +143,39 @@ async fn a_broken_policy_keeps_the_last_good_one_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_policy_folder_that_goes_and_comes_back_is_told_both_times() {
+    let lab = Lab::new().await;
+    let (folder, away) = (lab.folder.path().join("policy"), lab.folder.path().join("away"));
+    std::fs::rename(&folder, &away).unwrap();
+    // The folder itself is watched, not what it lies in: a change of a secret has the files looked at.
+    lab.write_secret("another", "another-secret-0123456789");
+    lab.until("it is told", || lab.metrics().contains("stubgate_policy_last_reload_ok 0")).await;
+    lab.is_well("PO-11").await;
+    std::fs::rename(&away, &folder).unwrap();
+    lab.write_secret("another", "another-secret-9876543210");
+    lab.until("it is told", || lab.metrics().contains("stubgate_policy_last_reload_ok 1")).await;
+    lab.is_well("PO-11").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_removed_stays_in_use_and_shows_in_a_metric() {
+    let lab = Lab::new().await;
+    assert!(lab.metrics().contains("stubgate_credentials_stale 0"));
+    std::fs::remove_file(lab.folder.path().join("secrets/api")).unwrap();
+    lab.until("it is counted", || lab.metrics().contains("stubgate_credentials_stale 1")).await;
+    lab.is_well("its file was removed").await;
+    lab.write_secret("api", REAL);
+    lab.until("it is well again", || lab.metrics().contains("stubgate_credentials_stale 0")).await;
+    // To revoke, remove the grant.
+    std::fs::remove_file(lab.folder.path().join("secrets/api")).unwrap();
+    lab.until("it is counted", || lab.metrics().contains("stubgate_credentials_stale 1")).await;
+    let revoked = POLICY.replace("    methods: [any]\n    credentials: [api]\n", "    methods: [any]\n");
+    assert_eq!(lab.reload(&revoked).await, "taken");
+    let answer = lab.get("api.example.test", "/x", &[("authorization", &format!("Bearer {STUB}"))]).await;
+    assert_eq!(answer.reason(), "stub_not_granted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_usable_policy_everything_is_refused() {
     let lab =
         Lab::with(crate::lab::Setup { policy: "version: 1\nrules: nonsense\n".into(), ..Default::default() }).await;

@@ -112,12 +112,33 @@ fn rules(original: &mut Original<'_>) -> Rules {
         if grant.host == Host::Every {
             let text = "every host is allowed there; no rule can say that: only hosts that are named elsewhere are allowed; find others with `effect: observe` and `stubgate policy suggest`";
             original.notes.add(Kind::Narrower, &grant.span, text);
-        } else if !original.secrets.iter().any(|secret| secret.required && is_whole(secret, grant)) {
+        } else if !original.secrets.iter().any(|secret| is_whole(secret, grant)) {
+            // Else the rule with the credential allows the same, with a stub and, if that is not required, without.
             insert(None, false, &grant.host, &grant.methods, &grant.paths);
         }
     }
     shared_hosts(original);
-    rules
+    together(rules)
+}
+
+/// Rules that differ in their credentials only become one.
+fn together(rules: Rules) -> Rules {
+    let mut alike: BTreeMap<(bool, Methods, Paths, BTreeSet<Host>), BTreeSet<String>> = BTreeMap::new();
+    let mut joined = Rules::new();
+    for (kindred, hosts) in rules {
+        if kindred.credentials.is_empty() {
+            joined.insert(kindred, hosts);
+        } else {
+            alike
+                .entry((kindred.required, kindred.methods, kindred.paths, hosts))
+                .or_default()
+                .extend(kindred.credentials);
+        }
+    }
+    for ((required, methods, paths, hosts), credentials) in alike {
+        joined.entry(Kindred { credentials, required, methods, paths }).or_default().extend(hosts);
+    }
+    joined
 }
 
 /// Whether a secret is for all that an entry of the allowlist allows.
@@ -232,8 +253,9 @@ fn outer(hosts: &BTreeSet<Host>) -> BTreeSet<Host> {
 
 fn rule(out: &mut String, kindred: &Kindred, hosts: &[Host], names: &mut BTreeSet<String>) {
     let first = hosts.first().map(shown).unwrap_or_default();
+    let credentials: Vec<&str> = kindred.credentials.iter().map(String::as_str).collect();
     let base: String = match kindred.credentials.first() {
-        Some(credential) => format!("with-{credential}"),
+        Some(_) => format!("with-{}", credentials.join("-and-")),
         None if kindred.methods.0.is_none() && kindred.paths.0.is_none() => "allowed".to_owned(),
         None => format!("allowed-{first}"),
     };

@@ -53,7 +53,7 @@ fn name_covers(pattern: &str, host: &str) -> bool {
 }
 
 /// Whether some host of the rule covers the name, whatever the rest of the request.
-fn touches(rule: &Rule, request: &Request) -> bool {
+pub(crate) fn touches(rule: &Rule, request: &Request) -> bool {
     rule.hosts.iter().any(|text| {
         let rest = text.split_once("://").map_or(*text, |(_, rest)| rest);
         *text == "any" || name_covers(rest.split(':').next().unwrap(), request.host)

@@ -83,7 +83,7 @@ impl Set {
 #[test]
 fn a_permit_turns_the_stub_into_the_secret() {
     let set = Set::new("ghp_real_value\n");
-    let (store, problems) = CredentialStore::load(&set.policy);
+    let (store, Loaded { problems, .. }) = CredentialStore::load(&set.policy);
     assert!(problems.is_empty());
     assert!(store.available("github"));
     assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_real_value".into()));
@@ -117,7 +117,7 @@ fn nothing_is_revealed_without_a_granted_swap_in_a_declared_slot() {
 #[test]
 fn a_missing_credential_is_refused_and_named() {
     let set = Set::new("");
-    let (store, problems) = CredentialStore::load(&set.policy);
+    let (store, Loaded { problems, .. }) = CredentialStore::load(&set.policy);
     assert!(!store.available("github"));
     assert!(!store.available("unknown"));
     assert_eq!(bearer(&store, &set.policy), Err(SwapError::Missing));
@@ -132,8 +132,12 @@ fn rotation_takes_effect_at_once() {
     let (store, _) = CredentialStore::load(&set.policy);
     set.write("ghp_second_value");
     assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_first_value".into()));
-    assert!(store.reload(&set.policy).is_empty());
+    let loaded = store.reload(&set.policy);
+    assert!(loaded.problems.is_empty());
+    assert_eq!(loaded.changed, ["github".into()]);
     assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_second_value".into()));
+    assert!(store.reload(&set.policy).changed.is_empty(), "nothing is told twice");
+    assert!(!format!("{loaded:?}").contains("ghp_"));
 }
 
 #[test]
@@ -146,12 +150,25 @@ fn a_broken_source_keeps_the_last_good_value_and_says_so() {
             Some(content) => fs::write(&path, content).unwrap(),
             None => fs::remove_file(&path).unwrap(),
         }
-        let problems = store.reload(&set.policy);
+        let problems = store.reload(&set.policy).problems;
         assert!(problems[0].kept);
+        assert!(store.is_stale("github") && store.available("github"));
         let said = format!("{} {:?}", problems[0], problems[0]);
         assert!(said.contains("last good value stays") && !said.contains("lines-of"), "{said}");
         assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_first_value".into()));
     }
+    set.write("ghp_first_value");
+    assert!(store.reload(&set.policy).changed.is_empty(), "the same value is no rotation");
+    assert!(!store.is_stale("github"));
+}
+
+#[test]
+fn a_value_that_comes_at_last_is_told() {
+    let set = Set::new("");
+    let (store, loaded) = CredentialStore::load(&set.policy);
+    assert!(loaded.changed.is_empty() && !store.is_stale("github"));
+    set.write("ghp_first_value");
+    assert_eq!(store.reload(&set.policy).changed, ["github".into()]);
 }
 
 #[test]
@@ -159,7 +176,7 @@ fn a_value_is_never_carried_over_to_another_source() {
     let set = Set::new("ghp_first_value");
     let (store, _) = CredentialStore::load(&set.policy);
     let moved = policy(&policy_text(set.folder.path(), "elsewhere"));
-    let problems = store.reload(&moved);
+    let problems = store.reload(&moved).problems;
     assert!(!problems[0].kept);
     assert!(!store.available("github"));
     assert_eq!(bearer(&store, &moved), Err(SwapError::Missing));
@@ -200,7 +217,7 @@ fn folders_are_watched_where_links_lead_too() {
     fs::rename(folder.join("github"), folder.join("..2026/github")).unwrap();
     std::os::unix::fs::symlink("..2026", folder.join("..data")).unwrap();
     std::os::unix::fs::symlink("..data/github", folder.join("github")).unwrap();
-    let (store, problems) = CredentialStore::load(&set.policy);
+    let (store, Loaded { problems, .. }) = CredentialStore::load(&set.policy);
     assert!(problems.is_empty());
     let real = folder.canonicalize().unwrap();
     assert_eq!(store.watched_paths(), [folder.to_owned(), real.join("..2026")]);
@@ -224,7 +241,7 @@ fn readers_see_the_old_or_the_new_value_while_it_rotates() {
             let draft = set.folder.path().join("draft");
             fs::write(&draft, format!("ghp_value_{round:04}")).unwrap();
             fs::rename(&draft, set.folder.path().join("github")).unwrap();
-            assert!(store.reload(&set.policy).is_empty());
+            assert!(store.reload(&set.policy).problems.is_empty());
         }
         assert!(readers.into_iter().all(|reader| reader.join().unwrap()));
     });

@@ -1,5 +1,6 @@
 use std::future::poll_fn;
 
+use http_body::Body;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;

@@ -1,0 +1,312 @@
+//! The program as an operator meets it: what it prints, how it exits, what it says while files change under it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+const POLICY: &str = r#"version: 1
+agents:
+  devbot: { sources: ["127.0.0.1/32"] }
+credentials:
+  api:
+    stub: proxy-token-api
+    slots: [bearer]
+    hosts: [api.example.test]
+    source: { file: FOLDER/secrets/api }
+rules:
+  - name: api
+    agents: [devbot]
+    hosts: [api.example.test]
+    methods: [GET]
+    credentials: [api]
+"#;
+
+/// A folder with a configuration and everything that it names.
+struct Site {
+    folder: TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().display().to_string();
+        for name in ["policy", "secrets"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        // The systems that build this need no root certificates of their own.
+        let internet =
+            stubgate_certs::CertificateAuthority::create("the internet", std::time::SystemTime::now()).unwrap();
+        fs::write(folder.path().join("internet.pem"), internet.certificate_pem()).unwrap();
+        fs::write(folder.path().join("policy/policy.yaml"), POLICY.replace("FOLDER", &here)).unwrap();
+        let site = Site { folder };
+        site.write_secret("first-value-0123456789");
+        fs::write(
+            site.config(),
+            "listen: { proxy: [\"127.0.0.1:0\"], admin: [] }\npolicy: [policy]\nstate_dir: state\n\
+             upstream: { ca_files: [internet.pem] }\ntimeouts: { drain_seconds: 1 }\n\
+             audit: { files: [{ path: log/audit.jsonl }] }\n",
+        )
+        .unwrap();
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path("stubgate.yaml")
+    }
+
+    fn write_secret(&self, value: &str) {
+        fs::write(self.path("secrets/.new"), value).unwrap();
+        fs::rename(self.path("secrets/.new"), self.path("secrets/api")).unwrap();
+    }
+
+    fn records(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path("log/audit.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn stubgate(args: &[&str], file: Option<&Path>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_stubgate")).args(args).args(file).env_remove("STUBGATE_LOG").output().unwrap()
+}
+
+fn printed(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn complained(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// `stubgate run`, and its log as it comes.
+struct Running {
+    child: Child,
+    log: Receiver<Value>,
+    seen: Vec<Value>,
+}
+
+impl Running {
+    fn start(site: &Site) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_stubgate"))
+            .args(["run", "--config"])
+            .arg(site.config())
+            .env_remove("STUBGATE_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (sender, log) = mpsc::channel();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
+            }
+        });
+        Running { child, log, seen: Vec::new() }
+    }
+
+    /// The fields of the next line whose message begins so.
+    fn said(&mut self, message: &str) -> Value {
+        loop {
+            let line = self.log.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
+                panic!("never said: {message}; only: {:#?}", self.seen);
+            });
+            self.seen.push(line.clone());
+            if line["fields"]["message"].as_str().is_some_and(|text| text.starts_with(message)) {
+                return line["fields"].clone();
+            }
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Ends it in order; all that it said.
+    fn stop(mut self) -> Vec<Value> {
+        self.signal(rustix::process::Signal::TERM);
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        let rest: Vec<Value> = self.log.iter().collect();
+        std::mem::take(&mut self.seen).into_iter().chain(rest).collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended, unless a test failed before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn times(log: &[Value], text: &str) -> usize {
+    log.iter().filter(|line| line.to_string().contains(text)).count()
+}
+
+#[test]
+fn a_configuration_that_is_missing_exits_2_and_one_that_is_wrong_1_everywhere() {
+    let site = Site::new();
+    let wrong = site.path("wrong.yaml");
+    fs::write(&wrong, "listn: {}\n").unwrap();
+    for args in
+        [&["run", "--config"][..], &["config", "check"], &["ca", "init", "--config"], &["ca", "show", "--config"]]
+    {
+        let output = stubgate(args, Some(&site.path("missing.yaml")));
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        let said = complained(&output);
+        assert!(said.starts_with("error[SC0001]: ") && said.contains("missing.yaml"), "{args:?}: {said}");
+        assert!(said.ends_with("\n1 error\n") && !said.contains("stubgate run"), "{args:?}: {said}");
+        let output = stubgate(args, Some(&wrong));
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(complained(&output).starts_with("error[SG0010]: "), "{args:?}: {}", complained(&output));
+    }
+}
+
+#[test]
+fn a_good_configuration_is_checked_with_its_warnings() {
+    let site = Site::new();
+    let output = stubgate(&["config", "check"], Some(&site.config()));
+    assert_eq!((output.status.code(), complained(&output).as_str()), (Some(0), ""));
+    fs::remove_file(site.path("internet.pem")).unwrap();
+    let output = stubgate(&["config", "check"], Some(&site.config()));
+    assert_eq!((output.status.code(), printed(&output).as_str()), (Some(0), "configuration is good\n"));
+    let said = complained(&output);
+    assert!(said.starts_with("warning[SC0019]: ") && said.ends_with("\n1 warning\n"), "{said}");
+}
+
+#[test]
+fn ca_init_says_whether_it_made_one() {
+    let site = Site::new();
+    let folder = site.path("state/ca").display().to_string();
+    let shown = stubgate(&["ca", "show", "--config"], Some(&site.config()));
+    assert_eq!(shown.status.code(), Some(2));
+    assert!(complained(&shown).contains("stubgate ca init"));
+    let first = printed(&stubgate(&["ca", "init", "--config"], Some(&site.config())));
+    let second = printed(&stubgate(&["ca", "init", "--config"], Some(&site.config())));
+    assert!(first.starts_with(&format!("made {folder}\nSHA-256 fingerprint  ")), "{first}");
+    assert_eq!(second, first.replace("made ", "already there, unchanged: "));
+    assert_eq!(
+        printed(&stubgate(&["ca", "show", "--config"], Some(&site.config()))),
+        first.split_once('\n').unwrap().1
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_ca_is_said_once_and_with_the_way_out() {
+    let site = Site::new();
+    stubgate(&["ca", "init", "--config"], Some(&site.config()));
+    fs::remove_file(site.path("state/ca/key.pem")).unwrap();
+    let output = stubgate(&["run", "--config"], Some(&site.config()));
+    assert_eq!(output.status.code(), Some(1));
+    let said = complained(&output);
+    assert!(said.contains("key.pem is missing beside") && said.contains("restore it from a backup"), "{said}");
+    fs::remove_file(site.path("state/ca/certificate.pem")).unwrap();
+    let said = complained(&stubgate(&["run", "--config"], Some(&site.config())));
+    assert_eq!(said.matches("os error").count(), 1, "{said}");
+}
+
+#[test]
+fn help_tells_exit_codes_and_the_log_level() {
+    for args in [&["--help"][..], &["run", "--help"], &["config", "check", "--help"]] {
+        assert!(printed(&stubgate(args, None)).contains("Exit status: 0 "), "{args:?}");
+    }
+    assert!(printed(&stubgate(&["run", "--help"], None)).contains("STUBGATE_LOG"));
+}
+
+#[test]
+fn a_first_start_makes_what_it_needs_and_says_so() {
+    let site = Site::new();
+    let mut running = Running::start(&site);
+    let made = running.said("made a new certificate authority");
+    assert_eq!(made["folder"], site.path("state/ca").display().to_string());
+    let shown = printed(&stubgate(&["ca", "show", "--config"], Some(&site.config())));
+    assert!(shown.contains(made["sha256_fingerprint"].as_str().unwrap()), "{made} {shown}");
+    let serving = running.said("serving");
+    assert!(serving["proxy"].as_str().unwrap().starts_with("127.0.0.1:"), "{serving}");
+    assert!(serving.get("dns").is_none() && serving.get("addresses").is_none(), "{serving}");
+    running.stop();
+    assert!(site.records().iter().any(|record| record["outcome"] == "started"));
+
+    let mut again = Running::start(&site);
+    again.said("serving");
+    assert_eq!(times(&again.stop(), "made a new certificate authority"), 0);
+}
+
+#[test]
+fn a_rotated_secret_and_a_lost_one_leave_a_trace_without_their_value() {
+    let site = Site::new();
+    let mut running = Running::start(&site);
+    running.said("serving");
+    site.write_secret("second-value-0123456789");
+    assert_eq!(running.said("credential has a new value")["credential"], "api");
+    fs::remove_file(site.path("secrets/api")).unwrap();
+    assert!(
+        running.said("credential api: ")["message"].as_str().unwrap().ends_with("the last good value stays in use")
+    );
+    site.write_secret("second-value-0123456789");
+    running.said("credential can be read again");
+    let log = running.stop();
+    let records = site.records();
+    let told: Vec<(&Value, &Value)> = records
+        .iter()
+        .filter(|record| record["layer"] == "credential")
+        .map(|record| (&record["outcome"], &record["credential"]))
+        .collect();
+    assert_eq!(told, [(&"taken".into(), &"api".into()), (&"failed".into(), &"api".into())]);
+    let taken = records.iter().find(|record| record["layer"] == "policy").unwrap();
+    assert_eq!((&taken["generation"], taken.get("count")), (&1.into(), None));
+    let written = format!("{log:?} {records:?}");
+    assert!(!written.contains("value-0123456789"), "{written}");
+}
+
+#[test]
+fn what_is_missing_at_the_start_is_said_once() {
+    let site = Site::new();
+    fs::remove_dir_all(site.path("secrets")).unwrap();
+    let mut running = Running::start(&site);
+    running.said("serving");
+    // Each look at the files would say it again: two of them are sure to have passed.
+    for generation in 2..4 {
+        let policy = fs::read_to_string(site.path("policy/policy.yaml")).unwrap();
+        fs::write(site.path("policy/policy.yaml"), policy + "# more\n").unwrap();
+        assert_eq!(running.said("policy taken")["generation"], generation);
+    }
+    fs::remove_dir_all(site.path("policy")).unwrap();
+    running.said("policy not taken");
+    running.signal(rustix::process::Signal::HUP);
+    running.said("credential api: ");
+    let log = running.stop();
+    assert_eq!(times(&log, "requests that need it are refused"), 2, "at the start, and when asked anew: {log:#?}");
+    assert_eq!(times(&log, "the policy can't be read"), 2, "likewise: {log:#?}");
+    let failed = site.records().iter().filter(|record| record["outcome"] == "failed").count();
+    assert_eq!(failed, 4);
+}
+
+#[test]
+fn sighup_tells_that_the_configuration_is_no_longer_what_runs() {
+    let site = Site::new();
+    let good = fs::read_to_string(site.config()).unwrap();
+    let mut running = Running::start(&site);
+    running.said("serving");
+    fs::write(site.config(), good.replace("drain_seconds: 1", "drain_seconds: 2")).unwrap();
+    running.signal(rustix::process::Signal::HUP);
+    running.said("the configuration differs from what runs");
+    fs::write(site.config(), good.replace("drain_seconds", "drain")).unwrap();
+    running.signal(rustix::process::Signal::HUP);
+    running.said("the configuration is broken");
+    fs::write(site.config(), format!("# nothing but a comment\n{good}")).unwrap();
+    running.signal(rustix::process::Signal::HUP);
+    while running.said("policy taken")["generation"] != 4 {}
+    let log = running.stop();
+    assert_eq!(times(&log, "the configuration "), 2, "{log:#?}");
+}
