@@ -16,6 +16,8 @@ pub(crate) mod record_types;
 mod rules;
 mod stubs;
 
+pub(crate) use credentials::is_slot;
+
 use crate::diagnostic::{Diagnostic, Severity, codes};
 use crate::lint;
 use crate::model::policy::Parts;

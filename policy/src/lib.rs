@@ -12,6 +12,7 @@ mod compile;
 pub mod decide;
 pub mod diagnostic;
 pub mod explain;
+pub mod import;
 mod lint;
 pub mod model;
 pub mod preset;

@@ -74,6 +74,17 @@ fn every_link_between_documents_leads_somewhere() {
 }
 
 #[test]
+fn the_suggestion_in_the_documents_fits_its_policy() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policy/suggest.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let blocks = text.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    let files: Vec<_> = blocks.map(|yaml| SourceFile { name: "suggest.md".into(), text: yaml.into() }).collect();
+    assert_eq!(files.len(), 2);
+    let compiled = compile(&files).unwrap_or_else(|found| panic!("{}", render(&found, &files, false)));
+    assert_eq!(compiled.policy.rules().len(), 6);
+}
+
+#[test]
 fn every_configuration_in_the_documents_is_good() {
     let configurations: Vec<_> = examples().into_iter().filter(|file| file.text.contains("listen:")).collect();
     assert!(configurations.len() >= 2);

@@ -111,6 +111,13 @@ fn slot(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Slot> {
     }
 }
 
+/// Whether a credential may declare this slot.
+pub(crate) fn is_slot(text: &str) -> bool {
+    let mut found = Vec::new();
+    let item = Item { value: &text.to_owned(), span: &(0..0) };
+    slot(&item, &mut Reader::new(0, &mut found)).is_some()
+}
+
 /// Headers that frame or route a message, or that hold more than a token.
 fn forbidden_header(name: &str) -> Option<&'static str> {
     const FRAMING: &[&str] = &[

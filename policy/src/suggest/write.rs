@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use super::paths::Seen;
 use super::seen::{Left, Sighting, harmless};
 use super::{Place, Suggest, Suggestion};
+use crate::model::path::Path;
+use crate::model::paths::PathPattern;
 use crate::model::{Authority, Host, Method, Scheme};
 
 pub(super) fn suggestion(suggest: Suggest<'_>) -> Suggestion {
@@ -14,8 +16,12 @@ pub(super) fn suggestion(suggest: Suggest<'_>) -> Suggestion {
     let mut allows = 0;
     for (place, methods) in &suggest.requests {
         let mut of_path: BTreeMap<Box<str>, (BTreeSet<&Method>, Seen)> = BTreeMap::new();
+        let covered = with_credentials(&suggest, place);
         for (method, paths) in methods {
             for (path, seen) in paths.patterns() {
+                if covered.iter().any(|(with, by)| with == method && (*by == path || grants(by, &path))) {
+                    continue;
+                }
                 let (methods, all) = of_path.entry(path).or_default();
                 methods.insert(method);
                 all.join(seen);
@@ -42,6 +48,22 @@ pub(super) fn suggestion(suggest: Suggest<'_>) -> Suggestion {
     }
     not_suggested(&mut yaml, &suggest.left);
     Suggestion { yaml, allows, observes: suggest.names.len(), counts: suggest.counts }
+}
+
+/// What is suggested at a place with a credential. It need not be presented, so that the same without a stub needs no rule.
+fn with_credentials(suggest: &Suggest<'_>, place: &Place) -> Vec<(Method, Box<str>)> {
+    let same =
+        |other: &Place| other.agent == place.agent && other.authority == place.authority && other.credential.is_some();
+    let granting = suggest.requests.iter().filter(|(other, _)| place.credential.is_none() && same(other));
+    let methods = granting.flat_map(|(_, methods)| methods);
+    methods.flat_map(|(method, paths)| paths.patterns().into_keys().map(|path| (method.clone(), path))).collect()
+}
+
+fn grants(pattern: &str, path: &str) -> bool {
+    match (PathPattern::parse(pattern), Path::parse(path.as_bytes())) {
+        (Ok(pattern), Ok(literal)) => !path.contains('*') && pattern.grants(&literal, false),
+        _ => false,
+    }
 }
 
 struct Writer<'a> {

@@ -10,6 +10,7 @@ mod docs;
 mod explain;
 mod files;
 mod hosts;
+mod import;
 mod laws;
 mod lints;
 mod paths;

@@ -219,6 +219,25 @@ fn text_of_records_can_not_become_a_rule() {
 }
 
 #[test]
+fn the_same_without_a_stub_needs_no_rule_of_its_own() {
+    let policy = policy(&with_rules(RULES));
+    let records = [
+        http("a", "path_not_allowed", "GET https://api.github.com:443/user"),
+        http("a", "path_not_allowed", "GET https://api.github.com:443/user stub github"),
+        http("a", "path_not_allowed", "GET https://api.github.com:443/zen"),
+    ];
+    let suggestion = suggest(&policy, &records);
+    assert_eq!(suggestion.allows, 2, "{}", suggestion.yaml);
+    let after = after(RULES, &suggestion);
+    for (request, expected) in [
+        ("GET https://api.github.com/user", "allow a-api.github.com-get-with-github"),
+        ("GET https://api.github.com/zen", "allow a-api.github.com-get"),
+    ] {
+        assert_eq!(said(&after, &ask(&after, "a", request)), expected);
+    }
+}
+
+#[test]
 fn floods_of_names_are_told_and_not_suggested() {
     let policy = policy(&with_rules(RULES));
     let mut all = Suggest::new(&policy);

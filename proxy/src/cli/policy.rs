@@ -3,6 +3,7 @@
 mod check;
 mod explain;
 mod head;
+mod import;
 mod preset;
 mod schema;
 mod suggest;
@@ -20,6 +21,9 @@ pub(super) enum Command {
     Test(test::Args),
     /// Explain the decision on one request: each phase, and each rule and why it does not fit
     Explain(explain::Args),
+    /// Translate another proxy's configuration, and say what could not be
+    #[command(subcommand)]
+    Import(import::From),
     /// Suggest the narrowest rules for what was denied, from audit records, as YAML to review
     Suggest(suggest::Args),
     /// Look at the rule files that a policy can include, and find the hosts for the one of packages
@@ -34,6 +38,7 @@ pub(super) fn main(command: &Command) -> ExitCode {
         Command::Check(args) => check::main(args),
         Command::Test(args) => test::main(args),
         Command::Explain(args) => explain::main(args),
+        Command::Import(from) => import::main(from),
         Command::Suggest(args) => suggest::main(args),
         Command::Preset(command) => preset::main(command),
         Command::Schema(args) => schema::main(args),

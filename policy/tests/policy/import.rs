@@ -1,0 +1,263 @@
+//! Translations decide as the originals' documentation says, are never wider in silence, and say what is left out.
+
+use stubgate_policy::import::{Import, Kind, iron_proxy};
+use stubgate_policy::{Policy, SlotRef, SourceFile, compile, render};
+
+use crate::support::{ask, ask_with, name, said};
+
+fn original(file: &str) -> SourceFile {
+    let path = format!("{}/tests/policy/import/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+    SourceFile { name: format!("{file}.yaml"), text: std::fs::read_to_string(path).unwrap() }
+}
+
+fn translated(file: &str) -> (Import, Policy) {
+    of(&original(file))
+}
+
+fn of(source: &SourceFile) -> (Import, Policy) {
+    let import = iron_proxy(source, &[])
+        .unwrap_or_else(|found| panic!("{}", render(&found, std::slice::from_ref(source), false)));
+    let files = [SourceFile { name: "policy.yaml".into(), text: import.policy.clone() }];
+    let compiled =
+        compile(&files).unwrap_or_else(|found| panic!("{}\n{}", import.policy, render(&found, &files, false)));
+    // A policy that allows nothing is fair where nothing could be translated; no other warning is.
+    assert!(
+        compiled.warnings.iter().all(|warning| warning.code == "SG0180"),
+        "{:?}\n{}",
+        compiled.warnings,
+        import.policy
+    );
+    (import, compiled.policy)
+}
+
+/// A rule list of the original, translated.
+fn allowlist(config: &str) -> (Import, Policy) {
+    let text = format!("transforms:\n  - name: allowlist\n    config: {{ {config} }}\n");
+    of(&SourceFile { name: "a.yaml".into(), text })
+}
+
+fn shown(import: &Import) -> String {
+    let notes: Vec<String> =
+        import.notes.iter().map(|note| format!("{}: {}: {}", note.line, note.kind.as_str(), note.text)).collect();
+    format!("{}\n=== stubgate.yaml\n{}\n=== report\n{}\n", import.policy, import.config, notes.join("\n"))
+}
+
+fn check(policy: &Policy, cases: &[(&str, &str)]) {
+    for (request, expected) in cases {
+        assert_eq!(said(policy, &ask(policy, "workload", request)), *expected, "{request}");
+    }
+}
+
+/// The credential that a request with this stub gets.
+fn swapped(policy: &Policy, request: &str, slot: SlotRef<'_>, stub: &str) -> Result<String, String> {
+    let decision = ask_with(policy, "workload", request, &[(slot, stub)]);
+    match decision.granted().and_then(|permit| permit.swap()) {
+        Some(swap) => Ok(swap.name.to_string()),
+        None => Err(said(policy, &decision)),
+    }
+}
+
+#[test]
+fn a_whole_configuration_decides_as_its_documentation_says() {
+    let (import, policy) = translated("whole");
+    insta::assert_snapshot!("whole", shown(&import));
+    check(
+        &policy,
+        &[
+            // Flat domains: every method and path.
+            ("DELETE https://packages.example/a/b", "allow allowed"),
+            ("GET https://sub.packages.example/", "deny host_not_allowed"),
+            // `*.x`: the apex and every depth.
+            ("GET https://cdn.example/", "allow allowed"),
+            ("GET https://a.cdn.example/", "allow allowed"),
+            ("GET https://a.b.cdn.example/", "allow allowed"),
+            ("GET https://evilcdn.example/", "deny host_not_allowed"),
+            // Rules: `/v1/*` is /v1 and all below.
+            ("POST https://api.model.example/v1", "allow with-model-api-key"),
+            ("POST https://api.model.example/v1/chat/completions", "allow with-model-api-key"),
+            ("POST https://api.model.example/v10", "deny path_not_allowed"),
+            ("GET https://api.model.example/v1/models", "deny method_not_allowed"),
+            // `require`: without the placeholder it is refused.
+            ("POST https://chat.example/v1/messages", "deny credential_required"),
+            ("POST https://eu.chat.example/v1/complete", "deny credential_required"),
+            ("POST https://chat.example/v1/messages/batches", "deny path_not_allowed"),
+            // A network is no host; a single address is.
+            ("GET https://192.0.2.7/", "allow allowed"),
+            ("GET https://10.0.0.1/", "deny host_not_allowed"),
+        ],
+    );
+    let bearer = SlotRef::Bearer;
+    let swap = |request, slot, stub| swapped(&policy, request, slot, stub);
+    assert_eq!(
+        swap("POST https://api.model.example/v1/x", bearer, "proxy-token-model-api-key").unwrap(),
+        "model-api-key"
+    );
+    assert_eq!(
+        swap("POST https://a.chat.example/v1/messages", SlotRef::Header("x-api-key"), "placeholder-chat-77").unwrap(),
+        "chat-api-key"
+    );
+    assert_eq!(
+        swap("POST https://a.chat.example/v1/messages", bearer, "placeholder-chat-77").unwrap_err(),
+        "deny stub_out_of_slot"
+    );
+    assert_eq!(
+        swap("GET https://packages.example/", bearer, "placeholder-chat-77").unwrap_err(),
+        "deny stub_wrong_host"
+    );
+    // Names that were passed through are forwarded.
+    for host in ["corp.example", "a.b.corp.example", "time.example"] {
+        assert!(name(&policy, "workload", host, stubgate_policy::QueryKind::A).granted().is_some(), "{host}");
+    }
+}
+
+#[test]
+fn a_small_configuration_decides_as_its_documentation_says() {
+    let (import, policy) = translated("compose");
+    insta::assert_snapshot!("compose", shown(&import));
+    check(
+        &policy,
+        &[
+            ("GET https://echo.example/get", "allow with-internal-token-and-model-key"),
+            ("GET https://whoami.example/", "allow allowed"),
+            ("GET https://example.com/", "deny host_not_allowed"),
+        ],
+    );
+    let swap = |slot, stub| swapped(&policy, "GET https://echo.example/headers", slot, stub);
+    assert_eq!(swap(SlotRef::Bearer, "placeholder-model-a1").unwrap(), "model-key");
+    assert_eq!(
+        swap(SlotRef::Basic(stubgate_policy::BasicField::Password), "placeholder-model-a1").unwrap(),
+        "model-key"
+    );
+    assert_eq!(swap(SlotRef::Bearer, "placeholder-internal").unwrap(), "internal-token");
+    assert_eq!(swap(SlotRef::Query("token"), "placeholder-model-a1").unwrap_err(), "deny stub_out_of_slot");
+}
+
+#[test]
+fn the_older_shape_of_secrets_is_read() {
+    let (import, policy) = translated("older");
+    insta::assert_snapshot!("older", shown(&import));
+    let swap = swapped(&policy, "POST https://api.model.example/v1", SlotRef::Bearer, "placeholder-model-b2");
+    assert_eq!(swap.unwrap(), "model-api-key");
+}
+
+#[test]
+fn the_short_form_of_the_action_is_read() {
+    let (import, policy) = translated("action");
+    insta::assert_snapshot!("action", shown(&import));
+    check(
+        &policy,
+        &[
+            ("POST https://proxy.modules.example/x", "allow allowed"),
+            ("GET https://forge.example/", "allow allowed"),
+            ("GET https://api.forge.example/", "allow allowed"),
+            ("GET https://a.b.usercontent.example/", "allow allowed"),
+            ("GET https://usercontent.example/", "allow allowed"),
+            ("GET https://raw.githubusercontent.com/", "deny host_not_allowed"),
+            ("GET https://modules.example/", "deny host_not_allowed"),
+        ],
+    );
+}
+
+#[test]
+fn every_host_becomes_the_hosts_of_the_secrets() {
+    let (import, policy) = translated("fragments");
+    insta::assert_snapshot!("fragments", shown(&import));
+    check(&policy, &[("GET https://anything.example/", "deny host_not_allowed")]);
+    let basic = SlotRef::Basic(stubgate_policy::BasicField::Password);
+    for (request, slot, stub, credential) in [
+        ("POST https://api.model.example/v1", SlotRef::Bearer, "MODEL_API_KEY", "model-key"),
+        ("POST https://chat.model.example/", SlotRef::Bearer, "proxy-token-model-login", "model-login"),
+        (
+            "POST https://chat.model.example/",
+            SlotRef::Header("model-account-id"),
+            "proxy-token-model-account-id",
+            "model-account-id",
+        ),
+        ("GET https://forge.example/acme/site.git/info/refs", basic, "proxy-token-code-token", "code-token"),
+    ] {
+        assert_eq!(swapped(&policy, request, slot, stub).unwrap(), credential, "{request}");
+    }
+}
+
+#[test]
+fn odd_patterns_and_stubs_are_told_and_never_become_wider() {
+    let (import, policy) = translated("managed");
+    insta::assert_snapshot!("managed", shown(&import));
+    check(
+        &policy,
+        &[
+            ("GET https://api.store.example/", "deny credential_required"),
+            ("GET https://api.store.example:8443/", "deny host_not_allowed"),
+            ("GET https://api-eu.store.example/", "deny host_not_allowed"),
+            ("GET https://vault.example/", "deny host_not_allowed"),
+            ("GET https://forge.example/acme/x", "allow allowed-forge.example"),
+            ("GET https://forge.example/x/mid/y", "allow allowed-forge.example"),
+            ("GET https://forge.example/x/a/b/y", "deny path_not_allowed"),
+            ("GET https://forge.example/o/public/x", "deny path_not_allowed"),
+            ("POST https://forge.example/acme/x", "deny method_not_allowed"),
+            ("GET https://wide.example/", "allow with-relative"),
+            ("GET https://elsewhere.example/", "deny host_not_allowed"),
+        ],
+    );
+    let stubs: Vec<&str> = policy.stubs().collect();
+    assert!(stubs.iter().all(|stub| stubs.iter().all(|other| stub == other || !other.contains(stub))), "{stubs:?}");
+}
+
+#[test]
+fn what_is_left_of_a_list_never_becomes_everything() {
+    for config in [
+        "rules: [{ host: x.example, paths: ['/a?'] }]",
+        "rules: [{ host: x.example, methods: [TRACE] }]",
+        "rules: [{ host: '*' }]",
+        "rules: [{ methods: [GET] }]",
+        "rules: [{ cidr: 10.0.0.0/8 }]",
+        "rules: [{ host: 'x.*' }]",
+        "domains: ['*']",
+        "domains: ['*.com']",
+        "domains: ['*.co.uk']",
+        "domains: [{ a: b }, 7, null]",
+        "domains: ['x.example\\n  - evil.example']",
+        "domains: []",
+        "cidrs: ['::/0', '0.0.0.0/0']",
+        "domains: ['stubgate.internal']",
+        "warn: true",
+    ] {
+        let (import, policy) = allowlist(config);
+        assert!(policy.rules().is_empty(), "{config}\n{}", import.policy);
+    }
+}
+
+#[test]
+fn what_the_original_refused_and_policy_allows_is_said_to_be_wider() {
+    let wider = |file: &str| -> Vec<usize> {
+        let (import, _) = translated(file);
+        import.notes.iter().filter(|note| note.kind == Kind::Wider).map(|note| note.line).collect()
+    };
+    // A public network that was closed, the judge, the service, the header filter, the tools.
+    assert_eq!(wider("whole"), [24, 60, 96, 101, 105]);
+    assert!(wider("compose").is_empty() && wider("older").is_empty() && wider("action").is_empty());
+    // `require` on less than its host allows.
+    assert_eq!(wider("managed"), [34]);
+}
+
+#[test]
+fn a_file_that_can_not_be_read_is_an_error_with_its_place() {
+    for text in ["", "- a\n", "a: [\n", "a: &x 1\nb: *x\n", "a: 1\na: 2\n"] {
+        let source = SourceFile { name: "a.yaml".into(), text: text.into() };
+        assert!(iron_proxy(&source, &[]).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn networks_of_agents_are_written_where_they_are_given() {
+    let import = iron_proxy(&original("older"), &["10.42.0.0/24".parse().unwrap()]).unwrap();
+    assert!(import.policy.contains("sources: [\"10.42.0.0/24\"]"), "{}", import.policy);
+}
+
+#[test]
+fn many_hosts_are_split_over_rules() {
+    let hosts: Vec<String> = (0..2_500).map(|number| format!("'*.h{number}.example'")).collect();
+    let (_, policy) = allowlist(&format!("domains: [{}]", hosts.join(", ")));
+    assert_eq!(policy.rules().len(), 2);
+    check(&policy, &[("GET https://a.b.h999.example/", "allow allowed-2")]);
+}
