@@ -85,7 +85,14 @@ fn slot(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Slot> {
             "bare" => Some(Slot::Bare),
             other => {
                 let help = match nearest(other, ["bearer", "basic", "bare"]) {
+                    _ if matches!(other, "header" | "query") => format!(
+                        "write `{other}:` and its name: `{other}:{}`",
+                        if other == "header" { "x-api-key" } else { "key" }
+                    ),
                     Some(meant) => format!("did you mean `{meant}`?"),
+                    None if other.contains('-') && other.bytes().all(method::is_token) => {
+                        format!("for a header, write `header:{other}`")
+                    }
                     None => "bearer, basic, bare, header:NAME or query:NAME".into(),
                 };
                 bad(reader, format!("`{other}` is not a slot"), &help)

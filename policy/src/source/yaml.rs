@@ -245,6 +245,11 @@ impl Scanner<'_> {
         self.stop = true;
         let mark = error.marker();
         let at = mark.byte_offset().unwrap_or_else(|| byte_at(self.text, mark.index()));
+        if let Some(tab) = tab_near(self.text, at) {
+            let diagnostic = Diagnostic::error(codes::SYNTAX, "a tab stands in the indentation");
+            self.report(diagnostic.at(self.file, tab, "").help("indent with spaces"));
+            return;
+        }
         let diagnostic = Diagnostic::error(codes::SYNTAX, format!("not YAML: {}", error.info()));
         self.report(diagnostic.at(self.file, one_char(self.text, at), ""));
     }
@@ -289,6 +294,20 @@ fn property(text: &str, value: &Range<usize>, sign: char) -> Range<usize> {
 fn one_char(text: &str, at: usize) -> Range<usize> {
     let len = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     at..at + len
+}
+
+/// The tabs that a line is indented with: this one, or the next or last before it, where the parser says so late or early.
+fn tab_near(text: &str, at: usize) -> Option<Range<usize>> {
+    let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let next = text.get(at..)?.find('\n').map(|newline| at + newline + 1);
+    let last = text.get(..start.saturating_sub(1)).map(|before| before.rfind('\n').map_or(0, |newline| newline + 1));
+    [Some(start), next, last].into_iter().flatten().find_map(|line| {
+        let rest = text.get(line..)?;
+        let indentation = rest.get(..rest.find(|char| !matches!(char, ' ' | '\t'))?)?;
+        let tab = indentation.find('\t')?;
+        let length = indentation.get(tab..)?.chars().take_while(|char| *char == '\t').count();
+        Some(line + tab..line + tab + length)
+    })
 }
 
 /// An error of the second pass in our words.
