@@ -143,7 +143,7 @@ fn forbidden_header(name: &str) -> Option<&'static str> {
         "proxy-authorization" => Some("it is always stripped"),
         "cookie" | "set-cookie" => Some("it holds more than one token"),
         name if FRAMING.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("sec-websocket-") => {
-            Some("it frames or routes the message")
+            Some("use a header of the service's own: this one frames or routes the message")
         }
         _ => None,
     }

@@ -19,6 +19,8 @@ pub(super) fn read(items: &[Item<'_>], place: Place, reader: &mut Reader<'_>) ->
                 let ours = Diagnostic::error(codes::RESERVED_HOST, format!("`{}` is stubgate's own", own::HOST));
                 reader.report(ours, item.span, "", "every agent reaches it without a rule; remove it");
             }
+            // In the same spelling it has been said.
+            Ok(host) if hosts.contains(&host) && is_repeated(items, item) => {}
             Ok(host) if hosts.contains(&host) => {
                 let again = Diagnostic::error(
                     codes::REPEATED,
@@ -43,6 +45,10 @@ pub(super) fn read(items: &[Item<'_>], place: Place, reader: &mut Reader<'_>) ->
     }
     let whole = hosts.len() == items.len();
     (hosts, whole)
+}
+
+fn is_repeated(items: &[Item<'_>], item: &Item<'_>) -> bool {
+    items.iter().take_while(|other| other.span != item.span).any(|other| other.value == item.value)
 }
 
 fn is_own(host: &HostRule) -> bool {
@@ -74,6 +80,9 @@ fn explain(text: &str, place: Place, error: &HostRuleError) -> (&'static str, St
             said(codes::BAD_HOST, format!("`{text}` holds a path"), help)
         }
         E::Userinfo => said(codes::BAD_HOST, format!("`{text}` holds a user"), "write the host alone".into()),
+        E::Port if text.contains('[') && !text.contains(']') => {
+            said(codes::BAD_HOST, format!("the bracket of `{text}` is not closed"), "write `[2001:db8::1]`".into())
+        }
         E::Port => said(
             codes::BAD_PORT,
             format!("the port of `{text}` is not a number from 1 to 65535"),
@@ -162,6 +171,8 @@ pub(super) fn path_help(error: PathError) -> &'static str {
         | PathError::Semicolon
         | PathError::EncodedControl
         | PathError::DoubleEncoding
-        | PathError::NotUtf8 => "no request of this form is ever allowed where rules have paths",
+        | PathError::NotUtf8 => {
+            "write it in plain form: no request of this form is ever allowed where rules have paths"
+        }
     }
 }

@@ -263,7 +263,7 @@ fn method(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Method> {
         _ => {
             let bad = Diagnostic::error(codes::BAD_METHOD, format!("`{text}` is not a method"));
             let help = match (text, nearest(&upper, known())) {
-                ("*" | "ANY" | "Any", _) => "write `any` for every method".into(),
+                ("*" | "ANY" | "Any" | "ALL" | "All" | "all", _) => "write `any` for every method".into(),
                 (_, Some(meant)) => {
                     format!("did you mean `{meant}`? methods are compared in exact case")
                 }

@@ -245,13 +245,10 @@ impl Scanner<'_> {
         self.stop = true;
         let mark = error.marker();
         let at = mark.byte_offset().unwrap_or_else(|| byte_at(self.text, mark.index()));
-        if let Some(tab) = tab_near(self.text, at) {
-            let diagnostic = Diagnostic::error(codes::SYNTAX, "a tab stands in the indentation");
-            self.report(diagnostic.at(self.file, tab, "").help("indent with spaces"));
-            return;
-        }
         let diagnostic = Diagnostic::error(codes::SYNTAX, format!("not YAML: {}", error.info()));
-        self.report(diagnostic.at(self.file, one_char(self.text, at), ""));
+        let diagnostic = diagnostic.at(self.file, one_char(self.text, at), "");
+        let help = syntax_help(self.text, at, &error.info());
+        self.report(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {
@@ -296,18 +293,22 @@ fn one_char(text: &str, at: usize) -> Range<usize> {
     at..at + len
 }
 
-/// The tabs that a line is indented with: this one, or the next or last before it, where the parser says so late or early.
-fn tab_near(text: &str, at: usize) -> Option<Range<usize>> {
-    let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
-    let next = text.get(at..)?.find('\n').map(|newline| at + newline + 1);
-    let last = text.get(..start.saturating_sub(1)).map(|before| before.rfind('\n').map_or(0, |newline| newline + 1));
-    [Some(start), next, last].into_iter().flatten().find_map(|line| {
-        let rest = text.get(line..)?;
-        let indentation = rest.get(..rest.find(|char| !matches!(char, ' ' | '\t'))?)?;
-        let tab = indentation.find('\t')?;
-        let length = indentation.get(tab..)?.chars().take_while(|char| *char == '\t').count();
-        Some(line + tab..line + tab + length)
-    })
+/// What is behind the most frequent complaints of the parser.
+fn syntax_help(text: &str, at: usize, complaint: &str) -> &'static str {
+    let line = text.get(..at).map_or(0, |before| before.rfind('\n').map_or(0, |newline| newline + 1));
+    let line = text.get(line..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    if line.contains(":{") || line.contains(":[") {
+        "put a space behind the colon"
+    } else if complaint.contains("bracket") || complaint.contains("flow") {
+        "close each bracket with its own kind"
+    } else if complaint.contains("quote") {
+        "close the quote on its line"
+    } else if complaint.contains("'-' indicator") || complaint.contains("indent") || complaint.contains("block mapping")
+    {
+        "indent all keys of one entry alike: under `- name:`, two spaces more than the `-`"
+    } else {
+        ""
+    }
 }
 
 /// An error of the second pass in our words.
