@@ -26,7 +26,9 @@ fn every_policy_in_the_documents_is_good() {
     for file in policies {
         let files = [file];
         let compiled = compile(&files).unwrap_or_else(|found| panic!("{}", render(&found, &files, false)));
-        assert!(compiled.warnings.is_empty(), "{}", render(&compiled.warnings, &files, false));
+        // The deny rule of the example is there to be explained, with its warning.
+        let others: Vec<_> = compiled.warnings.into_iter().filter(|warning| warning.code != "SG0210").collect();
+        assert!(others.is_empty(), "{}", render(&others, &files, false));
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) fn main(args: &Args) -> ExitCode {
     };
     found.extend(skipped);
     found.retain(|one| one.is_error() || !args.allow.iter().any(|code| code == one.code));
-    let good = policy.is_some() && !(args.deny_warnings && !found.is_empty());
+    let good = policy.is_some() && (found.is_empty() || !args.deny_warnings);
     match args.format {
         Format::Json => say(format_args!("{:#}", json(&found, &files))),
         Format::Sarif => say(format_args!("{:#}", sarif(&found, &relative(files)))),
