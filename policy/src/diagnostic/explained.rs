@@ -52,7 +52,7 @@ impl Explained {
     pub fn markdown(&self) -> String {
         let mut out = format!("{}\n", self.why);
         if !self.example.is_empty() {
-            let _ = write!(out, "\n```yaml\n{}\n```\n", self.example.trim_end());
+            let _ = write!(out, "\n```yaml\n{}\n```\n", shown(self.example));
         }
         let _ = writeln!(out, "\nInstead: {}", self.instead);
         out
@@ -72,14 +72,18 @@ pub fn page() -> String {
         let _ =
             write!(out, "\n## {}: {}\n\n*{kind}* \u{b7} {}", explained.code, explained.title(), explained.markdown());
     }
-    // An example of a hidden character must not hide in the page.
+    out
+}
+
+/// An example of a hidden character must not hide in what shows it.
+fn shown(example: &str) -> String {
     let shown = |char: char| match char {
         char if char != '\n' && char != '\t' && crate::source::is_hidden(char) => {
             format!("<U+{:04X}>", u32::from(char))
         }
         char => char.to_string(),
     };
-    out.chars().map(shown).collect()
+    example.trim_end().chars().map(shown).collect()
 }
 
 /// A whole file from an example: what it leaves out is filled in. A text with `version` is whole already.
