@@ -28,7 +28,7 @@ pub use decide::{
     Answer, Ask, BasicField, ConnectStage, Decision, Denial, NameGrant, NameStage, Permit, QueryKind, Reach,
     RequestStage, SlotRef, Stage, Swap, Token,
 };
-pub use diagnostic::{Diagnostic, Label, Severity, render};
+pub use diagnostic::{Diagnostic, Label, Severity, json, render, sarif};
 pub use explain::Explanation;
 pub use model::{
     Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,

@@ -25,7 +25,7 @@ use stubgate_policy::source::SourceFile;
 
 pub use audit::{AuditFile, AuditSink};
 pub use compile::compile;
-pub use files::policy_files;
+pub use files::{policy_files, policy_files_and_others};
 pub use listen::{Advertise, Listen};
 pub use numbers::{Limits, Timeouts};
 pub use schema::schema;

@@ -14,7 +14,7 @@ fn examples() -> Vec<SourceFile> {
     pages.retain(|name| name.ends_with(".md"));
     pages.extend(["README.md".into(), "docs/configuration.md".into()]);
     for document in pages {
-        let text = std::fs::read_to_string(root.join(document)).unwrap();
+        let text = std::fs::read_to_string(root.join(&document)).unwrap();
         let blocks = text.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0);
         // What a reader pastes into a shell.
         let pasted = text.split("<<'EOF'\n").skip(1).map(|block| block.split_once("\nEOF\n").unwrap().0);
@@ -32,7 +32,9 @@ fn every_policy_in_the_documents_is_good() {
     for file in policies {
         let files = [file];
         let compiled = compile(&files).unwrap_or_else(|found| panic!("{}", render(&found, &files, false)));
-        assert!(compiled.warnings.is_empty(), "{}", render(&compiled.warnings, &files, false));
+        // The deny rule of the example is there to be explained, with its warning.
+        let others: Vec<_> = compiled.warnings.into_iter().filter(|warning| warning.code != "SG0210").collect();
+        assert!(others.is_empty(), "{}", render(&others, &files, false));
     }
 }
 

@@ -62,7 +62,12 @@ impl<'a> Reader<'a> {
     ) -> Option<Found<'g, T>> {
         if given.is_none() {
             let missing = Diagnostic::error(codes::MISSING_KEY, format!("the key `{key}` is missing"));
-            self.report(missing, map, "", "");
+            let help = if key == "methods" {
+                "add `methods: [GET, HEAD]`, or what is needed".into()
+            } else {
+                format!("add `{key}:`")
+            };
+            self.report(missing, map, "", &help);
         }
         self.optional(given)
     }
@@ -151,17 +156,29 @@ impl Named for String {
 
 impl Named for crate::raw::Number {
     const WHAT: &'static str = "a number";
+
+    fn help(found: &str) -> &'static str {
+        if found == "a text" { "write the number, without quotes" } else { "" }
+    }
 }
 
 impl Named for crate::raw::Flag {
     const WHAT: &'static str = "true or false";
+
+    fn help(found: &str) -> &'static str {
+        if found == "a text" { "write `true` or `false`, without quotes" } else { "" }
+    }
 }
 
 impl<T> Named for Vec<Given<T>> {
     const WHAT: &'static str = "a list";
 
     fn help(found: &str) -> &'static str {
-        if found == "a text" { "put it in brackets: [ … ]" } else { "" }
+        match found {
+            "a text" | "a number" | "true or false" => "put it in brackets: [ … ]",
+            "a map" => "begin each entry with `- `, or put all in brackets: [ … ]",
+            _ => "",
+        }
     }
 }
 

@@ -144,7 +144,8 @@ impl Checker<'_> {
         if word.is_none() {
             let bad =
                 Diagnostic::error(codes::BAD_CHOICE, format!("`{}` is not one of {}", found.value, words.join(", ")));
-            let help = nearest(found.value, words.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
+            let meant = nearest(found.value, words.iter().copied()).or_else(|| same_meaning(found.value, words));
+            let help = meant.map(|meant| format!("did you mean `{meant}`?"));
             reader.report(bad, found.span, "", &help.unwrap_or_default());
         }
         word
@@ -240,6 +241,17 @@ fn useful(name: &Item<'_>, bound: &[HostRule], hosts: &[HostRule], whole: bool, 
     }
 }
 
+/// What other programs call it.
+fn same_meaning(written: &str, words: &[&'static str]) -> Option<&'static str> {
+    let meant = match written.to_ascii_lowercase().as_str() {
+        "block" | "drop" | "forbid" | "refuse" | "reject" | "disallow" | "no" | "off" | "never" => "deny",
+        "accept" | "grant" | "pass" | "permit" | "yes" | "on" | "always" => "allow",
+        "audit" | "dry-run" | "dry_run" | "log" | "monitor" | "report" | "warn" => "observe",
+        _ => return None,
+    };
+    words.iter().copied().find(|word| *word == meant)
+}
+
 fn methods_of(items: &[Item<'_>], reader: &mut Reader<'_>) -> MethodSet {
     if let Some(any) = items.iter().find(|item| item.value == "any") {
         if items.len() > 1 {
@@ -275,7 +287,7 @@ fn method(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Method> {
         _ => {
             let bad = Diagnostic::error(codes::BAD_METHOD, format!("`{text}` is not a method"));
             let help = match (text, nearest(&upper, known())) {
-                ("*" | "ANY" | "Any", _) => "write `any` for every method".into(),
+                ("*" | "ANY" | "Any" | "ALL" | "All" | "all", _) => "write `any` for every method".into(),
                 (_, Some(meant)) => {
                     format!("did you mean `{meant}`? methods are compared in exact case")
                 }

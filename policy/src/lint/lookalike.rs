@@ -20,7 +20,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     for name in names.keys() {
         let shown = shown(name);
         let look = letters::look(&shown);
-        if shown != name.as_str() {
+        if name.as_str().contains("xn--") {
             disguise(lint, name, &shown, &look, &names);
         }
         match looks.get(&look) {
@@ -45,7 +45,12 @@ pub(super) fn check(lint: &mut Lint<'_>) {
 /// A name in another alphabet that reads as ASCII, or one with letters of several.
 fn disguise(lint: &mut Lint<'_>, name: &Name, shown: &str, look: &str, names: &BTreeMap<Name, At>) {
     let Some(place) = place(lint, names, name) else { return };
-    let message = if look.is_ascii() {
+    let message = if idna::domain_to_unicode(name.as_str()).1.is_err() {
+        format!("`{name}` is not a name that IDNA knows, so that nobody can tell how it will be shown")
+    } else if names.contains_key(look) {
+        // Both are shown together.
+        return;
+    } else if look.is_ascii() {
         format!("`{shown}` can be taken for `{look}`")
     } else if shown.split('.').any(letters::is_mixed) {
         format!("`{shown}` mixes alphabets")
@@ -58,7 +63,7 @@ fn disguise(lint: &mut Lint<'_>, name: &Name, shown: &str, look: &str, names: &B
 
 fn spelt(name: &Name) -> String {
     let shown = shown(name);
-    if shown == name.as_str() { String::new() } else { format!("on the wire: {name}") }
+    if shown == name.as_str() || shown.contains('\u{fffd}') { String::new() } else { format!("on the wire: {name}") }
 }
 
 /// As people read it.

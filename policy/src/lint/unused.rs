@@ -7,7 +7,7 @@ use crate::model::{AgentId, CredentialId, Effect};
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     let policy = lint.policy;
-    if policy.rules().iter().all(|rule| rule.effect == Effect::Deny) {
+    if policy.rules().iter().all(|rule| rule.effect != Effect::Allow) {
         // It is said already that nothing is allowed.
         return;
     }

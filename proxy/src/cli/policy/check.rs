@@ -1,43 +1,76 @@
 //! `stubgate policy check`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use stubgate_policy::compile;
+use stubgate_policy::{SourceFile, compile, json, sarif};
 
 use crate::cli::check::report;
-use crate::cli::say::say;
+use crate::cli::say::{count, say};
 use crate::cli::{UNUSABLE, WRONG, fail};
-use crate::config::policy_files;
+use crate::config::policy_files_and_others;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Args {
     /// Files, or folders of which every *.yaml is read; checked together, as one policy
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// How to write what is found: for people on standard error, the others on standard output
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// End with 1 if there are warnings
+    #[arg(long)]
+    deny_warnings: bool,
+    /// Leave out warnings with this code, such as SG0208; may be given more than once
+    #[arg(long, value_name = "CODE")]
+    allow: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Source lines with what is wrong underlined
+    Human,
+    /// One object with places, for scripts
+    Json,
+    /// SARIF 2.1.0, for code hosting
+    Sarif,
 }
 
 pub(super) fn main(args: &Args) -> ExitCode {
-    let files = match policy_files(&args.paths) {
-        Ok(files) => files,
+    let (files, skipped) = match policy_files_and_others(&args.paths) {
+        Ok(found) => found,
         Err(error) => return fail(UNUSABLE, error),
     };
-    match compile(&files) {
-        Ok(compiled) => {
-            report(&compiled.warnings, &files);
-            let policy = compiled.policy;
-            say(format_args!(
-                "policy is good: {} agents, {} credentials, {} rules in {} files",
-                policy.agents().len(),
-                policy.credentials().len(),
-                policy.rules().len(),
-                files.len()
-            ));
-            ExitCode::SUCCESS
-        }
-        Err(diagnostics) => {
-            report(&diagnostics, &files);
-            ExitCode::from(WRONG)
+    let (policy, mut found) = match compile(&files) {
+        Ok(compiled) => (Some(compiled.policy), compiled.warnings),
+        Err(found) => (None, found),
+    };
+    found.extend(skipped);
+    found.retain(|one| one.is_error() || !args.allow.iter().any(|code| code == one.code));
+    let good = policy.is_some() && (found.is_empty() || !args.deny_warnings);
+    match args.format {
+        Format::Json => say(format_args!("{:#}", json(&found, &files))),
+        Format::Sarif => say(format_args!("{:#}", sarif(&found, &relative(files)))),
+        Format::Human => {
+            report(&found, &files);
+            if let Some(policy) = &policy {
+                say(format_args!(
+                    "policy is {}: {}, {}, {} in {}",
+                    if good { "good" } else { "good, but warnings are denied" },
+                    count(policy.agents().len(), "agent"),
+                    count(policy.credentials().len(), "credential"),
+                    count(policy.rules().len(), "rule"),
+                    count(files.len(), "file"),
+                ));
+            }
         }
     }
+    if good { ExitCode::SUCCESS } else { ExitCode::from(WRONG) }
+}
+
+/// Files below the working folder by their path in it, as a service that shows SARIF knows them.
+fn relative(files: Vec<SourceFile>) -> Vec<SourceFile> {
+    let Ok(here) = std::env::current_dir() else { return files };
+    let inside = |name: &str| Some(Path::new(name).strip_prefix(&here).ok()?.display().to_string());
+    files.into_iter().map(|file| SourceFile { name: inside(&file.name).unwrap_or(file.name), ..file }).collect()
 }
