@@ -5,12 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use stubgate_policy::{
-    Credential, Decision, Effect, Permit, Policy, QueryKind, Slot, SlotRef, SourceFile, compile, preset, source,
-};
+use stubgate_policy::{Decision, Effect, Permit, SourceFile, cases, compile, preset};
 
+use crate::cases::Plain;
 use crate::support::{ask_with, connect, name, policy, policy_of};
 
 fn folder() -> PathBuf {
@@ -44,65 +42,17 @@ fn a_released_preset_never_changes() {
 fn every_preset_does_what_its_cases_say_and_every_rule_of_it_has_one() {
     for preset in preset::released() {
         let files = [read(&folder().join(format!("{preset}/policy.yaml")))];
-        let compiled = compile(&files).unwrap_or_else(|found| panic!("{preset}: {found:#?}"));
-        assert!(compiled.warnings.is_empty(), "{preset}: {:#?}", compiled.warnings);
-        let cases = read(&folder().join(format!("{preset}/tests/cases.yaml")));
-        let cases: Value = source::read(0, &cases).unwrap_or_else(|found| panic!("{preset}: {found:#?}"));
-        let cases = cases["tests"].as_array().unwrap();
-        let mut reached = BTreeSet::new();
-        for case in cases {
-            reached.extend(holds(&compiled.policy, case, &preset.to_string()));
-        }
-        let own = compiled.policy.rules().iter().filter(|rule| rule.preset() == Some(&preset.to_string()));
-        for rule in own {
-            let last = |name: &str| name.rsplit('/').next().map(str::to_owned);
-            let is_reached = reached.iter().any(|reached| last(reached) == last(rule.name()));
-            assert!(is_reached, "no case of {preset} reaches {}", rule.name());
+        let policy = compile(&files).unwrap_or_else(|found| panic!("{preset}: {found:#?}")).policy;
+        let files = [read(&folder().join(format!("{preset}/tests/cases.yaml")))];
+        let cases = cases::read(&policy, &files).unwrap_or_else(|found| panic!("{preset}: {found:#?}"));
+        let report = cases::run(&policy, &cases, &Plain);
+        assert_eq!(report.failed(), 0, "{}", cases::render(&report, &cases, &files, true, false));
+        let last = |name: &str| name.rsplit('/').next().map(str::to_owned);
+        let reached: BTreeSet<_> = report.coverage.reached.iter().map(|rule| last(rule)).collect();
+        for rule in policy.rules().iter().filter(|rule| rule.preset() == Some(&preset.to_string())) {
+            assert!(reached.contains(&last(rule.name())), "no case of {preset} reaches {}", rule.name());
         }
     }
-}
-
-/// Asks what a case asks, and gives the rule that decided.
-fn holds(policy: &Policy, case: &Value, of: &str) -> Option<String> {
-    let text = |key: &str| case[key].as_str();
-    let (agent, request) = (text("agent").unwrap(), text("request").unwrap());
-    let what = format!("{of}: {}", text("name").unwrap());
-    let (verb, rest) = request.split_once(' ').unwrap();
-    let (allowed, rule) = match verb {
-        "DNS" => {
-            let asked = rest.split_once(' ').unwrap().0;
-            (name(policy, agent, asked, QueryKind::A).granted().is_some(), None)
-        }
-        "CONNECT" => (connect(policy, agent, rest).granted().is_some(), None),
-        _ => {
-            let wanted: Vec<&str> =
-                case["credentials"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-            let held = wanted.iter().map(|name| policy.credential(policy.credential_named(name).unwrap()));
-            let tokens: Vec<(SlotRef<'_>, &str)> = held.map(token).collect();
-            let path = request.split('?').next().unwrap();
-            let decision: Decision<Permit> = ask_with(policy, agent, path, &tokens);
-            let swapped: Vec<&str> =
-                decision.granted().and_then(Permit::swap).map(|swap| &*swap.name).into_iter().collect();
-            assert_eq!(swapped, wanted, "{what}: credentials");
-            let by = decision.granted().map(Permit::rule).or(decision.denial().and_then(|denial| denial.rule));
-            (decision.granted().is_some(), by.map(|id| policy.rule(id).name().to_owned()))
-        }
-    };
-    assert_eq!(allowed, text("expect").unwrap() == "allow", "{what}: {request}");
-    if let Some(wanted) = text("rule") {
-        assert_eq!(rule.as_deref(), Some(wanted), "{what}: {request}");
-    }
-    rule
-}
-
-/// The stub in the first of its slots.
-fn token(credential: &Credential) -> (SlotRef<'_>, &str) {
-    let slot = match &credential.slots()[0] {
-        Slot::Bearer => SlotRef::Bearer,
-        Slot::Bare => SlotRef::Bare,
-        other => panic!("no case needs {other:?}"),
-    };
-    (slot, credential.stub())
 }
 
 #[test]
