@@ -19,7 +19,7 @@ use smallvec::SmallVec;
 pub use ask::{Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage, SlotRef, Stage, Token};
 pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap};
 
-pub(crate) use index::Index;
+pub(crate) use index::{HostIndex, Index};
 
 use self::index::Bucket;
 use crate::model::{Authority, Host, Policy, Reason, Scheme, Slot};

@@ -10,6 +10,7 @@
 mod compile;
 pub mod decide;
 pub mod diagnostic;
+pub mod diff;
 pub mod model;
 mod raw;
 pub mod source;
