@@ -16,8 +16,8 @@ use super::{Aspect, Direction, Witness};
 use crate::decide::{Ask, ConnectStage};
 use crate::model::hosts::{Ends, HostPattern, HostRule};
 use crate::model::paths::walk::{Read, Way, walk};
-use crate::model::paths::{Compared, Paths};
-use crate::model::{Authority, Effect, Host, Method, Path, RuleId, Target};
+use crate::model::paths::{Compared, PathPattern, Paths};
+use crate::model::{Authority, Effect, Host, Method, Path, Rule, RuleId, Target};
 
 pub(super) struct Comparison<'s> {
     pub(super) old: &'s Side<'s>,
@@ -353,15 +353,12 @@ impl<'s> Comparison<'s> {
         for (side, rules, always) in both {
             for id in rules {
                 let rule = side.policy.rule(*id);
-                let Paths::Some { patterns, encoded_slash } = &rule.paths else {
+                let Paths::Some { patterns, .. } = &rule.paths else {
                     always.add(*id, rule.effect);
                     everything |= rule.effect != Effect::Deny;
                     continue;
                 };
-                let way = match rule.effect {
-                    Effect::Deny => Way::Refuse,
-                    Effect::Allow | Effect::Observe => Way::Grant { encoded_slash: *encoded_slash },
-                };
+                let way = way(rule);
                 for pattern in patterns {
                     let at = *known.entry((pattern.to_string(), way)).or_insert_with(|| {
                         reads.push(Read { pattern, way });
@@ -380,6 +377,7 @@ impl<'s> Comparison<'s> {
         let mut asked = 0;
         for (path, live) in found.paths {
             let mut matched = always.clone();
+            let mut firsts = Vec::new();
             let mut rules: Vec<(Which, RuleId)> = live.iter().filter_map(|at| readers.get(*at)).flatten().copied().collect();
             rules.sort_unstable();
             rules.dedup();
@@ -392,12 +390,13 @@ impl<'s> Comparison<'s> {
                 let rule = side.policy.rule(id);
                 if takes(&rule.paths, rule.effect, &path) {
                     matched.add(id, rule.effect);
+                    firsts.push(first_pattern(rule, &path).map(|(at, _)| at));
                 }
             }
             for matched in [&mut matched.0, &mut matched.1] {
                 matched.sort();
             }
-            if seen.insert(matched.clone()) {
+            if seen.insert((matched.clone(), firsts)) {
                 all.push((matched.0, matched.1, Target::Canonical(path)));
             }
         }
@@ -440,17 +439,24 @@ fn path_spot(side: &Side<'_>, rule: RuleId, target: &Target) -> PathSpot {
         Target::Canonical(path) => path,
         Target::Odd { .. } => return PathSpot::Odd,
     };
-    let Paths::Some { patterns, encoded_slash } = &rule.paths else { return PathSpot::All };
-    let alone = |pattern: &crate::model::paths::PathPattern| Paths::Some {
-        patterns: [pattern.clone()].into(),
-        encoded_slash: *encoded_slash,
-    };
-    let way = match rule.effect {
-        Effect::Deny => Way::Refuse,
-        Effect::Allow | Effect::Observe => Way::Grant { encoded_slash: *encoded_slash },
-    };
-    let first = patterns.iter().find(|pattern| takes(&alone(pattern), rule.effect, path));
-    first.map_or(PathSpot::All, |pattern| PathSpot::Pattern { text: pattern.to_string(), way })
+    first_pattern(rule, path).map_or(PathSpot::All, |(_, pattern)| PathSpot::Pattern {
+        text: pattern.to_string(),
+        way: way(rule),
+    })
+}
+
+fn first_pattern<'r>(rule: &'r Rule, path: &Path) -> Option<(usize, &'r PathPattern)> {
+    let Paths::Some { patterns, encoded_slash } = &rule.paths else { return None };
+    let alone = |pattern: &PathPattern| Paths::Some { patterns: [pattern.clone()].into(), encoded_slash: *encoded_slash };
+    patterns.iter().enumerate().find(|(_, pattern)| takes(&alone(pattern), rule.effect, path))
+}
+
+fn way(rule: &Rule) -> Way {
+    match (rule.effect, &rule.paths) {
+        (Effect::Deny, _) => Way::Refuse,
+        (_, Paths::Some { encoded_slash, .. }) => Way::Grant { encoded_slash: *encoded_slash },
+        (_, Paths::All) => Way::Grant { encoded_slash: true },
+    }
 }
 
 /// The narrowest host of these rules that covers the place, with the place's scheme and port.

@@ -146,17 +146,24 @@ impl<'s> Outcome<'s> {
             gains.push(gain(Aspect::ForeignCredential, self.changed(&rules, from, &from.matched.allow), Holds::Foreign));
         }
         if before.deny_stub_in_body && !now.deny_stub_in_body {
-            let rules: Vec<RuleId> =
-                from.matched.allow.iter().copied().filter(|rule| from.options(*rule).deny_stub_in_body).collect();
-            let blame = from.changed(&rules, self, &self.matched.allow).map(|rule| (false, rule));
-            let token = match now.swaps.first() {
-                Some(swap) if now.required => Holds::Stub(*swap),
-                _ => Holds::Nothing,
-            };
-            let grants = self.matched.allow.first().copied();
-            gains.push(Gain { blame, grants, ..gain(Aspect::StubInBody, None, token) });
+            gains.extend(self.stub_in_body(from, before, now));
         }
         gains
+    }
+
+    /// Of requests that pass on both sides: without a credential, or with one that both swap.
+    fn stub_in_body(&self, from: &Outcome<'_>, before: &Allowed<'s>, now: &Allowed<'s>) -> Option<Gain<'s>> {
+        let token = if before.required || now.required {
+            let shared = |swap: &&Swappable<'s>| before.swaps.iter().any(|other| other.is(swap));
+            Holds::Stub(*now.swaps.iter().find(shared)?)
+        } else {
+            Holds::Nothing
+        };
+        let rules: Vec<RuleId> =
+            from.matched.allow.iter().copied().filter(|rule| from.options(*rule).deny_stub_in_body).collect();
+        let blame = from.changed(&rules, self, &self.matched.allow).map(|rule| (false, rule));
+        let grants = self.matched.allow.first().copied();
+        Some(Gain { blame, grants, ..gain(Aspect::StubInBody, None, token) })
     }
 
     fn granting(&self, credential: &str, test: impl Fn(Options) -> bool) -> Vec<RuleId> {

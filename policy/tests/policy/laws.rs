@@ -1,7 +1,7 @@
 //! Laws of the decision, held against a model that scans every rule and knows nothing of the index.
 
 mod model;
-mod world;
+pub(crate) mod world;
 
 use std::collections::BTreeSet;
 

@@ -5,6 +5,7 @@ mod agents;
 mod bindings;
 mod credentials;
 mod diagnostics;
+mod diff;
 mod files;
 mod hosts;
 mod laws;
