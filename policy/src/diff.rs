@@ -16,7 +16,7 @@ mod places;
 mod side;
 mod text;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -29,7 +29,7 @@ use self::places::{Kind, Places};
 use self::side::{Numbers, Side, Which};
 use crate::decide::{HostIndex, NameStage, RequestStage, SlotRef};
 use crate::model::hosts::HostPattern;
-use crate::model::{Authority, Effect, Host, HostRule, Method, Policy, Slot, Target};
+use crate::model::{Authority, Effect, Host, HostRule, Method, Policy, Slot, Source, Target};
 
 /// How two policies differ.
 #[derive(Debug)]
@@ -70,6 +70,9 @@ pub struct Change {
     pub paths_in_part: bool,
     /// Credentials by name that can be swapped there.
     pub credentials: Vec<String>,
+    /// Stubs that are concerned, each with its slot and with what it stands for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stubs: Vec<String>,
     /// Types of DNS records, by number.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<u16>,
@@ -175,13 +178,17 @@ impl Diff {
         let complete = comparison.run(&places);
         let found = parts::join(comparison.found);
         let covered = Covered::new(&places, &found);
-        let mut changes: Vec<Change> = found
-            .into_iter()
-            .map(|(key, piece)| Change::new(old, new, &pairs, &covered, key, piece))
-            .collect();
+        let mut changes: Vec<Change> =
+            found.into_iter().map(|(key, piece)| Change::new(old, new, &pairs, &covered, key, piece)).collect();
         changes.extend(stubs(old, new));
         if !complete {
-            let key = Key { direction: Direction::Widens, aspect: Aspect::Unclear, to: Which::New, blame: None, grants: None };
+            let key = Key {
+                direction: Direction::Widens,
+                aspect: Aspect::Unclear,
+                to: Which::New,
+                blame: None,
+                grants: None,
+            };
             changes.insert(0, Change::new(old, new, &pairs, &covered, key, Piece::nothing()));
         }
         Diff { changes, pairs, places, complete }
@@ -226,7 +233,10 @@ impl Diff {
 impl Change {
     fn new(old: &Policy, new: &Policy, pairs: &Pairs, covered: &Covered, key: Key, piece: Piece) -> Change {
         let rule = |(which, id)| {
-            let policy = match which { Which::Old => old, Which::New => new };
+            let policy = match which {
+                Which::Old => old,
+                Which::New => new,
+            };
             let rule = policy.rule(id);
             RuleText {
                 name: rule.name().to_owned(),
@@ -235,7 +245,10 @@ impl Change {
                     Effect::Deny => "deny",
                     Effect::Observe => "observe",
                 },
-                policy: match which { Which::Old => "old", Which::New => "new" },
+                policy: match which {
+                    Which::Old => "old",
+                    Which::New => "new",
+                },
             }
         };
         let mut agents: Vec<String> =
@@ -257,6 +270,7 @@ impl Change {
             paths: paths(&piece),
             paths_in_part: piece.in_part,
             credentials,
+            stubs: stub_texts(key.aspect, &piece),
             types: piece.types.iter().copied().collect(),
             witness: piece.witness.clone(),
             piece,
@@ -279,6 +293,12 @@ impl Change {
 }
 
 impl Witness {
+    /// The least odd example is shown.
+    fn oddness(&self) -> (bool, bool, usize) {
+        let path = self.target.as_str();
+        (matches!(self.target, Target::Odd { .. }), path.contains('%'), path.len())
+    }
+
     /// Where the token stands, for a question to [`Policy::decide`].
     pub fn place(&self) -> Option<(SlotRef<'_>, &str)> {
         let (slot, text) = self.token.as_ref()?;
@@ -372,6 +392,7 @@ fn stubs(old: &Policy, new: &Policy) -> Vec<Change> {
                 credential: credential.name().to_owned(),
                 stub: credential.stub().to_owned(),
                 slot: slot.clone(),
+                source: source_text(credential.source()),
             });
             piece.swapped = swapped.collect();
             changes.push(Change {
@@ -387,6 +408,7 @@ fn stubs(old: &Policy, new: &Policy) -> Vec<Change> {
                 paths: Vec::new(),
                 paths_in_part: false,
                 credentials: vec![credential.name().to_owned()],
+                stubs: stub_texts(aspect, &piece),
                 types: Vec::new(),
                 witness: None,
                 piece,
@@ -394,6 +416,27 @@ fn stubs(old: &Policy, new: &Policy) -> Vec<Change> {
         }
     }
     changes
+}
+
+/// Stubs where they are what it is about.
+fn stub_texts(aspect: Aspect, piece: &Piece) -> Vec<String> {
+    let mut by_stub: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    if matches!(aspect, Aspect::Credential | Aspect::Stub | Aspect::NoStub) {
+        for swapped in &piece.swapped {
+            by_stub.entry((&swapped.stub, &swapped.source)).or_default().push(swapped.slot.to_string());
+        }
+    }
+    let text = |((stub, source), slots): ((&str, &str), Vec<String>)| {
+        format!("{stub} as {}, from {source}", slots.join(" or "))
+    };
+    by_stub.into_iter().map(text).collect()
+}
+
+fn source_text(source: &Source) -> String {
+    match source {
+        Source::File(path) => format!("file {}", path.display()),
+        Source::Env(name) => format!("env {name}"),
+    }
 }
 
 /// What a comparison may spend where a person waits for it.

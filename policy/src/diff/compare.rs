@@ -11,7 +11,7 @@ use super::outcome::{Gain, Holds, Matched, Outcome};
 use super::pairs::Pairs;
 use super::parts::{Key, MethodsText, PathSpot, Piece, Swapped};
 use super::places::{Kind, Places};
-use super::side::{Found, Side, Which, same_bound, same_forwards, same_rules};
+use super::side::{Concerned, Found, Side, Which, same_bound, same_forwards};
 use super::{Aspect, Direction, Witness};
 use crate::decide::{Ask, ConnectStage};
 use crate::model::hosts::{Ends, HostPattern, HostRule};
@@ -26,6 +26,7 @@ pub(super) struct Comparison<'s> {
     pub(super) found: Vec<(Key, Piece)>,
     /// What may still be spent, about one for each rule that is looked at.
     pub(super) effort: usize,
+    concerned: Concerned,
     paths: HashMap<Rules, Rc<PathKinds>>,
 }
 
@@ -58,7 +59,15 @@ impl Spot<'_> {
 
 impl<'s> Comparison<'s> {
     pub(super) fn new(old: &'s Side<'s>, new: &'s Side<'s>, pairs: &'s Pairs, effort: usize) -> Self {
-        Comparison { old, new, pairs, found: Vec::new(), effort, paths: HashMap::new() }
+        Comparison {
+            old,
+            new,
+            pairs,
+            found: Vec::new(),
+            effort,
+            concerned: Concerned::default(),
+            paths: HashMap::new(),
+        }
     }
 
     /// Compares at every kind of hosts; whether it came to the end.
@@ -66,9 +75,13 @@ impl<'s> Comparison<'s> {
         for (kind, host) in places.all() {
             let (before, after) = (self.old.find(&host), self.new.find(&host));
             self.spend(1);
-            let same = same_rules((self.old, &before), (self.new, &after));
-            if (before.grants() || after.grants()) && !(same && same_bound(&before, &after)) {
-                self.host(kind, &host, &before, &after);
+            let mut concerned = self.concerned.pairs((self.old, &before), (self.new, &after));
+            let same = concerned.is_empty();
+            if !same_bound(&before, &after) || before.has_paths() != after.has_paths() {
+                concerned = (0..self.pairs.all().len()).collect();
+            }
+            if !concerned.is_empty() {
+                self.host(kind, &host, &before, &after, &concerned);
             }
             let forwards = !before.forwards.is_empty() || !after.forwards.is_empty();
             if forwards && !(same && same_forwards(&before, &after)) {
@@ -85,14 +98,8 @@ impl<'s> Comparison<'s> {
         self.effort = self.effort.saturating_sub(effort);
     }
 
-    fn host(&mut self, kind: Kind, host: &Host, before: &Found<'_>, after: &Found<'_>) {
-        self.spend(before.size() + after.size());
-        let grants = |side: &Side<'_>, found: &Found<'_>| -> BTreeSet<Ends> {
-            let granting = found.entries().filter(|entry| side.policy.rule(entry.rule).effect != Effect::Deny);
-            granting.map(|entry| entry.ends).collect()
-        };
-        let mut ends = grants(self.old, before);
-        ends.extend(grants(self.new, after));
+    fn host(&mut self, kind: Kind, host: &Host, before: &Found<'_>, after: &Found<'_>, concerned: &[usize]) {
+        let ends: BTreeSet<Ends> = before.grants().chain(after.grants()).collect();
         for ends in ends {
             let (Some(scheme), Some(port)) = (ends.scheme, ends.port) else { continue };
             let authority = Authority::new(scheme, host.clone(), port);
@@ -104,20 +111,18 @@ impl<'s> Comparison<'s> {
                 has_paths: (before.has_paths(), after.has_paths()),
                 authority,
             };
-            self.spot(&spot, &covering(before, &spot.authority), &covering(after, &spot.authority));
+            self.spot(&spot, before, after, concerned);
         }
     }
 
-    fn spot(&mut self, spot: &Spot<'_>, before: &[RuleId], after: &[RuleId]) {
+    fn spot(&mut self, spot: &Spot<'_>, before: &Found<'_>, after: &Found<'_>, concerned: &[usize]) {
         let mut groups: BTreeMap<Rules, Vec<usize>> = BTreeMap::new();
-        for pair in 0..self.pairs.all().len() {
-            self.spend(1 + (before.len() + after.len()) / 16);
-            let own = |side: &Side<'_>, rules: &[RuleId]| -> Vec<RuleId> {
-                rules.iter().copied().filter(|rule| side.concerns(*rule, pair)).collect()
-            };
-            let rules = (own(self.old, before), own(self.new, after));
+        for pair in concerned {
+            let rules =
+                (self.old.rules_of(before, *pair, &spot.authority), self.new.rules_of(after, *pair, &spot.authority));
+            self.spend(1 + rules.0.len() + rules.1.len());
             if self.differ(spot, &rules) {
-                groups.entry(rules).or_default().push(pair);
+                groups.entry(rules).or_default().push(*pair);
             }
         }
         for (rules, pairs) in groups {
@@ -127,9 +132,8 @@ impl<'s> Comparison<'s> {
 
     /// Whether the rules say anything else on one side than on the other.
     fn differ(&self, spot: &Spot<'_>, rules: &Rules) -> bool {
-        let grants = |side: &Side<'_>, rules: &[RuleId]| {
-            rules.iter().any(|rule| side.policy.rule(*rule).effect != Effect::Deny)
-        };
+        let grants =
+            |side: &Side<'_>, rules: &[RuleId]| rules.iter().any(|rule| side.policy.rule(*rule).effect != Effect::Deny);
         if !grants(self.old, &rules.0) && !grants(self.new, &rules.1) {
             return false;
         }
@@ -146,7 +150,11 @@ impl<'s> Comparison<'s> {
         let mut methods: BTreeMap<Rules, (MethodsText, Method)> = BTreeMap::new();
         let named = self.methods(rules);
         let fresh = fresh(&named);
-        let all = named.iter().map(|name| (Some(name), method(name))).chain([(None, Some(fresh))]);
+        // The first of a group stands in its example: GET, if it may be, and WEBSOCKET last.
+        let mut all: Vec<_> =
+            named.iter().map(|name| (Some(name), method(name))).chain([(None, Some(fresh))]).collect();
+        let is_known = |method: &Option<Method>| method.as_ref().and_then(Method::bit).unwrap_or(u16::MAX);
+        all.sort_by_key(|(_, method)| is_known(method));
         for (name, method) in all {
             let Some(method) = method else { continue };
             let having = |side: &Side<'_>, rules: &[RuleId]| -> Vec<RuleId> {
@@ -224,7 +232,13 @@ impl<'s> Comparison<'s> {
             let paths = [PathSpot::All, PathSpot::Odd].into();
             let host = host_text(self.new, spot, &rules.1).or_else(|| host_text(self.old, spot, &rules.0));
             let piece = Piece { paths, ..Piece::at(pairs, host, spot.kind, methods.clone()) };
-            let key = Key { direction: Direction::Widens, aspect: Aspect::Unclear, to: Which::New, blame: None, grants: None };
+            let key = Key {
+                direction: Direction::Widens,
+                aspect: Aspect::Unclear,
+                to: Which::New,
+                blame: None,
+                grants: None,
+            };
             self.found.push((key, piece));
             reached = (true, true);
         }
@@ -292,6 +306,7 @@ impl<'s> Comparison<'s> {
             credential: swap.name.to_owned(),
             stub: swap.stub.to_owned(),
             slot: swap.slot.clone(),
+            source: super::source_text(swap.source),
         });
         let piece = Piece {
             paths: path.into_iter().collect(),
@@ -378,7 +393,8 @@ impl<'s> Comparison<'s> {
         for (path, live) in found.paths {
             let mut matched = always.clone();
             let mut firsts = Vec::new();
-            let mut rules: Vec<(Which, RuleId)> = live.iter().filter_map(|at| readers.get(*at)).flatten().copied().collect();
+            let mut rules: Vec<(Which, RuleId)> =
+                live.iter().filter_map(|at| readers.get(*at)).flatten().copied().collect();
             rules.sort_unstable();
             rules.dedup();
             asked += rules.len();
@@ -439,15 +455,14 @@ fn path_spot(side: &Side<'_>, rule: RuleId, target: &Target) -> PathSpot {
         Target::Canonical(path) => path,
         Target::Odd { .. } => return PathSpot::Odd,
     };
-    first_pattern(rule, path).map_or(PathSpot::All, |(_, pattern)| PathSpot::Pattern {
-        text: pattern.to_string(),
-        way: way(rule),
-    })
+    first_pattern(rule, path)
+        .map_or(PathSpot::All, |(_, pattern)| PathSpot::Pattern { text: pattern.to_string(), way: way(rule) })
 }
 
 fn first_pattern<'r>(rule: &'r Rule, path: &Path) -> Option<(usize, &'r PathPattern)> {
     let Paths::Some { patterns, encoded_slash } = &rule.paths else { return None };
-    let alone = |pattern: &PathPattern| Paths::Some { patterns: [pattern.clone()].into(), encoded_slash: *encoded_slash };
+    let alone =
+        |pattern: &PathPattern| Paths::Some { patterns: [pattern.clone()].into(), encoded_slash: *encoded_slash };
     patterns.iter().enumerate().find(|(_, pattern)| takes(&alone(pattern), rule.effect, path))
 }
 
@@ -474,14 +489,6 @@ fn narrowness(pattern: &HostPattern) -> (u8, usize) {
         HostPattern::One(base) => (2, base.labels().count()),
         HostPattern::Exact(_) | HostPattern::Ip(_) => (3, 0),
     }
-}
-
-fn covering(found: &Found<'_>, authority: &Authority) -> Vec<RuleId> {
-    let mut rules: Vec<RuleId> =
-        found.entries().filter(|entry| entry.ends.cover(authority)).map(|entry| entry.rule).collect();
-    rules.sort_unstable();
-    rules.dedup();
-    rules
 }
 
 fn method(name: &str) -> Option<Method> {

@@ -75,7 +75,9 @@ impl<'s> Outcome<'s> {
     }
 
     fn is_observed(&self) -> bool {
-        self.allowed.is_none() && self.matched.deny.is_empty() && self.matched.allow.is_empty()
+        self.allowed.is_none()
+            && self.matched.deny.is_empty()
+            && self.matched.allow.is_empty()
             && !self.matched.observe.is_empty()
     }
 
@@ -85,7 +87,8 @@ impl<'s> Outcome<'s> {
 
     /// Of the rules that could be named as responsible one that the other side does not say, if there is one.
     fn changed(&self, rules: &[RuleId], other: &Outcome<'_>, there: &[RuleId]) -> Option<RuleId> {
-        let said = |rule: &&RuleId| there.iter().any(|other_rule| other.side.body(*other_rule) == self.side.body(**rule));
+        let said =
+            |rule: &&RuleId| there.iter().any(|other_rule| other.side.body(*other_rule) == self.side.body(**rule));
         rules.iter().find(|rule| !said(rule)).or(rules.first()).copied()
     }
 
@@ -124,12 +127,18 @@ impl<'s> Outcome<'s> {
         };
         for swap in missing(&now.swaps, &before.swaps) {
             let rules = self.granting(swap.name, |_| true);
-            gains.push(Gain { swaps: vec![swap], ..gain(Aspect::Credential, self.changed(&rules, from, &from.matched.allow), Holds::Stub(swap)) });
+            gains.push(Gain {
+                swaps: vec![swap],
+                ..gain(Aspect::Credential, self.changed(&rules, from, &from.matched.allow), Holds::Stub(swap))
+            });
         }
         for swap in missing(&now.ranges, &before.ranges) {
             if before.swaps.iter().any(|known| known.is(&swap)) {
                 let rules = self.granting(swap.name, |options| options.ranges);
-                gains.push(Gain { swaps: vec![swap], ..gain(Aspect::Ranges, self.changed(&rules, from, &from.matched.allow), Holds::Stub(swap)) });
+                gains.push(Gain {
+                    swaps: vec![swap],
+                    ..gain(Aspect::Ranges, self.changed(&rules, from, &from.matched.allow), Holds::Stub(swap))
+                });
             }
         }
         let with = |test: fn(Options) -> bool| -> Vec<RuleId> {
@@ -137,13 +146,21 @@ impl<'s> Outcome<'s> {
         };
         if before.required && !now.required {
             let rules = with(|options| !options.credential_required);
-            gains.push(gain(Aspect::WithoutCredential, self.changed(&rules, from, &from.matched.allow), Holds::Nothing));
+            gains.push(gain(
+                Aspect::WithoutCredential,
+                self.changed(&rules, from, &from.matched.allow),
+                Holds::Nothing,
+            ));
         } else if now.foreign && !before.foreign {
             let rules = match with(|options| options.foreign_credentials) {
                 rules if rules.is_empty() => with(|_| true),
                 rules => rules,
             };
-            gains.push(gain(Aspect::ForeignCredential, self.changed(&rules, from, &from.matched.allow), Holds::Foreign));
+            gains.push(gain(
+                Aspect::ForeignCredential,
+                self.changed(&rules, from, &from.matched.allow),
+                Holds::Foreign,
+            ));
         }
         if before.deny_stub_in_body && !now.deny_stub_in_body {
             gains.extend(self.stub_in_body(from, before, now));
@@ -196,7 +213,8 @@ fn allowed<'s>(side: &Side<'s>, matched: &Matched, authority: &Authority, bound:
                 continue;
             }
             for slot in &credential.slots {
-                let swap = Swappable { name: credential.name(), stub: credential.stub(), slot, source: credential.source() };
+                let swap =
+                    Swappable { name: credential.name(), stub: credential.stub(), slot, source: credential.source() };
                 if !swaps.contains(&swap) {
                     swaps.push(swap);
                 }

@@ -48,6 +48,8 @@ pub(super) struct Swapped {
     pub(super) credential: String,
     pub(super) stub: String,
     pub(super) slot: Slot,
+    /// Where the secret comes from, in words.
+    pub(super) source: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,7 +103,9 @@ impl PathSpot {
         let path = match (self, target) {
             (PathSpot::All, Target::Canonical(_)) | (PathSpot::Odd, Target::Odd { .. }) => return true,
             (PathSpot::Pattern { .. }, Target::Canonical(path)) => path,
-            (PathSpot::All | PathSpot::Pattern { .. }, Target::Odd { .. }) | (PathSpot::Odd, Target::Canonical(_)) => return false,
+            (PathSpot::All | PathSpot::Pattern { .. }, Target::Odd { .. }) | (PathSpot::Odd, Target::Canonical(_)) => {
+                return false;
+            }
         };
         let PathSpot::Pattern { text, way } = self else { return false };
         let Ok(pattern) = PathPattern::parse(text) else { return false };
@@ -147,7 +151,10 @@ impl Piece {
         self.swapped.extend(other.swapped);
         self.types.extend(other.types);
         self.in_part |= other.in_part;
-        self.witness = self.witness.take().or(other.witness);
+        self.witness = match (self.witness.take(), other.witness) {
+            (Some(known), Some(other)) => Some(if other.oddness() < known.oddness() { other } else { known }),
+            (known, other) => known.or(other),
+        };
     }
 
     pub(super) fn takes(&self, target: &Target) -> bool {
@@ -157,7 +164,10 @@ impl Piece {
     /// Whether a request that differs between the policies may do so because of this.
     pub(super) fn covers(&self, aspect: Aspect, pair: usize, kind: Kind, request: &RequestStage<'_>) -> bool {
         let place = self.covers_place(pair, kind, request.authority);
-        place && self.methods.takes(request.method) && self.takes(request.target) && self.is_held(aspect, request.tokens)
+        place
+            && self.methods.takes(request.method)
+            && self.takes(request.target)
+            && self.is_held(aspect, request.tokens)
     }
 
     pub(super) fn covers_place(&self, pair: usize, kind: Kind, authority: &Authority) -> bool {
@@ -169,13 +179,15 @@ impl Piece {
     fn is_held(&self, aspect: Aspect, tokens: &[Token<'_>]) -> bool {
         match aspect {
             Aspect::Credential | Aspect::Ranges => tokens.iter().any(|token| {
-                self.swapped.iter().any(|swapped| swapped.stub.as_bytes() == token.text && swapped.slot.holds(token.slot))
+                self.swapped
+                    .iter()
+                    .any(|swapped| swapped.stub.as_bytes() == token.text && swapped.slot.holds(token.slot))
             }),
             Aspect::ForeignCredential => !tokens.is_empty(),
             Aspect::Reach | Aspect::WithoutCredential | Aspect::StubInBody | Aspect::Unclear => true,
-            Aspect::Stub | Aspect::NoStub => tokens.iter().any(|token| {
-                self.swapped.iter().any(|swapped| swapped.stub.as_bytes() == token.text)
-            }),
+            Aspect::Stub | Aspect::NoStub => {
+                tokens.iter().any(|token| self.swapped.iter().any(|swapped| swapped.stub.as_bytes() == token.text))
+            }
             Aspect::Observed | Aspect::NotObserved | Aspect::Connect | Aspect::NoConnect | Aspect::Dns => false,
         }
     }

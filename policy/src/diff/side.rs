@@ -4,8 +4,9 @@
 //! host pattern together. What has the same numbers on both sides needs no second look. Numbers are given by whole
 //! texts, never by hashes alone: nobody can make two rules look alike.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use smallvec::SmallVec;
 
@@ -14,7 +15,7 @@ use crate::decide::HostIndex;
 use crate::model::hosts::{Ends, HostRule};
 use crate::model::paths::Paths;
 use crate::model::policy::AgentSet;
-use crate::model::{AgentId, Effect, Host, Policy, Rule, RuleId, Slot, Source};
+use crate::model::{AgentId, Authority, Effect, Host, Policy, Rule, RuleId, Slot, Source};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,9 +62,13 @@ pub(super) struct Entry {
 #[derive(Debug, Default)]
 struct Here {
     entries: Vec<Entry>,
-    grants: bool,
+    /// Where they allow or observe.
+    grants: Vec<Ends>,
     has_paths: bool,
     number: u32,
+    /// Entries for few pairs, by pair, and those for many.
+    narrow: HashMap<usize, Vec<Entry>>,
+    wide: Vec<Entry>,
 }
 
 /// Numbers for what is said, the same for both sides.
@@ -94,32 +99,45 @@ impl<'a> Side<'a> {
             has_forwards: !policy.forwards.is_empty(),
             agents: Vec::new(),
         };
-        let credentials: Vec<String> = policy.credentials.iter().map(|credential| {
-            let mut slots: Vec<String> = credential.slots.iter().map(Slot::to_string).collect();
-            slots.sort_unstable();
-            slots.dedup();
-            let mut hosts = credential.hosts.to_vec();
-            hosts.sort_unstable();
-            format!("{:?} {} {slots:?} {hosts:?}", credential.source, credential.stub)
-        }).collect();
+        let credentials: Vec<String> = policy
+            .credentials
+            .iter()
+            .map(|credential| {
+                let mut slots: Vec<String> = credential.slots.iter().map(Slot::to_string).collect();
+                slots.sort_unstable();
+                slots.dedup();
+                let mut hosts = credential.hosts.to_vec();
+                hosts.sort_unstable();
+                format!("{:?} {} {slots:?} {hosts:?}", credential.source, credential.stub)
+            })
+            .collect();
         for (at, rule) in policy.rules.iter().enumerate() {
-            let said = Said { agents: numbers.agents(&rule.agents, pairs, which), body: numbers.body(rule, &credentials) };
+            let said =
+                Said { agents: numbers.agents(&rule.agents, pairs, which), body: numbers.body(rule, &credentials) };
             side.rules.push(said);
             let Some(id) = RuleId::at(at) else { continue };
             for HostRule { pattern, ends } in &rule.hosts {
                 let here = side.hosts.at(pattern);
                 here.entries.push(Entry { rule: id, ends: *ends });
-                here.grants |= rule.effect != Effect::Deny;
+                if rule.effect != Effect::Deny {
+                    here.grants.push(*ends);
+                }
                 here.has_paths |= rule.paths != Paths::All;
             }
         }
         let rules = &side.rules;
         side.hosts.each(|here| {
             here.entries.sort_unstable();
-            let mut all: Vec<_> = here.entries.iter().filter_map(|entry| {
-                let said = rules.get(entry.rule.index())?;
-                Some((said.agents, said.body, entry.ends))
-            }).collect();
+            here.grants.sort_unstable();
+            here.grants.dedup();
+            let mut all: Vec<_> = here
+                .entries
+                .iter()
+                .filter_map(|entry| {
+                    let said = rules.get(entry.rule.index())?;
+                    Some((said.agents, said.body, entry.ends))
+                })
+                .collect();
             all.sort_unstable();
             let next = numbers.heres.len();
             here.number = *numbers.heres.entry(all).or_insert_with(|| u32::try_from(next).unwrap_or(u32::MAX));
@@ -145,6 +163,19 @@ impl<'a> Side<'a> {
             }
         }
         self.agents = agents;
+        let (rules, agents) = (&self.rules, &self.agents);
+        self.hosts.each(|here| {
+            for entry in &here.entries {
+                let bits = rules.get(entry.rule.index()).and_then(|said| agents.get(said.agents as usize));
+                let pairs: SmallVec<[usize; MOST_NARROW + 1]> =
+                    bits.into_iter().flat_map(|bits| ones(bits)).take(MOST_NARROW + 1).collect();
+                if pairs.len() > MOST_NARROW {
+                    here.wide.push(*entry);
+                } else {
+                    pairs.into_iter().for_each(|pair| here.narrow.entry(pair).or_default().push(*entry));
+                }
+            }
+        });
     }
 
     pub(super) fn find(&self, host: &Host) -> Found<'_> {
@@ -171,44 +202,74 @@ impl<'a> Side<'a> {
         self.rules.get(rule.index()).map_or(u32::MAX, |said| said.body)
     }
 
-    /// Numbers for all that these entries say, sorted.
-    fn said(&self, entries: impl Iterator<Item = Entry>) -> Vec<(u32, u32, Ends)> {
+    /// The rules for a pair at an authority, sorted.
+    pub(super) fn rules_of(&self, found: &Found<'_>, pair: usize, authority: &Authority) -> Vec<RuleId> {
+        let mut rules: Vec<RuleId> = Vec::new();
+        for here in &found.heres {
+            let narrow = here.narrow.get(&pair).into_iter().flatten();
+            let wide = here.wide.iter().filter(|entry| self.concerns(entry.rule, pair));
+            rules.extend(narrow.chain(wide).filter(|entry| entry.ends.cover(authority)).map(|entry| entry.rule));
+        }
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+
+    /// Numbers for all that is said here.
+    fn said(&self, heres: &[&Here]) -> HashSet<(u32, u32, Ends)> {
+        let entries = heres.iter().flat_map(|here| &here.entries);
         let all = entries.filter_map(|entry| {
             let said = self.rules.get(entry.rule.index())?;
             Some((said.agents, said.body, entry.ends))
         });
-        let mut all: Vec<_> = all.collect();
-        all.sort_unstable();
-        all.dedup();
-        all
+        all.collect()
     }
 }
 
 impl Found<'_> {
-    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.heres.iter().flat_map(|here| here.entries.iter().copied())
-    }
-
-    /// Whether some rule here could allow or observe something.
-    pub(super) fn grants(&self) -> bool {
-        self.heres.iter().any(|here| here.grants)
+    /// Where some rule here could allow or observe something.
+    pub(super) fn grants(&self) -> impl Iterator<Item = Ends> {
+        self.heres.iter().flat_map(|here| here.grants.iter().copied())
     }
 
     /// Whether any rule of this host, of whatever agent, has paths.
     pub(super) fn has_paths(&self) -> bool {
         self.heres.iter().any(|here| here.has_paths)
     }
+}
 
-    pub(super) fn size(&self) -> usize {
-        self.heres.iter().map(|here| here.entries.len()).sum()
+/// Which pairs are concerned by what one side says and the other does not, as far as it was asked before.
+#[derive(Default)]
+pub(super) struct Concerned(HashMap<(Numbered, Numbered), Rc<[usize]>>);
+
+type Numbered = SmallVec<[u32; 6]>;
+
+impl Concerned {
+    pub(super) fn pairs(&mut self, old: (&Side<'_>, &Found<'_>), new: (&Side<'_>, &Found<'_>)) -> Rc<[usize]> {
+        let (before, after) = (left(old.1, new.1), left(new.1, old.1));
+        let numbers = |heres: &[&Here]| heres.iter().map(|here| here.number).collect::<Numbered>();
+        let key = (numbers(&before), numbers(&after));
+        let differing = || {
+            let (before, after) = (old.0.said(&before), new.0.said(&after));
+            let numbers: HashSet<u32> = before.symmetric_difference(&after).map(|(agents, _, _)| *agents).collect();
+            let bits = numbers.iter().filter_map(|number| old.0.agents.get(*number as usize));
+            let pairs: BTreeSet<usize> = bits.flat_map(|bits| ones(bits)).collect();
+            pairs.into_iter().collect()
+        };
+        Rc::clone(self.0.entry(key).or_insert_with(differing))
     }
 }
 
-/// Whether both sides say the same rules here.
-pub(super) fn same_rules(old: (&Side<'_>, &Found<'_>), new: (&Side<'_>, &Found<'_>)) -> bool {
-    let numbers = |found: &Found<'_>| found.heres.iter().map(|here| here.number).collect::<SmallVec<[u32; 6]>>();
-    numbers(old.1) == numbers(new.1)
-        || (old.1.has_paths() == new.1.has_paths() && old.0.said(old.1.entries()) == new.0.said(new.1.entries()))
+/// The patterns whose rules the other side doesn't have together at any pattern here.
+fn left<'f>(found: &Found<'f>, other: &Found<'_>) -> SmallVec<[&'f Here; 6]> {
+    let is_there = |here: &&&Here| other.heres.iter().any(|there| there.number == here.number);
+    found.heres.iter().filter(|here| !is_there(here)).copied().collect()
+}
+
+fn ones(bits: &[u64]) -> impl Iterator<Item = usize> {
+    bits.iter()
+        .enumerate()
+        .flat_map(|(at, word)| (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at * 64 + bit))
 }
 
 pub(super) fn same_bound(old: &Found<'_>, new: &Found<'_>) -> bool {
@@ -270,3 +331,6 @@ impl Swappable<'_> {
         self.stub == other.stub && self.slot == other.slot && self.source == other.source
     }
 }
+
+/// Most pairs of an entry that is found by pair; rules for more are looked at for every pair.
+const MOST_NARROW: usize = 8;

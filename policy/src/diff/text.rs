@@ -13,7 +13,8 @@ impl Diff {
         for change in &self.changes {
             let (on, off) = if colour { (change.direction.colour(), "\u{1b}[0m") } else { ("", "") };
             // Writing to memory can't fail.
-            let _ = writeln!(text, "{on}{:<9}{off}{}", change.direction.verb(1), change.headline(|name| name.to_owned()));
+            let _ =
+                writeln!(text, "{on}{:<9}{off}{}", change.direction.verb(1), change.headline(|name| name.to_owned()));
             for (label, value) in change.lines(|item| item.to_owned()) {
                 let _ = writeln!(text, "  {label:<13}{value}");
             }
@@ -42,7 +43,9 @@ impl Diff {
             let count = self.count(direction);
             (count > 0).then(|| match direction {
                 Direction::Note => format!("{count} {}", if count == 1 { "note" } else { "notes" }),
-                direction => format!("{count} {} {}", if count == 1 { "change" } else { "changes" }, direction.verb(count)),
+                direction => {
+                    format!("{count} {} {}", if count == 1 { "change" } else { "changes" }, direction.verb(count))
+                }
             })
         });
         let counts: Vec<String> = counts.into_iter().flatten().collect();
@@ -124,23 +127,16 @@ impl Change {
             format!(" except {}", list(&self.methods_except))
         };
         let types: Vec<String> = self.types.iter().map(|number| kind(*number)).collect();
-        let stubs: Vec<String> = match self.aspect {
-            Aspect::Credential | Aspect::Stub | Aspect::NoStub => {
-                let mut stubs: Vec<String> =
-                    self.piece.swapped.iter().map(|swapped| format!("{} as {}", swapped.stub, swapped.slot)).collect();
-                stubs.dedup();
-                stubs
-            }
-            _ => Vec::new(),
-        };
+        let paths: Vec<String> =
+            self.paths.iter().map(|path| if path == "odd" { ODD.into() } else { path.clone() }).collect();
         let mut lines = vec![
             ("agents", list(&self.agents)),
             ("hosts", list(&self.hosts)),
             ("methods", list(&self.methods)),
-            ("paths", list(&self.paths)),
+            ("paths", list(&paths)),
             ("types", list(&types)),
             ("credentials", list(&self.credentials)),
-            ("stubs", list(&stubs)),
+            ("stubs", list(&self.stubs)),
         ];
         lines.retain(|(_, value)| !value.is_empty());
         for (label, value) in &mut lines {
@@ -192,5 +188,7 @@ fn kind(number: u16) -> String {
     }
 }
 
+/// Paths without a canonical form.
+const ODD: &str = "odd spellings such as //";
 /// Most items of one list that are shown.
 const MOST_ITEMS: usize = 12;

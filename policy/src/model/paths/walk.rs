@@ -281,18 +281,24 @@ impl Net {
         Some(after)
     }
 
-    /// The symbols that could make a difference next.
-    fn awaited(&self, spot: &Spot, fresh: &str) -> BTreeSet<String> {
-        let mut awaited: BTreeSet<String> = [fresh, "/", ENCODED_SLASH].map(str::to_owned).into();
+    /// The symbols that could make a difference next, those first that make the plainer path.
+    fn awaited(&self, spot: &Spot, fresh: &str) -> Vec<String> {
+        let mut written = BTreeSet::new();
+        let mut folded = BTreeSet::new();
         for place in spot.places.iter().filter_map(|at| self.places.get(*at)) {
             let Step::Symbol { wanted, fold, .. } = &place.step else { continue };
-            awaited.insert(wanted.to_string());
+            written.insert(wanted.to_string());
             if *fold && wanted.len() == 1 {
-                awaited.insert(wanted.to_ascii_lowercase());
-                awaited.insert(wanted.to_ascii_uppercase());
+                folded.insert(wanted.to_ascii_lowercase());
+                folded.insert(wanted.to_ascii_uppercase());
             }
         }
-        awaited
+        let last: BTreeSet<String> = ["/", ENCODED_SLASH].map(str::to_owned).into();
+        let mut all = vec![fresh.to_owned()];
+        all.extend(written.difference(&last).cloned());
+        all.extend(folded.difference(&written).cloned());
+        all.extend(last);
+        all
     }
 
     /// A symbol that stands in no pattern, in neither case. It is none of those that have a meaning of their own.
@@ -307,7 +313,8 @@ impl Net {
             .collect();
         let letters = "xzqwyvkjuhgmnlpstorix-_~!$".chars().map(String::from);
         // U+0100 and on, in two bytes each; a set of patterns doesn't write them all.
-        let encoded = (0xc4_u8..=0xdf).flat_map(|lead| (0x80_u8..=0xbf).map(move |tail| format!("%{lead:02X}%{tail:02X}")));
+        let encoded =
+            (0xc4_u8..=0xdf).flat_map(|lead| (0x80_u8..=0xbf).map(move |tail| format!("%{lead:02X}%{tail:02X}")));
         letters.chain(encoded).find(|symbol| !written.contains(&symbol.to_ascii_lowercase())).unwrap_or_default()
     }
 }
@@ -344,8 +351,25 @@ mod tests {
     use crate::model::paths::{Compared, Paths};
 
     const PATTERNS: &[&str] = &[
-        "/", "/a", "/A/b", "/a/*", "/a/**", "/**", "/a%2Fb", "/*%2F*", "/**/z", "/*", "/x*y/**", "/*.git/**/a", "/%25a*",
-        "/.a", "/a/", "/**/a%2FB/*", "/%C3%A9*", "/..*", "/%3B",
+        "/",
+        "/a",
+        "/A/b",
+        "/a/*",
+        "/a/**",
+        "/**",
+        "/a%2Fb",
+        "/*%2F*",
+        "/**/z",
+        "/*",
+        "/x*y/**",
+        "/*.git/**/a",
+        "/%25a*",
+        "/.a",
+        "/a/",
+        "/**/a%2FB/*",
+        "/%C3%A9*",
+        "/..*",
+        "/%3B",
     ];
 
     fn patterns() -> impl Strategy<Value = Vec<(PathPattern, Way)>> {
@@ -354,7 +378,8 @@ mod tests {
             Just(Way::Grant { encoded_slash: false }),
             Just(Way::Grant { encoded_slash: true })
         ];
-        let one = (prop::sample::select(PATTERNS), way).prop_map(|(text, way)| (PathPattern::parse(text).unwrap(), way));
+        let one =
+            (prop::sample::select(PATTERNS), way).prop_map(|(text, way)| (PathPattern::parse(text).unwrap(), way));
         prop::collection::vec(one, 1..4)
     }
 
@@ -400,8 +425,7 @@ mod tests {
     fn a_walk_that_would_be_too_long_says_so() {
         let patterns: Vec<PathPattern> =
             ["/**/a*b*c/**/d", "/**/*a/*b/*c/**", "/*a*/**/b*"].map(|text| PathPattern::parse(text).unwrap()).into();
-        let reads: Vec<Read<'_>> =
-            patterns.iter().map(|pattern| Read { pattern, way: Way::Refuse }).collect();
+        let reads: Vec<Read<'_>> = patterns.iter().map(|pattern| Read { pattern, way: Way::Refuse }).collect();
         assert!(!walk(&reads, true, 100).complete);
     }
 

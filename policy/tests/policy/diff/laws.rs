@@ -43,7 +43,8 @@ fn policies() -> impl Strategy<Value = (String, String)> {
     let edits = || prop_oneof![2 => Just(Vec::new()), 1 => prop::sample::subsequence((0..EDITS.len()).collect::<Vec<_>>(), 1..3)];
     let kept = prop::collection::vec(prop::bool::weighted(0.8), 16);
     (rules(), rules(), kept, 0_usize..3, edits(), edits()).prop_map(|(old, other, kept, more, before, after)| {
-        let mut new: Vec<Rule> = old.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(rule, _)| rule.clone()).collect();
+        let mut new: Vec<Rule> =
+            old.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(rule, _)| rule.clone()).collect();
         for (at, rule) in other.into_iter().take(more).enumerate() {
             // Some are a rule of old with one thing of another.
             match new.get_mut(at * 2) {
@@ -77,7 +78,9 @@ fn decide(policy: &Policy, peer: IpAddr, at: RequestStage<'_>) -> Said {
     let Some(agent) = policy.identify(peer) else { return Said::Denied(Reason::UnknownAgent) };
     match policy.decide(&Ask::new(agent, at)) {
         Decision::Allow(permit) => Said::Allowed {
-            source: permit.swap().map(|swap| (policy.credential(swap.credential).source().clone(), permit.ranges_allowed())),
+            source: permit
+                .swap()
+                .map(|swap| (policy.credential(swap.credential).source().clone(), permit.ranges_allowed())),
             deny_stub_in_body: permit.stub_in_body_denied(),
         },
         Decision::Deny(denial) => Said::Denied(denial.reason),
@@ -90,7 +93,8 @@ fn is_denied(said: &Said) -> bool {
 }
 
 fn peers() -> impl Strategy<Value = IpAddr> {
-    prop_oneof![6 => 0..AGENTS.len() as u8, 1 => Just(4), 2 => Just(77), 1 => Just(99)].prop_map(|last| [10, 0, 0, last].into())
+    prop_oneof![6 => 0..AGENTS.len() as u8, 1 => Just(4), 2 => Just(77), 1 => Just(99)]
+        .prop_map(|last| [10, 0, 0, last].into())
 }
 
 fn of_witness(policy: &Policy, witness: &Witness) -> Said {
@@ -104,12 +108,17 @@ fn stage<'a>(witness: &'a Witness, tokens: &'a [Token<'a>]) -> RequestStage<'a> 
 }
 
 fn forwarded(policy: &Policy, peer: IpAddr, at: NameStage<'_>) -> bool {
-    policy.identify(peer).is_some_and(|agent| policy.decide(&Ask::new(agent, at)).granted() == Some(&NameGrant::Forward))
+    policy
+        .identify(peer)
+        .is_some_and(|agent| policy.decide(&Ask::new(agent, at)).granted() == Some(&NameGrant::Forward))
 }
 
 /// `PROPTEST_CASES` for more or fewer.
 fn cases() -> ProptestConfig {
-    ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000), ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000),
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

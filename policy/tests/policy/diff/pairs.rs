@@ -22,7 +22,9 @@ fn files(folder: &Path, side: &str) -> Vec<SourceFile> {
 fn pairs_differ_as_expected() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policy/diff");
     let mut pairs: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    pairs.retain(|path| path.is_dir() && path.file_name().unwrap().to_str().unwrap().starts_with(|c: char| c.is_ascii_digit()));
+    pairs.retain(|path| {
+        path.is_dir() && path.file_name().unwrap().to_str().unwrap().starts_with(|c: char| c.is_ascii_digit())
+    });
     pairs.sort();
     assert!(pairs.len() >= 25);
     for pair in pairs {

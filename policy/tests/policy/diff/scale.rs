@@ -32,8 +32,11 @@ fn files(rules: usize, files: usize, changed: Option<usize>) -> Vec<SourceFile> 
         };
         let methods = if changed == Some(n) { "GET, POST, DELETE" } else { "GET, POST" };
         let (agent, next) = (n % AGENTS, (n + 1) % AGENTS);
-        writeln!(texts[n % files], "  - {{ name: r{n}, agents: [a{agent}, a{next}], hosts: [{host}], methods: [{methods}]{more} }}")
-            .unwrap();
+        writeln!(
+            texts[n % files],
+            "  - {{ name: r{n}, agents: [a{agent}, a{next}], hosts: [{host}], methods: [{methods}]{more} }}"
+        )
+        .unwrap();
     }
     let name = |(at, text)| SourceFile { name: format!("{at}.yaml"), text };
     texts.into_iter().enumerate().map(name).collect()
