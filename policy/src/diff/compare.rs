@@ -388,7 +388,7 @@ impl<'s> Comparison<'s> {
         }
         let found = walk(&reads, everything, self.effort.min(MOST_STEPS));
         let mut all: Vec<(Matched, Matched, Target)> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashMap::new();
         let mut asked = 0;
         for (path, live) in found.paths {
             let mut matched = always.clone();
@@ -412,8 +412,14 @@ impl<'s> Comparison<'s> {
             for matched in [&mut matched.0, &mut matched.1] {
                 matched.sort();
             }
-            if seen.insert((matched.clone(), firsts)) {
-                all.push((matched.0, matched.1, Target::Canonical(path)));
+            // Of the paths of one kind, one without encoded characters stands for it, if there is any.
+            let at = *seen.entry((matched.clone(), firsts)).or_insert(all.len());
+            match all.get_mut(at) {
+                Some((_, _, known)) if known.as_str().contains('%') && !path.as_str().contains('%') => {
+                    *known = Target::Canonical(path);
+                }
+                Some(_) => {}
+                None => all.push((matched.0, matched.1, Target::Canonical(path))),
             }
         }
         self.spend(found.steps + asked);

@@ -39,10 +39,13 @@ pub(super) struct Side<'a> {
     rules: Vec<Said>,
     hosts: HostIndex<Here>,
     bound: HostIndex<Vec<Ends>>,
-    forwards: HostIndex<Vec<(u32, Box<[u16]>)>>,
+    forwards: HostIndex<Vec<Forwarded>>,
     has_forwards: bool,
     agents: Vec<Bits>,
 }
+
+/// A number for agents, and types of records.
+pub(super) type Forwarded = (u32, Box<[u16]>);
 
 /// What a rule says, hosts apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +87,7 @@ pub(super) struct Numbers {
 pub(super) struct Found<'a> {
     heres: SmallVec<[&'a Here; 6]>,
     bound: SmallVec<[Ends; 4]>,
-    pub(super) forwards: SmallVec<[&'a (u32, Box<[u16]>); 2]>,
+    pub(super) forwards: SmallVec<[&'a Forwarded; 2]>,
 }
 
 impl<'a> Side<'a> {
