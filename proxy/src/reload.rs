@@ -5,6 +5,8 @@
 //! says what is wrong where, moves a metric, and turns nothing off (law 5). After a good one everything under way is
 //! decided again.
 
+mod evidence;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,23 +34,42 @@ pub struct Reloader {
     config: Arc<Config>,
     tried: Option<Vec<SourceFile>>,
     generation: u64,
+    /// Of the policy in force.
+    files: evidence::Files,
 }
 
 impl Reloader {
     /// Reads nothing yet.
     pub fn new(appliance: Arc<Appliance>, config: Arc<Config>) -> Self {
-        Reloader { appliance, config, tried: None, generation: 0 }
+        Reloader { appliance, config, tried: None, generation: 0, files: evidence::Files::default() }
     }
 
     /// Reads the policy and the credentials. Whether there is a good policy in force afterwards.
     pub fn reload(&mut self) -> bool {
-        if !self.took_policy() {
+        let before = self.appliance.snapshot.load_full();
+        let took = self.took_policy();
+        if !took {
             let snapshot = self.appliance.snapshot.load_full();
             self.reload_credentials(&snapshot);
         }
         crate::appliance::refresh(&self.appliance);
         self.appliance.decide_again();
+        if took {
+            self.tell(&before);
+        }
         self.appliance.snapshot.load().is_ready()
+    }
+
+    /// Says what the policy in force changed. The first policy is all there is, and no change.
+    fn tell(&mut self, before: &Snapshot) {
+        let after = self.appliance.snapshot.load_full();
+        let files = evidence::Files::of(self.tried.as_deref().unwrap_or_default());
+        if before.is_ready() {
+            let audit = &self.appliance.audit;
+            evidence::tell_files(audit, &self.files, &files, after.policy.fingerprint());
+            evidence::tell_policy(audit, &before.policy, &after.policy);
+        }
+        self.files = files;
     }
 
     fn reload_credentials(&self, snapshot: &Snapshot) {

@@ -55,7 +55,8 @@ struct Report<'a> {
 }
 
 pub(super) fn main(args: &Args) -> ExitCode {
-    let side = |first: &Option<PathBuf>, more: &[PathBuf]| -> Vec<PathBuf> { first.iter().chain(more).cloned().collect() };
+    let side =
+        |first: &Option<PathBuf>, more: &[PathBuf]| -> Vec<PathBuf> { first.iter().chain(more).cloned().collect() };
     let (old, new) = match (read(&side(&args.old, &args.olds)), read(&side(&args.new, &args.news))) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(UNUSABLE), _) | (_, Err(UNUSABLE)) => return ExitCode::from(UNUSABLE),
