@@ -434,7 +434,8 @@ fn stub_texts(aspect: Aspect, piece: &Piece) -> Vec<String> {
 
 fn source_text(source: &Source) -> String {
     match source {
-        Source::File(path) => format!("file {}", path.display()),
+        // A path may hold anything, and whoever wrote the policy chose it.
+        Source::File(path) => format!("file {}", path.display().to_string().escape_debug()),
         Source::Env(name) => format!("env {name}"),
     }
 }

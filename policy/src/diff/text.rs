@@ -27,7 +27,8 @@ impl Diff {
     /// For the comment on a change.
     pub fn markdown(&self) -> String {
         let mut text = format!("**Policy: {}**\n", self.summary());
-        let code = |item: &str| format!("`{item}`");
+        // Nothing that a policy says may end its quotation.
+        let code = |item: &str| format!("`{}`", item.replace('`', "'"));
         for change in &self.changes {
             let _ = write!(text, "\n- **{}**: {}\n", change.direction.verb(1), change.headline(code));
             for (label, value) in change.lines(code) {

@@ -113,20 +113,18 @@ fn forwarded(policy: &Policy, peer: IpAddr, at: NameStage<'_>) -> bool {
 }
 
 /// `PROPTEST_CASES` for more or fewer.
-fn cases() -> ProptestConfig {
-    ProptestConfig {
-        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000),
-        ..ProptestConfig::default()
-    }
+fn cases(cases: u32) -> ProptestConfig {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(cases);
+    ProptestConfig { cases, ..ProptestConfig::default() }
 }
 
 proptest! {
-    #![proptest_config(cases())]
+    #![proptest_config(cases(10_000))]
 
     #[test]
     fn a_decision_differs_only_if_the_difference_says_so(
         (before, after) in policies(),
-        requests in prop::collection::vec((peers(), request()), 30),
+        requests in prop::collection::vec((peers(), request()), 12),
     ) {
         let (Some(old), Some(new)) = (read(&before), read(&after)) else { return Ok(()) };
         let diff = Diff::between(&old, &new);
@@ -160,6 +158,11 @@ proptest! {
             }
         }
     }
+
+}
+
+proptest! {
+    #![proptest_config(cases(2_000))]
 
     #[test]
     fn every_example_is_answered_as_the_difference_says((before, after) in policies()) {
