@@ -22,7 +22,7 @@ pub use ask::{Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage,
 pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap};
 
 pub(crate) use covering::{Side, Whose};
-pub(crate) use index::Index;
+pub(crate) use index::{HostIndex, Index};
 
 use self::index::Bucket;
 use crate::model::{Authority, Host, Policy, Reason, Scheme, Slot};

@@ -11,6 +11,7 @@ pub mod cases;
 mod compile;
 pub mod decide;
 pub mod diagnostic;
+pub mod diff;
 pub mod explain;
 pub mod import;
 mod lint;

@@ -119,7 +119,7 @@ impl Bucket {
 
 /// Values by host pattern.
 #[derive(Debug)]
-pub(super) struct HostIndex<V> {
+pub(crate) struct HostIndex<V> {
     exact: HashMap<Name, V, Folding>,
     one: HashMap<Name, V, Folding>,
     deep: HashMap<Name, V, Folding>,
@@ -144,7 +144,7 @@ impl<V> Default for HostIndex<V> {
 
 impl<V> HostIndex<V> {
     /// Calls `visit` with the value of every pattern that covers the host, always in the same order.
-    pub(super) fn find<'a>(&'a self, host: &Host, mut visit: impl FnMut(&'a V)) {
+    pub(crate) fn find<'a>(&'a self, host: &Host, mut visit: impl FnMut(&'a V)) {
         match host {
             Host::Ip(ip) => {
                 self.ip.get(ip).into_iter().for_each(&mut visit);
@@ -173,7 +173,7 @@ impl<V> HostIndex<V> {
     }
 
     /// The value of one pattern, made if it is not there.
-    fn at(&mut self, pattern: &HostPattern) -> &mut V
+    pub(crate) fn at(&mut self, pattern: &HostPattern) -> &mut V
     where
         V: Default,
     {
@@ -189,7 +189,7 @@ impl<V> HostIndex<V> {
         }
     }
 
-    fn each(&mut self, mut change: impl FnMut(&mut V)) {
+    pub(crate) fn each(&mut self, mut change: impl FnMut(&mut V)) {
         let names = self.exact.values_mut().chain(self.one.values_mut()).chain(self.deep.values_mut());
         names.chain(self.ip.values_mut()).chain(self.any.as_mut()).for_each(&mut change);
     }

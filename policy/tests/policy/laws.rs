@@ -2,7 +2,7 @@
 
 mod explain;
 mod model;
-mod world;
+pub(crate) mod world;
 
 use std::collections::BTreeSet;
 

@@ -6,6 +6,7 @@ mod bindings;
 mod cases;
 mod credentials;
 mod diagnostics;
+mod diff;
 mod docs;
 mod explain;
 mod files;

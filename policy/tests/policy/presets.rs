@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
-use stubgate_policy::{Decision, Effect, Permit, SourceFile, cases, compile, preset};
+use stubgate_policy::{Effect, SourceFile, cases, compile, preset};
 
 use crate::cases::Plain;
-use crate::support::{ask_with, connect, name, policy, policy_of};
+use crate::support::{ask_with, policy, policy_of};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/presets")

@@ -1,6 +1,7 @@
 //! `stubgate policy …`: one file a command.
 
 mod check;
+mod diff;
 mod explain;
 mod head;
 mod import;
@@ -21,6 +22,8 @@ pub(super) enum Command {
     Test(test::Args),
     /// Explain the decision on one request: each phase, and each rule and why it does not fit
     Explain(explain::Args),
+    /// Compare two policies by meaning: what agents newly can do, and what they no longer can
+    Diff(diff::Args),
     /// Translate another proxy's configuration, and say what could not be
     #[command(subcommand)]
     Import(import::From),
@@ -38,6 +41,7 @@ pub(super) fn main(command: &Command) -> ExitCode {
         Command::Check(args) => check::main(args),
         Command::Test(args) => test::main(args),
         Command::Explain(args) => explain::main(args),
+        Command::Diff(args) => diff::main(args),
         Command::Import(from) => import::main(from),
         Command::Suggest(args) => suggest::main(args),
         Command::Preset(command) => preset::main(command),

@@ -34,6 +34,8 @@ pub(crate) struct Walk {
     pub(crate) paths: Vec<(Path, Vec<usize>)>,
     /// Whether that is all there is.
     pub(crate) complete: bool,
+    /// What it took.
+    pub(crate) steps: usize,
 }
 
 /// Walks. With `everything` some rule takes all paths; else only beginnings count that some allow rule can go on with.
@@ -42,10 +44,9 @@ pub(crate) fn walk(reads: &[Read<'_>], everything: bool, most: usize) -> Walk {
     let net = Net::new(reads);
     let fresh = net.fresh();
     let start = Spot { places: net.start.clone(), ..Spot::default() };
-    let mut walk = Walk { paths: Vec::new(), complete: true };
+    let mut walk = Walk { paths: Vec::new(), complete: true, steps: 0 };
     let mut known: HashMap<Spot, ()> = HashMap::from([(start.clone(), ())]);
     let mut level = vec![(start, "/".to_owned())];
-    let mut steps = 0_usize;
     while !level.is_empty() {
         let mut next = Vec::new();
         for (spot, text) in level {
@@ -53,8 +54,8 @@ pub(crate) fn walk(reads: &[Read<'_>], everything: bool, most: usize) -> Walk {
                 walk.paths.push((path, net.live(&spot)));
             }
             for symbol in net.awaited(&spot, &fresh) {
-                steps = steps.saturating_add(1 + spot.places.len());
-                if steps > most {
+                walk.steps = walk.steps.saturating_add(1 + spot.places.len());
+                if walk.steps > most {
                     walk.complete = false;
                     return walk;
                 }
@@ -280,18 +281,24 @@ impl Net {
         Some(after)
     }
 
-    /// The symbols that could make a difference next.
-    fn awaited(&self, spot: &Spot, fresh: &str) -> BTreeSet<String> {
-        let mut awaited: BTreeSet<String> = [fresh, "/", ENCODED_SLASH].map(str::to_owned).into();
+    /// The symbols that could make a difference next, those first that make the plainer path.
+    fn awaited(&self, spot: &Spot, fresh: &str) -> Vec<String> {
+        let mut written = BTreeSet::new();
+        let mut folded = BTreeSet::new();
         for place in spot.places.iter().filter_map(|at| self.places.get(*at)) {
             let Step::Symbol { wanted, fold, .. } = &place.step else { continue };
-            awaited.insert(wanted.to_string());
+            written.insert(wanted.to_string());
             if *fold && wanted.len() == 1 {
-                awaited.insert(wanted.to_ascii_lowercase());
-                awaited.insert(wanted.to_ascii_uppercase());
+                folded.insert(wanted.to_ascii_lowercase());
+                folded.insert(wanted.to_ascii_uppercase());
             }
         }
-        awaited
+        let last: BTreeSet<String> = ["/", ENCODED_SLASH].map(str::to_owned).into();
+        let mut all = vec![fresh.to_owned()];
+        all.extend(written.difference(&last).cloned());
+        all.extend(folded.difference(&written).cloned());
+        all.extend(last);
+        all
     }
 
     /// A symbol that stands in no pattern, in neither case. It is none of those that have a meaning of their own.
