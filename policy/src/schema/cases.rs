@@ -24,7 +24,12 @@ impl Describe for Case {
     fn schema() -> serde_json::Value {
         let text = Text::schema;
         object(&[
-            Field { key: "name", about: "A sentence.", schema: text, limit: Limit::required() },
+            Field {
+                key: "name",
+                about: "A sentence; no two tests of a file share one.",
+                schema: text,
+                limit: Limit::required(),
+            },
             Field { key: "agent", about: "Who asks.", schema: text, limit: Limit::required() },
             Field {
                 key: "request",
@@ -48,7 +53,7 @@ impl Describe for Case {
             Field { key: "rule", about: "The rule that decides it.", schema: text, limit: Limit::NONE },
             Field {
                 key: "credentials",
-                about: "The credentials that are swapped in, if the agent presents their stubs.",
+                about: "The credentials whose stubs the agent presents; what is allowed must swap them in.",
                 schema: Vec::<Given<Text>>::schema,
                 limit: Limit::NONE,
             },
