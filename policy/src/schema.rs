@@ -168,7 +168,7 @@ impl Describe for Flag {
 impl<T: Describe> Describe for Vec<Given<T>> {
     fn schema() -> Value {
         let items = T::schema();
-        let texts = items["type"] == "string";
+        let texts = items.get("type").is_some_and(|kind| kind == "string");
         let mut list = json!({ "type": "array", "items": items, "minItems": 1 });
         if let (true, Some(list)) = (texts, list.as_object_mut()) {
             list.insert("uniqueItems".into(), json!(true));
