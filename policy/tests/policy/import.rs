@@ -1,5 +1,6 @@
 //! Translations decide as the originals' documentation says, are never wider in silence, and say what is left out.
 
+use proptest::prelude::*;
 use stubgate_policy::import::{Import, Kind, iron_proxy};
 use stubgate_policy::{Policy, SlotRef, SourceFile, compile, render};
 
@@ -260,4 +261,99 @@ fn many_hosts_are_split_over_rules() {
     let (_, policy) = allowlist(&format!("domains: [{}]", hosts.join(", ")));
     assert_eq!(policy.rules().len(), 2);
     check(&policy, &[("GET https://a.b.h999.example/", "allow allowed-2")]);
+}
+
+/// What the original does, said by its documentation.
+mod model {
+    pub(super) fn host(pattern: &str, host: &str) -> bool {
+        match pattern.strip_prefix("*.") {
+            _ if pattern == "*" => true,
+            Some(base) => host == base || host.ends_with(&format!(".{base}")),
+            None => pattern == host,
+        }
+    }
+
+    pub(super) fn path(pattern: &str, path: &str) -> bool {
+        match pattern.strip_suffix("/*") {
+            Some(base) => path == base || path.starts_with(&format!("{base}/")),
+            None if pattern.contains('*') => {
+                let (pattern, path): (Vec<_>, Vec<_>) = (pattern.split('/').collect(), path.split('/').collect());
+                pattern.len() == path.len() && pattern.iter().zip(&path).all(|(own, with)| *own == "*" || own == with)
+            }
+            None => pattern == path,
+        }
+    }
+}
+
+const HOST_PATTERNS: [&str; 6] = ["x.example", "*.x.example", "a.x.example", "*.a.x.example", "y.example", "*"];
+const METHOD_LISTS: [&[&str]; 4] = [&[], &["*"], &["GET"], &["get", "POST"]];
+const PATH_LISTS: [&[&str]; 7] =
+    [&[], &["/v1/*"], &["/v1/a"], &["/v1/a", "/v2"], &["/*"], &["/v1/*", "/v1/a/*"], &["/*/a"]];
+const REQUEST_HOSTS: [&str; 6] = ["x.example", "a.x.example", "b.a.x.example", "y.example", "z.y.example", "q.example"];
+const REQUEST_PATHS: [&str; 6] = ["/", "/v1", "/v1/a", "/v1/a/b", "/v2", "/v10"];
+
+/// Host, methods and paths of a rule, by position.
+type Rule = (usize, usize, usize);
+
+fn matches(rule: &Rule, host: &str, method: &str, path: &str) -> bool {
+    let (methods, paths) = (METHOD_LISTS[rule.1], PATH_LISTS[rule.2]);
+    model::host(HOST_PATTERNS[rule.0], host)
+        && (methods.is_empty() || methods == ["*"] || methods.iter().any(|own| own.eq_ignore_ascii_case(method)))
+        && (paths.is_empty() || paths.iter().any(|own| model::path(own, path)))
+}
+
+fn written(rules: &[Rule]) -> String {
+    let rule = |(host, methods, paths): &Rule| {
+        let (host, methods, paths) = (HOST_PATTERNS[*host], METHOD_LISTS[*methods], PATH_LISTS[*paths]);
+        format!("{{ host: '{host}', methods: {methods:?}, paths: {paths:?} }}")
+    };
+    rules.iter().map(rule).collect::<Vec<_>>().join(", ")
+}
+
+proptest! {
+    #[test]
+    fn a_translation_never_allows_what_the_original_refused_unless_it_says_so(
+        allowed in prop::collection::vec((0..6_usize, 0..4_usize, 0..7_usize), 0..4),
+        secrets in prop::collection::vec((prop::collection::vec((0..6_usize, 0..4_usize, 0..7_usize), 1..3), any::<bool>()), 0..3),
+    ) {
+        let listed: Vec<String> = secrets.iter().enumerate().map(|(at, (rules, require))| {
+            format!(
+                "{{ source: {{ type: env, var: S{at} }}, replace: {{ proxy_value: placeholder-{at}, match_headers: [Authorization], require: {require} }}, rules: [{}] }}",
+                written(rules)
+            )
+        }).collect();
+        let text = format!(
+            "transforms:\n  - name: allowlist\n    config: {{ rules: [{}] }}\n  - name: secrets\n    config: {{ secrets: [{}] }}\n",
+            written(&allowed), listed.join(", ")
+        );
+        let import = iron_proxy(&SourceFile { name: "a.yaml".into(), text: text.clone() }, &[]).unwrap();
+        let policy = crate::support::policy(&import.policy);
+        let wider = import.notes.iter().any(|note| note.kind == Kind::Wider);
+        let every = import.notes.iter().any(|note| note.text.starts_with("every host"));
+        let overlaps = import.notes.iter().any(|note| note.text.contains("overlap in part"));
+        for host in REQUEST_HOSTS {
+            for method in ["GET", "POST", "PUT"] {
+                for path in REQUEST_PATHS {
+                    let request = format!("{method} https://{host}{path}");
+                    let case = || format!("{request}\n{text}\n{}", import.policy);
+                    let passes = allowed.iter().any(|rule| matches(rule, host, method, path));
+                    let mine = |at: usize| secrets[at].0.iter().any(|rule| matches(rule, host, method, path));
+                    let refused = (0..secrets.len()).any(|at| secrets[at].1 && mine(at));
+                    let is = ask(&policy, "workload", &request).granted().is_some();
+                    prop_assert!(!is || passes, "{}", case());
+                    prop_assert!(!is || !refused || wider, "{}", case());
+                    // And not less either, but for what it says.
+                    prop_assert!(is || !passes || refused || every, "{}", case());
+                    for at in 0..secrets.len() {
+                        let stub = format!("placeholder-{at}");
+                        let swapped = swapped(&policy, &request, SlotRef::Bearer, &stub).is_ok();
+                        let others = (0..secrets.len()).any(|other| other != at && secrets[other].1 && mine(other));
+                        prop_assert!(!swapped || (passes && mine(at)), "{stub} {}", case());
+                        prop_assert!(!swapped || !others || wider, "{stub} {}", case());
+                        prop_assert!(swapped || !(passes && mine(at)) || others || every || overlaps, "{stub} {}", case());
+                    }
+                }
+            }
+        }
+    }
 }

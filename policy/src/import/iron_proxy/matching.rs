@@ -215,6 +215,13 @@ impl Paths {
         (!both.is_empty()).then_some(Paths(Some(both)))
     }
 
+    /// Whether something may be in both that [`Paths::common`] does not say.
+    pub(super) fn is_unclear(&self, other: &Paths) -> bool {
+        let (Some(own), Some(other)) = (&self.0, &other.0) else { return false };
+        let starred = |path: &PathGlob| matches!(path, PathGlob::Pattern(pattern) if pattern.contains('*'));
+        own.iter().any(|own| other.iter().any(|other| (starred(own) || starred(other)) && own.common(other).is_none()))
+    }
+
     pub(super) fn holds(&self, other: &Paths) -> bool {
         match (&self.0, &other.0) {
             (None, _) => true,

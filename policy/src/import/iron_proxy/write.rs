@@ -76,31 +76,33 @@ fn rules(original: &mut Original<'_>) -> Rules {
         let mut used = false;
         for rule in &secret.rules {
             for grant in &original.grants {
-                let (Some(host), Some(methods), Some(paths)) = (
-                    rule.host.common(&grant.host),
-                    rule.methods.common(&grant.methods),
-                    rule.paths.common(&grant.paths),
-                ) else {
+                let (Some(host), Some(methods)) = (rule.host.common(&grant.host), rule.methods.common(&grant.methods))
+                else {
                     continue;
                 };
-                if host == Host::Every {
-                    let text = "a credential must say where it may go: name the hosts of this secret";
-                    original.notes.add(Kind::Missing, &rule.span, text);
-                    continue;
-                }
-                if !grant.paths.holds(&rule.paths) && !rule.paths.holds(&grant.paths) {
-                    let text = "paths of this secret and of the allowlist only overlap; where neither holds the other, the credential is not granted";
+                if rule.paths.is_unclear(&grant.paths) {
+                    let text = "paths of this secret and of the allowlist may overlap in part; there the credential is not granted";
                     original.notes.add(Kind::Narrower, &rule.span, text);
                 }
-                used = true;
-                insert(Some(&secret.name), secret.required && is_whole(secret, grant), &host, &methods, &paths);
-                if secret.required && !is_whole(secret, grant) {
+                let paths = rule.paths.common(&grant.paths);
+                if secret.required
+                    && !is_whole(secret, grant)
+                    && (paths.is_some() || rule.paths.is_unclear(&grant.paths))
+                {
                     let text = format!(
                         "`require`: a request without this secret was refused; here it goes on without a credential, because the allowlist entry for {} reaches further than the secret's rules",
                         shown(&grant.host)
                     );
                     original.notes.add(Kind::Wider, &secret.span, text);
                 }
+                let Some(paths) = paths else { continue };
+                if host == Host::Every {
+                    let text = "a credential must say where it may go: name the hosts of this secret";
+                    original.notes.add(Kind::Missing, &rule.span, text);
+                    continue;
+                }
+                used = true;
+                insert(Some(&secret.name), secret.required && is_whole(secret, grant), &host, &methods, &paths);
             }
         }
         if !used {
@@ -118,7 +120,33 @@ fn rules(original: &mut Original<'_>) -> Rules {
         }
     }
     shared_hosts(original);
-    together(rules)
+    together(without_repeats(rules))
+}
+
+/// Without hosts of rules for which another rule does the same and more.
+fn without_repeats(rules: Rules) -> Rules {
+    let all: Vec<(Kindred, BTreeSet<Host>)> = rules.into_iter().collect();
+    let does = |own: &Kindred, other: &Kindred| {
+        own.credentials.is_superset(&other.credentials)
+            && (!own.required || other.required)
+            && own.methods.holds(&other.methods)
+            && own.paths.holds(&other.paths)
+    };
+    let mut left = Rules::new();
+    for (at, (kindred, hosts)) in all.iter().enumerate() {
+        let is_repeated = |host: &&Host| {
+            all.iter().enumerate().any(|(by, (other, others))| {
+                // Of two that do the same, the first stays.
+                let first = by < at || !does(kindred, other);
+                by != at && first && does(other, kindred) && others.iter().any(|own| own.holds(host))
+            })
+        };
+        let kept: BTreeSet<Host> = hosts.iter().filter(|host| !is_repeated(host)).cloned().collect();
+        if !kept.is_empty() {
+            left.insert(kindred.clone(), kept);
+        }
+    }
+    left
 }
 
 /// Rules that differ in their credentials only become one.
