@@ -1,8 +1,9 @@
 //! Two policies compared by meaning: what is newly reachable, by whom, with which credential, and what no longer is.
 //!
 //! Names of rules and agents, their order, and the files that they stand in mean nothing here; what an agent can do
-//! does. The folders go from wide to narrow: `pairs` (whose requests), `places` (to which hosts), `compare` (with which
-//! methods and paths), `outcome` (what comes of them), `parts` (put together for people), `text` (and written down).
+//! does. The modules go from wide to narrow: `pairs` (whose requests), `places` (to which hosts), `compare` (with which
+//! methods), `paths` (and which paths), `outcome` (what comes of them), `parts` (put together for people), `text` (and
+//! written down).
 //!
 //! Law 1: what matches is asked of the matchers that `decide` uses, never worked out anew. What can't be compared in
 //! reasonable time is reported as if it widened; nothing that may widen is left out.
@@ -12,6 +13,7 @@ mod names;
 mod outcome;
 mod pairs;
 mod parts;
+mod paths;
 mod places;
 mod side;
 mod text;

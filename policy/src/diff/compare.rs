@@ -10,14 +10,13 @@ use std::rc::Rc;
 use super::outcome::{Gain, Holds, Matched, Outcome};
 use super::pairs::Pairs;
 use super::parts::{Key, MethodsText, PathSpot, Piece, Swapped};
+use super::paths::{PathKinds, path_spot};
 use super::places::{Kind, Places};
 use super::side::{Concerned, Found, Side, Which, same_bound, same_forwards};
 use super::{Aspect, Direction, Witness};
 use crate::decide::{Ask, ConnectStage};
 use crate::model::hosts::{Ends, HostPattern, HostRule};
-use crate::model::paths::walk::{Read, Way, walk};
-use crate::model::paths::{Compared, PathPattern, Paths};
-use crate::model::{Authority, Effect, Host, Method, Path, Rule, RuleId, Target};
+use crate::model::{Authority, Effect, Host, Method, RuleId, Target};
 
 pub(super) struct Comparison<'s> {
     pub(super) old: &'s Side<'s>,
@@ -27,17 +26,11 @@ pub(super) struct Comparison<'s> {
     /// What may still be spent, about one for each rule that is looked at.
     pub(super) effort: usize,
     concerned: Concerned,
-    paths: HashMap<Rules, Rc<PathKinds>>,
+    pub(super) paths: HashMap<Rules, Rc<PathKinds>>,
 }
 
 /// Rules of the old policy, and of the new.
-type Rules = (Vec<RuleId>, Vec<RuleId>);
-
-/// For each kind of paths the rules that match, and a path.
-struct PathKinds {
-    all: Vec<(Matched, Matched, Target)>,
-    complete: bool,
-}
+pub(super) type Rules = (Vec<RuleId>, Vec<RuleId>);
 
 /// One place to send requests to.
 struct Spot<'h> {
@@ -94,7 +87,7 @@ impl<'s> Comparison<'s> {
         true
     }
 
-    fn spend(&mut self, effort: usize) {
+    pub(super) fn spend(&mut self, effort: usize) {
         self.effort = self.effort.saturating_sub(effort);
     }
 
@@ -200,7 +193,7 @@ impl<'s> Comparison<'s> {
         method: &Method,
     ) -> (bool, bool) {
         let kinds = self.kinds(rules);
-        let odd = self.odd(spot, rules);
+        let odd = self.odd(spot.has_paths, rules);
         let all: Vec<&(Matched, Matched, Target)> = kinds.all.iter().chain(&odd).collect();
         let mut gained: BTreeMap<Key, (Piece, BTreeSet<usize>)> = BTreeMap::new();
         for (at, (before, after, target)) in all.iter().enumerate() {
@@ -348,136 +341,6 @@ impl<'s> Comparison<'s> {
         let key = Key { direction: Direction::Note, aspect, to, blame: None, grants: None };
         self.found.push((key, Piece::at(pairs, host, spot.kind, MethodsText::default())));
     }
-
-    fn kinds(&mut self, rules: &Rules) -> Rc<PathKinds> {
-        if let Some(known) = self.paths.get(rules) {
-            return Rc::clone(known);
-        }
-        let kinds = Rc::new(self.path_kinds(rules));
-        self.paths.insert(rules.clone(), Rc::clone(&kinds));
-        kinds
-    }
-
-    fn path_kinds(&mut self, rules: &Rules) -> PathKinds {
-        let mut always = (Matched::default(), Matched::default());
-        let mut reads: Vec<Read<'_>> = Vec::new();
-        let mut readers: Vec<Vec<(Which, RuleId)>> = Vec::new();
-        let mut known: HashMap<(String, Way), usize> = HashMap::new();
-        let mut everything = false;
-        let both = [(self.old, &rules.0, &mut always.0), (self.new, &rules.1, &mut always.1)];
-        for (side, rules, always) in both {
-            for id in rules {
-                let rule = side.policy.rule(*id);
-                let Paths::Some { patterns, .. } = &rule.paths else {
-                    always.add(*id, rule.effect);
-                    everything |= rule.effect != Effect::Deny;
-                    continue;
-                };
-                let way = way(rule);
-                for pattern in patterns {
-                    let at = *known.entry((pattern.to_string(), way)).or_insert_with(|| {
-                        reads.push(Read { pattern, way });
-                        readers.push(Vec::new());
-                        reads.len() - 1
-                    });
-                    if let Some(readers) = readers.get_mut(at) {
-                        readers.push((side.which, *id));
-                    }
-                }
-            }
-        }
-        let found = walk(&reads, everything, self.effort.min(MOST_STEPS));
-        let mut all: Vec<(Matched, Matched, Target)> = Vec::new();
-        let mut seen = HashMap::new();
-        let mut asked = 0;
-        for (path, live) in found.paths {
-            let mut matched = always.clone();
-            let mut firsts = Vec::new();
-            let mut rules: Vec<(Which, RuleId)> =
-                live.iter().filter_map(|at| readers.get(*at)).flatten().copied().collect();
-            rules.sort_unstable();
-            rules.dedup();
-            asked += rules.len();
-            for (which, id) in rules {
-                let (side, matched) = match which {
-                    Which::Old => (self.old, &mut matched.0),
-                    Which::New => (self.new, &mut matched.1),
-                };
-                let rule = side.policy.rule(id);
-                if takes(&rule.paths, rule.effect, &path) {
-                    matched.add(id, rule.effect);
-                    firsts.push(first_pattern(rule, &path).map(|(at, _)| at));
-                }
-            }
-            for matched in [&mut matched.0, &mut matched.1] {
-                matched.sort();
-            }
-            // Of the paths of one kind, one without encoded characters stands for it, if there is any.
-            let at = *seen.entry((matched.clone(), firsts)).or_insert(all.len());
-            match all.get_mut(at) {
-                Some((_, _, known)) if known.as_str().contains('%') && !path.as_str().contains('%') => {
-                    *known = Target::Canonical(path);
-                }
-                Some(_) => {}
-                None => all.push((matched.0, matched.1, Target::Canonical(path))),
-            }
-        }
-        self.spend(found.steps + asked);
-        PathKinds { all, complete: found.complete }
-    }
-
-    /// A path that has no canonical form, if either policy may let one pass here.
-    fn odd(&self, spot: &Spot<'_>, rules: &Rules) -> Option<(Matched, Matched, Target)> {
-        let matched = |side: &Side<'_>, rules: &[RuleId], has_paths: bool| {
-            let mut matched = Matched::default();
-            for id in rules {
-                let effect = side.policy.rule(*id).effect;
-                if effect == Effect::Deny || !has_paths {
-                    matched.add(*id, effect);
-                }
-            }
-            matched
-        };
-        if spot.has_paths.0 && spot.has_paths.1 {
-            return None;
-        }
-        let target = Target::parse(ODD).ok()?;
-        Some((matched(self.old, &rules.0, spot.has_paths.0), matched(self.new, &rules.1, spot.has_paths.1), target))
-    }
-}
-
-/// As a rule with this effect reads its paths.
-fn takes(paths: &Paths, effect: Effect, path: &Path) -> bool {
-    match effect {
-        Effect::Deny => paths.refuse(path) != Compared::Differs,
-        Effect::Allow | Effect::Observe => paths.grant(path),
-    }
-}
-
-/// The first pattern of a rule that takes this.
-fn path_spot(side: &Side<'_>, rule: RuleId, target: &Target) -> PathSpot {
-    let rule = side.policy.rule(rule);
-    let path = match target {
-        Target::Canonical(path) => path,
-        Target::Odd { .. } => return PathSpot::Odd,
-    };
-    first_pattern(rule, path)
-        .map_or(PathSpot::All, |(_, pattern)| PathSpot::Pattern { text: pattern.to_string(), way: way(rule) })
-}
-
-fn first_pattern<'r>(rule: &'r Rule, path: &Path) -> Option<(usize, &'r PathPattern)> {
-    let Paths::Some { patterns, encoded_slash } = &rule.paths else { return None };
-    let alone =
-        |pattern: &PathPattern| Paths::Some { patterns: [pattern.clone()].into(), encoded_slash: *encoded_slash };
-    patterns.iter().enumerate().find(|(_, pattern)| takes(&alone(pattern), rule.effect, path))
-}
-
-fn way(rule: &Rule) -> Way {
-    match (rule.effect, &rule.paths) {
-        (Effect::Deny, _) => Way::Refuse,
-        (_, Paths::Some { encoded_slash, .. }) => Way::Grant { encoded_slash: *encoded_slash },
-        (_, Paths::All) => Way::Grant { encoded_slash: true },
-    }
 }
 
 /// The narrowest host of these rules that covers the place, with the place's scheme and port.
@@ -510,9 +373,5 @@ fn fresh(named: &BTreeSet<String>) -> Method {
     free.and_then(|name| method(&name)).unwrap_or(Method::GET)
 }
 
-/// Most steps of one walk.
-const MOST_STEPS: usize = 20_000_000;
 /// Most kinds of paths that are looked at to say whether a pattern is concerned in part only.
 const MOST_OTHERS: usize = 1000;
-/// It has no canonical form.
-const ODD: &[u8] = b"/x//x";

@@ -44,7 +44,7 @@ fn files(rules: usize, files: usize, changed: Option<usize>) -> Vec<SourceFile> 
 
 /// `STUBGATE_RULES` for more or fewer.
 fn rules() -> usize {
-    std::env::var("STUBGATE_RULES").ok().and_then(|n| n.parse().ok()).unwrap_or(20_000)
+    std::env::var("STUBGATE_RULES").ok().and_then(|n| n.parse().ok()).unwrap_or(5_000)
 }
 
 #[test]
