@@ -3,8 +3,6 @@
 //! Made from the structs that read the files, so that a key can be neither forgotten nor invented. It says less than
 //! `stubgate policy check` does: what names mean across files, and what a host may be, is for that.
 
-mod cases;
-
 use serde_json::{Map, Value, json};
 
 use crate::preset;
@@ -20,7 +18,7 @@ pub fn policy() -> Value {
 
 /// Of a file of policy tests.
 pub fn tests() -> Value {
-    document("stubgate policy tests", cases::Cases::schema())
+    document("stubgate policy tests", crate::raw::cases::Document::schema())
 }
 
 /// A schema as a file of its own.

@@ -221,29 +221,4 @@ pub(super) const ALL: &[Explained] = &[
         "rules:\n  - { name: r, effect: observe, agents: [devbot], hosts: [a.example], methods: [GET] }\n",
         "Write a rule that allows something.",
     ),
-    e(
-        UNKNOWN_PRESET,
-        "Presets are named with their version, so that an upgrade widens nothing unseen.",
-        "include:\n  - { preset: packages, agents: [devbot], with: { hosts: [packages.example.com] } }\n",
-        "Name one of `stubgate policy preset list`, with its version.",
-    ),
-    e(
-        UNKNOWN_PARAMETER,
-        "What the preset does not know would be ignored, and somebody would rely on it.",
-        "include:\n  - { preset: packages@1, agents: [devbot], with: { hosts: [packages.example.com], paths: [/simple] } }\n",
-        "Remove it; `stubgate policy preset show NAME` lists what there is.",
-    ),
-    e(
-        MISSING_PARAMETER,
-        "The preset has a place that only you can fill.",
-        "include:\n  - { preset: packages@1, agents: [devbot] }\n",
-        "Write it under `with:` or `credentials:`.",
-    ),
-    e(
-        BAD_PARAMETER,
-        "A value stands for exactly one thing in the preset's rules: a host, a repository, a segment of a path. It can't bring a \
-         wildcard or a path of its own.",
-        "include:\n  - { preset: packages@1, agents: [devbot], with: { hosts: [\"packages.example.com/simple\"] } }\n",
-        "Write a plain value of the kind that `stubgate policy preset show NAME` names.",
-    ),
 ];
