@@ -83,7 +83,8 @@ struct Place {
 }
 
 const EXIT_CODES: &str =
-    "Exit status: 0 done; 1 the policy or configuration is wrong; 2 usage, or a path that can't be read";
+    "Exit status: 0 done; 1 the policy, a test or the configuration is wrong; 2 usage, or a path that can't be read; \
+     3 the policy widens (policy diff, policy import)";
 
 const RUN_NOTES: &str = "\
 SIGHUP reopens audit files and reads policy and credentials again; SIGTERM drains and exits 0.
