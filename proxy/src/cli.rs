@@ -82,8 +82,7 @@ struct Place {
     state_dir: Option<PathBuf>,
 }
 
-const EXIT_CODES: &str =
-    "Exit status: 0 done; 1 the policy, a test or the configuration is wrong; 2 usage, or a path that can't be read; \
+const EXIT_CODES: &str = "Exit status: 0 done; 1 the policy, a test or the configuration is wrong; 2 usage, or a path that can't be read; \
      3 the policy widens (policy diff, policy import)";
 
 const RUN_NOTES: &str = "\
