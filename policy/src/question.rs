@@ -52,7 +52,7 @@ pub struct Request {
 pub enum QuestionError {
     /// Not one of the forms at all.
     #[error(
-        "write `GET https://host/path`, `WEBSOCKET wss://host/path`, `DNS name TYPE` or `CONNECT host:port`, on one line"
+        "write `GET https://host/path`, `WEBSOCKET wss://host/path`, `DNS name TYPE` or `CONNECT host:port`, as one argument in quotes"
     )]
     Form,
     /// No method.

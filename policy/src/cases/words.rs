@@ -29,7 +29,8 @@ pub fn render(report: &Report, cases: &[Case], files: &[SourceFile], quiet: bool
     }
     let failed = report.failed();
     let all = report.results.len();
-    let sum = format!("{all} tests: {} passed, {failed} failed", all - failed);
+    let noun = if all == 1 { "test" } else { "tests" };
+    let sum = format!("{all} {noun}: {} passed, {failed} failed", all - failed);
     let _ = writeln!(out, "\n{}", paint(&sum, if failed > 0 { 31 } else { 32 }));
     let coverage = &report.coverage;
     covered(&mut out, "rules reached", &coverage.reached, &coverage.unreached);

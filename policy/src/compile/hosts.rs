@@ -162,9 +162,10 @@ pub(super) fn path_help(error: PathError) -> &'static str {
         PathError::NotAbsolute => "begin it with `/`",
         PathError::Query | PathError::Fragment => "leave off what follows the path: the query is not matched",
         PathError::BadPercent => "write `%25` for a percent sign",
-        PathError::Space | PathError::NotAscii | PathError::ControlByte | PathError::IllegalByte => {
-            "encode it: `%20` for a space"
+        PathError::IllegalByte => {
+            "patterns have `*` and `**` only: write each alternative out, or encode the character, as `%7B` for `{`"
         }
+        PathError::Space | PathError::NotAscii | PathError::ControlByte => "encode it: `%20` for a space",
         PathError::DotSegment
         | PathError::EmptySegment
         | PathError::Backslash

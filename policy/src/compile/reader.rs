@@ -62,10 +62,10 @@ impl<'a> Reader<'a> {
     ) -> Option<Found<'g, T>> {
         if given.is_none() {
             let missing = Diagnostic::error(codes::MISSING_KEY, format!("the key `{key}` is missing"));
-            let help = if key == "methods" {
-                "add `methods: [GET, HEAD]`, or what is needed".into()
-            } else {
-                format!("add `{key}:`")
+            let help = match key {
+                "methods" => "add `methods: [GET, HEAD]`, or what is needed".into(),
+                "version" => "add `version: 1`".into(),
+                _ => format!("add `{key}:`"),
             };
             self.report(missing, map, "", &help);
         }
@@ -194,6 +194,14 @@ impl Named for crate::raw::Argument {
     }
 }
 
+impl Named for crate::raw::SecretSource {
+    const WHAT: &'static str = "a map";
+
+    fn help(_found: &str) -> &'static str {
+        "write `{ file: /run/secrets/NAME }` or `{ env: NAME }`; a secret never stands in a policy: replace one that did"
+    }
+}
+
 macro_rules! maps {
     ($($type:ident)*) => {
         $(impl Named for crate::raw::$type {
@@ -202,5 +210,5 @@ macro_rules! maps {
     };
 }
 
-maps!(Document Agent Credential SecretSource Rule Dns);
+maps!(Document Agent Credential Rule Dns);
 maps!(Include PresetFile PresetCredential PresetParameter);

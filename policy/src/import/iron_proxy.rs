@@ -35,6 +35,13 @@ pub fn iron_proxy(source: &SourceFile, sources: &[ipnet::IpNet]) -> Result<Impor
         let shape = Diagnostic::error(codes::WRONG_SHAPE, "the file is not a map");
         return Err(vec![shape.at(0, root.span, "")]);
     }
+    let is_known = |key: &str| root.get(key).is_some();
+    if !["transforms", "domains", "cidrs", "rules", "proxy", "tls"].iter().any(|key| is_known(key)) {
+        let other = Diagnostic::error(codes::WRONG_SHAPE, "this is no configuration of iron-proxy");
+        return Err(vec![
+            other.at(0, root.span, "").help("it has `transforms:`, or `domains:`, `cidrs:` and `rules:`"),
+        ]);
+    }
     let mut original = Original { notes: Notes { text: &source.text, all: Vec::new() }, ..Original::new(&source.text) };
     original.read(&root);
     original.notes.general(
@@ -91,7 +98,7 @@ impl<'a> Original<'a> {
         match name {
             "allowlist" => {
                 self.allowlist(config);
-                unknown(config, &["domains", "cidrs", "rules", "warn"], &mut self.notes);
+                unknown_limits(config, &["domains", "cidrs", "rules", "warn"], &mut self.notes);
             }
             "secrets" => secrets::read(config, &mut self.secrets, &mut self.notes),
             name => self.other(name, at),
@@ -138,6 +145,14 @@ impl<'a> Original<'a> {
 fn unknown(node: &Node, known: &[&str], notes: &mut Notes<'_>) {
     for entry in node.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
         missing(entry, notes);
+    }
+}
+
+/// Notes keys where limits stand that are not known here: leaving one out may allow more.
+fn unknown_limits(node: &Node, known: &[&str], notes: &mut Notes<'_>) {
+    for entry in node.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+        let text = format!("`{}` is not known here; if it limits what is allowed, more is allowed now", entry.key);
+        notes.add(Kind::Wider, &entry.span, text);
     }
 }
 

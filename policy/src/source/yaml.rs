@@ -297,7 +297,9 @@ fn one_char(text: &str, at: usize) -> Range<usize> {
 fn syntax_help(text: &str, at: usize, complaint: &str) -> &'static str {
     let line = text.get(..at).map_or(0, |before| before.rfind('\n').map_or(0, |newline| newline + 1));
     let line = text.get(line..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-    if line.contains(":{") || line.contains(":[") {
+    if line.split_once(':').is_some_and(|(_, value)| value.trim() == "*") {
+        "quote it: `[\"*\"]`"
+    } else if line.contains(":{") || line.contains(":[") {
         "put a space behind the colon"
     } else if complaint.contains("bracket") || complaint.contains("flow") {
         "close each bracket with its own kind"

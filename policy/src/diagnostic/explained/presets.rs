@@ -13,7 +13,7 @@ pub(super) const ALL: &[Explained] = &[
         "Presets are named with their version, and a released version never changes, so that an upgrade of the program widens \
          nothing.",
         "include:\n  - { preset: github-raed@1, agents: [devbot] }\n",
-        "Use a name and version that `stubgate policy preset` lists.",
+        "Use a name and version that `stubgate policy preset list` prints.",
     ),
     e(
         UNKNOWN_PARAMETER,

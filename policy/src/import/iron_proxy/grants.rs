@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::super::tree::{Entry, Node};
 use super::super::{Kind, Notes};
 use super::matching::{Host, Methods, PathGlob, Paths, literal};
-use super::unknown;
+use super::unknown_limits;
 
 /// One entry.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub(super) fn rules(list: Option<&Node>, notes: &mut Notes<'_>) -> Vec<Grant> {
 }
 
 fn rule(node: &Node, notes: &mut Notes<'_>) -> Option<Grant> {
-    unknown(node, &["host", "name", "cidr", "methods", "paths"], notes);
+    unknown_limits(node, &["host", "name", "cidr", "methods", "paths"], notes);
     // `name` is the older word for `host`.
     let host = match (node.get("host").or_else(|| node.get("name")), node.get("cidr")) {
         (Some(at), _) => host(at, notes),

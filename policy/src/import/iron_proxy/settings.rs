@@ -6,7 +6,7 @@ use super::super::tree::{Entry, Node};
 use super::super::{Kind, Notes};
 use super::grants::place;
 use super::matching::Host;
-use super::{missing, unknown};
+use super::unknown;
 
 /// What of it has an equivalent.
 #[derive(Debug, Default)]
@@ -44,8 +44,14 @@ pub(super) fn read(entry: &Entry, into: &mut Settings, notes: &mut Notes<'_>) {
         }
         "mcp_gateway" => notes.add(Kind::Missing, &entry.span, "requests are never sent to another host than the one they name: let agents use the server's own name, and a stub"),
         "postgres" => notes.add(Kind::Missing, &entry.span, "only HTTP is spoken: a bridge to a database runs as a workload of its own"),
-        _ => missing(entry, notes),
+        _ => other_part(entry, notes),
     }
+}
+
+/// A part of the file that is not known here may be one that refuses.
+fn other_part(entry: &Entry, notes: &mut Notes<'_>) {
+    let text = format!("`{}` is not known here; if it refuses requests, they are allowed now", entry.key);
+    notes.add(Kind::Wider, &entry.span, text);
 }
 
 /// What the original fills in by itself.

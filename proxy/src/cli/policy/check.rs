@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use stubgate_policy::diagnostic::explained;
 use stubgate_policy::{SourceFile, compile, json, sarif};
 
 use crate::cli::check::report;
@@ -22,8 +23,20 @@ pub(in crate::cli) struct Args {
     #[arg(long)]
     deny_warnings: bool,
     /// Leave out warnings with this code, such as SG0208; may be given more than once
-    #[arg(long, value_name = "CODE")]
-    allow: Vec<String>,
+    #[arg(long, value_name = "CODE", value_parser = warning_code)]
+    allow: Vec<&'static str>,
+}
+
+/// The code of a warning; an allowance that allows nothing would go unnoticed.
+fn warning_code(text: &str) -> Result<&'static str, String> {
+    let warnings = || explained::ALL.iter().filter(|code| code.is_warning()).map(|code| code.code);
+    warnings().find(|code| *code == text).ok_or_else(|| {
+        let meant = text.to_ascii_uppercase();
+        match warnings().find(|code| *code == meant) {
+            Some(code) => format!("did you mean `{code}`?"),
+            None => "this is no code of a warning; see docs/policy/codes.md".into(),
+        }
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -46,7 +59,7 @@ pub(super) fn main(args: &Args) -> ExitCode {
         Err(found) => (None, found),
     };
     found.extend(skipped);
-    found.retain(|one| one.is_error() || !args.allow.iter().any(|code| code == one.code));
+    found.retain(|one| one.is_error() || !args.allow.contains(&one.code));
     let good = policy.is_some() && (found.is_empty() || !args.deny_warnings);
     match args.format {
         Format::Json => say(format_args!("{:#}", json(&found, &files))),

@@ -98,7 +98,8 @@ fn write(folder: &Path, import: &Import) -> io::Result<()> {
     for (name, _) in paths {
         let path = folder.join(name);
         if path.symlink_metadata().is_ok() {
-            return Err(named(&path, &io::Error::from(io::ErrorKind::AlreadyExists)));
+            let there = "is there already: remove it, or name another folder";
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} {there}", path.display())));
         }
     }
     for (name, text) in paths {

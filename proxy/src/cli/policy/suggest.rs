@@ -12,7 +12,7 @@ use stubgate_policy::suggest::{Record, Suggest};
 use stubgate_policy::{Policy, SourceFile, compile};
 
 use crate::cli::check::report;
-use crate::cli::say::put;
+use crate::cli::say::{count, put};
 use crate::cli::{UNUSABLE, WRONG, fail};
 use crate::config::policy_files;
 
@@ -24,8 +24,8 @@ pub(in crate::cli) struct Args {
     /// Files, or folders of which every *.yaml is read; checked together, as one policy
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Audit files, JSON lines; `-` is standard input
-    #[arg(long, required = true, num_args = 1.., value_name = "AUDIT")]
+    /// An audit file, JSON lines; `-` is standard input; may be given more than once
+    #[arg(long, required = true, value_name = "AUDIT")]
     from: Vec<PathBuf>,
     /// Leave out records of before: 2026-11-20, 2026-11-20T08:00:00Z (UTC), or an age: 30m, 24h, 7d
     #[arg(long, value_name = "TIME", value_parser = since)]
@@ -51,7 +51,7 @@ pub(super) fn main(args: &Args) -> ExitCode {
         Ok(suggest) => suggest,
         Err(unknown) => return fail(UNUSABLE, unknown),
     };
-    let mut reading = Reading { suggest, unreadable: 0 };
+    let mut reading = Reading { suggest, at: PathBuf::new(), number: 0, unreadable: Unreadable::default() };
     for path in &args.from {
         if let Err(error) = reading.read(path) {
             return fail(UNUSABLE, format_args!("{}: {error}", path.display()));
@@ -67,17 +67,21 @@ pub(super) fn main(args: &Args) -> ExitCode {
     put(format_args!("{}", suggestion.yaml));
     let counts = suggestion.counts;
     eprintln!(
-        "{} records, {} refusals: {} allow rules and {} observe rules for {}; {} allowed or observed by now; {} not suggested",
-        counts.records,
-        counts.refusals,
-        suggestion.allows,
-        suggestion.observes,
+        "{}, {}: {} and {} for {}; {} allowed or observed by now; {} not suggested",
+        count(counts.records, "record"),
+        count(counts.refusals, "refusal"),
+        count(suggestion.allows, "allow rule"),
+        count(suggestion.observes, "observe rule"),
         counts.suggested,
         counts.allowed_now,
         counts.left_out
     );
-    if unreadable > 0 {
-        eprintln!("{unreadable} lines are no records and were left out");
+    if let Some((at, line)) = &unreadable.first {
+        let lines = count(unreadable.count, "line");
+        eprintln!("left out {lines} that can't be read as records, first {}:{line}", at.display());
+    }
+    if counts.records == 0 && unreadable.count > 0 {
+        return fail(WRONG, "no record at all: name audit files, one JSON record a line");
     }
     ExitCode::SUCCESS
 }
@@ -96,11 +100,23 @@ fn filtered<'p>(policy: &'p Policy, args: &Args) -> Result<Suggest<'p>, String> 
 
 struct Reading<'p> {
     suggest: Suggest<'p>,
-    unreadable: u64,
+    at: PathBuf,
+    /// Of the line that is read, from 1.
+    number: u64,
+    unreadable: Unreadable,
+}
+
+/// Lines that are no records.
+#[derive(Default)]
+struct Unreadable {
+    count: u64,
+    /// The first, by file and number.
+    first: Option<(PathBuf, u64)>,
 }
 
 impl Reading<'_> {
     fn read(&mut self, path: &Path) -> io::Result<()> {
+        (self.at, self.number) = (path.to_owned(), 0);
         if path == Path::new("-") {
             self.lines(io::stdin().lock())
         } else {
@@ -136,6 +152,7 @@ impl Reading<'_> {
     }
 
     fn line(&mut self, line: &[u8], is_too_long: bool) {
+        self.number += 1;
         if line.trim_ascii().is_empty() && !is_too_long {
             return;
         }
@@ -143,7 +160,10 @@ impl Reading<'_> {
             Ok(record) if !is_too_long && !record.time.is_empty() && !record.event.is_empty() => {
                 self.suggest.add(&record);
             }
-            Ok(_) | Err(_) => self.unreadable += 1,
+            Ok(_) | Err(_) => {
+                self.unreadable.count += 1;
+                self.unreadable.first.get_or_insert_with(|| (self.at.clone(), self.number));
+            }
         }
     }
 }
@@ -181,10 +201,14 @@ mod tests {
 
     fn read(bytes: &[u8]) -> (u64, stubgate_policy::suggest::Suggestion) {
         let policy = compile(&[SourceFile { name: "p".into(), text: POLICY.into() }]).unwrap().policy;
-        let mut reading = Reading { suggest: Suggest::new(&policy), unreadable: 0 };
+        let mut reading =
+            Reading { suggest: Suggest::new(&policy), at: "a".into(), number: 0, unreadable: Unreadable::default() };
         // As small as a buffer can be: lines lie across its borders.
         reading.lines(BufReader::with_capacity(7, bytes)).unwrap();
-        (reading.unreadable, reading.suggest.finish())
+        if let Some((at, line)) = &reading.unreadable.first {
+            assert_eq!((at.as_path(), *line > 0), (Path::new("a"), true));
+        }
+        (reading.unreadable.count, reading.suggest.finish())
     }
 
     #[test]

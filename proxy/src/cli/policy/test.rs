@@ -17,8 +17,8 @@ pub(in crate::cli) struct Args {
     /// Policy files or folders; of a folder, tests/*.yaml are the tests
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Files or folders of tests, instead of those beside the policy
-    #[arg(long, value_name = "PATH", num_args = 1..)]
+    /// A file or folder of tests, instead of those beside the policy; may be given more than once
+    #[arg(long, value_name = "PATH")]
     tests: Vec<PathBuf>,
     /// How to write the results
     #[arg(long, value_enum, default_value_t = Format::Human)]
