@@ -61,10 +61,13 @@ fn warnings_are_denied_only_where_that_is_asked_for_and_allowed_by_code() {
 #[test]
 fn an_error_is_status_1_and_cannot_be_allowed() {
     let folder = folder(&[("policy/a.yaml", &GOOD.replace("hosts: [a.example]", "hosts: ['*']"))]);
-    for arguments in [&["policy"][..], &["policy", "--allow", "SG0131"]] {
-        let output = check(folder.path(), arguments);
-        assert_eq!((output.status.code(), out(&output)), (Some(1), ""));
-        assert!(err(&output).contains("error[SG0131]") && err(&output).ends_with("\n1 error\n"), "{}", err(&output));
+    let output = check(folder.path(), &["policy"]);
+    assert_eq!((output.status.code(), out(&output)), (Some(1), ""));
+    assert!(err(&output).contains("error[SG0131]") && err(&output).ends_with("\n1 error\n"), "{}", err(&output));
+    for code in ["SG0131", "SG9999", "sg0210"] {
+        let output = check(folder.path(), &["policy", "--allow", code]);
+        assert_eq!(output.status.code(), Some(2), "{code}");
+        assert!(code != "sg0210" || err(&output).contains("did you mean `SG0210`?"), "{}", err(&output));
     }
     assert_eq!(check(folder.path(), &["missing"]).status.code(), Some(2));
     assert_eq!(check(folder.path(), &["policy", "--format", "xml"]).status.code(), Some(2));
