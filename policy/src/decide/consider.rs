@@ -97,7 +97,7 @@ pub(crate) fn reach(policy: &Policy, agent: AgentId, host: &Host, authority: Opt
     let found = buckets(policy, host);
     let known = |ends: Ends| authority.is_none_or(|authority| ends.cover(authority));
     let rules = gather(&found, |entry| entry.ends);
-    let closed = |ends: Ends, methods: &MethodSet| blocked(policy.rules(), &found, agent, ends, methods);
+    let closed = |ends: Ends, methods: &MethodSet| blocked(&found, agent, ends, methods);
     let mut closing: Vec<RuleId> = Vec::new();
     let mut close = |ends: Ends| closing.extend(closers(&found, Some(agent), ends).map(|entry| entry.rule));
     let mut fits: BTreeMap<RuleId, Fit> = BTreeMap::new();

@@ -3,6 +3,8 @@
 //! In this order: deny rules, allow rules, credentials. Any deny rule that matches refuses, and so does one that
 //! can't be compared with an odd path. Of the allow rules all that match count together; their order means nothing.
 
+use std::num::NonZeroU16;
+
 use smallvec::{SmallVec, smallvec};
 
 use super::ask::{RequestStage, sealed::Decide};
@@ -10,6 +12,7 @@ use super::grant::{Decision, Denial, Permit, Swap};
 use super::index::Entry;
 use super::table::Table;
 use super::{Buckets, buckets, own, tokens};
+use crate::model::hosts::Ends;
 use crate::model::paths::{Compared, Paths};
 use crate::model::prefix::{self, Prefix};
 use crate::model::{AgentId, Effect, Policy, Reason, RuleId, Target};
@@ -44,7 +47,9 @@ impl RequestStage<'_> {
     fn refused(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Option<Denial> {
         let concerns =
             |entry: &&Entry| entry.ends.cover(self.authority) && policy.rule(entry.rule).methods.contains(self.method);
-        let mut blocks = found.buckets.iter().flat_map(|bucket| bucket.block.of(agent));
+        let ends = Ends { scheme: Some(self.authority.scheme()), port: NonZeroU16::new(self.authority.port()) };
+        let blocking = found.buckets.iter().filter(|bucket| bucket.blocks(agent, ends, self.method));
+        let mut blocks = blocking.flat_map(|bucket| bucket.block.of(agent));
         if let Some(entry) = blocks.find(concerns) {
             return Some(denied(Reason::DeniedByRule, entry.rule));
         }

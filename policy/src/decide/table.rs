@@ -57,6 +57,11 @@ impl Table {
         path.iter().flat_map(move |prefix| self.run(move |key| key.cmp(&(None, *prefix))))
     }
 
+    /// All, with whose they are.
+    pub(super) fn owned(&self) -> impl Iterator<Item = (Option<AgentId>, &Entry)> {
+        self.entries.iter().map(|((owner, _), entry)| (*owner, entry))
+    }
+
     /// The agents that have entries of their own; an agent may come more than once.
     pub(super) fn agents(&self) -> impl Iterator<Item = AgentId> {
         self.entries.iter().filter_map(|((agent, _), _)| *agent)
