@@ -10,14 +10,15 @@ use crate::model::policy::AgentSet;
 use crate::model::prefix::{self, Prefix};
 use crate::model::{Effect, Path, Rule, RuleId};
 
-/// Most pairs of hosts that are compared for two rules.
-const MOST_PAIRS: usize = 65_536;
+/// Most pairs of hosts that are compared, in all.
+const MOST_PAIRS: usize = 10_000_000;
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     let policy = lint.policy;
+    let mut left = MOST_PAIRS;
     for (at, rule) in policy.rules().iter().enumerate() {
         let Some(id) = RuleId::at(at) else { continue };
-        let Some(wider) = cover(lint, id, rule) else { continue };
+        let Some(wider) = cover(lint, id, rule, &mut left) else { continue };
         let Some(place) = lint.written.rule(rule.name()) else { continue };
         let does = match rule.effect {
             Effect::Allow => "allows",
@@ -32,7 +33,7 @@ pub(super) fn check(lint: &mut Lint<'_>) {
     }
 }
 
-fn cover<'a>(lint: &Lint<'a>, id: RuleId, rule: &Rule) -> Option<&'a Rule> {
+fn cover<'a>(lint: &Lint<'a>, id: RuleId, rule: &Rule, left: &mut usize) -> Option<&'a Rule> {
     let policy = lint.policy;
     let deny = rule.effect == Effect::Deny;
     let samples = match &rule.paths {
@@ -52,15 +53,15 @@ fn cover<'a>(lint: &Lint<'a>, id: RuleId, rule: &Rule) -> Option<&'a Rule> {
     candidates.sort_unstable();
     candidates.dedup();
     let mut wider = candidates.into_iter().filter(|other| *other != id).map(|other| policy.rule(other));
-    wider.find(|wider| covers(wider, rule, &samples) && !is_first_of_twins(lint, rule, wider))
+    wider.find(|wider| covers(wider, rule, &samples, left) && !is_first_of_twins(lint, rule, wider, left))
 }
 
-fn covers(wide: &Rule, narrow: &Rule, samples: &[Path]) -> bool {
+fn covers(wide: &Rule, narrow: &Rule, samples: &[Path], left: &mut usize) -> bool {
     let effects = match (wide.effect, narrow.effect) {
         (Effect::Allow, Effect::Allow | Effect::Observe) => true,
         (wide, narrow) => wide == narrow,
     };
-    let paths = match (&wide.paths, &narrow.paths) {
+    let paths = || match (&wide.paths, &narrow.paths) {
         (Paths::All, _) => true,
         (Paths::Some { .. }, Paths::All) => false,
         (paths, _) if narrow.effect == Effect::Deny => {
@@ -68,12 +69,18 @@ fn covers(wide: &Rule, narrow: &Rule, samples: &[Path]) -> bool {
         }
         (paths, _) => samples.iter().all(|path| paths.grant(path)),
     };
+    let pairs = wide.hosts.len().saturating_mul(narrow.hosts.len());
+    let mut is_affordable = || {
+        let enough = pairs <= *left;
+        *left = left.saturating_sub(if enough { pairs } else { 0 });
+        enough
+    };
     effects
-        && paths
         && wide.agents.covers(&narrow.agents)
         && wide.methods.covers(&narrow.methods)
         && grants_as_much(wide, narrow)
-        && wide.hosts.len().saturating_mul(narrow.hosts.len()) <= MOST_PAIRS
+        && paths()
+        && is_affordable()
         && narrow.hosts.iter().all(|host| wide.hosts.iter().any(|wide| wide.covers_all(host)))
 }
 
@@ -91,8 +98,8 @@ fn grants_as_much(wide: &Rule, narrow: &Rule) -> bool {
 }
 
 /// Of two rules that cover each other, the one that is written first is kept.
-fn is_first_of_twins(lint: &Lint<'_>, rule: &Rule, other: &Rule) -> bool {
+fn is_first_of_twins(lint: &Lint<'_>, rule: &Rule, other: &Rule, left: &mut usize) -> bool {
     let place = |rule: &Rule| lint.written.rule(rule.name()).map(|place| place.order());
     let samples = |rule: &Rule| rule.paths.samples(rule.effect == Effect::Deny).unwrap_or_default();
-    (place(rule), rule.name()) < (place(other), other.name()) && covers(rule, other, &samples(other))
+    (place(rule), rule.name()) < (place(other), other.name()) && covers(rule, other, &samples(other), left)
 }
