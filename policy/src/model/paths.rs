@@ -3,8 +3,9 @@
 //! In an allow rule a pattern matches as little as its text can mean: `**` stands for one or more segments (the last
 //! may be empty, so `/x/**` is `/x/` and below, not `/x`), a segment `*` is never empty, and `%2F` is matched only by
 //! a pattern that writes it, or by `**` in a rule that says so. In a deny rule it matches as much as a server could
-//! read into it: ASCII case is ignored, `**` between segments may stand for none, and a path with `%2F` is also
-//! compared as if that were a slash.
+//! read into it: ASCII case is ignored, `**` between segments may stand for none, a `/` at the end of the path may stand
+//! for nothing (`/x` is also `/x/`, though `/x/` is not `/x`), and a path with `%2F` is also compared as if that were a
+//! slash.
 
 mod samples;
 pub(crate) mod walk;
@@ -218,6 +219,8 @@ fn segments_match(pattern: &[Segment], path: Option<&str>, reading: Reading) -> 
                 }
             }
             ([], None) => return true,
+            // All that is left is a `/` at the end, which many servers take off.
+            ([], Some("")) if reading.deny => return true,
             ([], Some(_)) | ([_, ..], None) => {}
         }
         let Some((after, rest)) = back else {

@@ -2,9 +2,13 @@
 //!
 //! An item of a list that holds `{name}` becomes one item for each value of that parameter. Every place becomes the
 //! include's, because that is the text that the reader of a diagnostic can change.
+//!
+//! A host is given with the scheme and port that the preset's allow rules need. Its deny rules get the host alone, and so
+//! hold on every port and scheme: what a preset closes is closed to the agents' other rules too, wherever they lead.
 
 use std::collections::BTreeMap;
 
+use crate::model::authority;
 use crate::raw::{self, Given, Shape, Span};
 
 /// A value that has been read as its kind, and where it was given.
@@ -48,13 +52,15 @@ impl<'a> Placeholder<'a> {
 pub(crate) fn fill(rule: &raw::Rule, with: &Arguments) -> raw::Rule {
     let name = text_of(&rule.name).map(|name| with.given(format!("{}{name}", with.prefix)));
     let credentials = rule.credentials.as_ref().map(|list| with.credentials(list)).filter(|list| !is_empty(list));
+    let denies = text_of(&rule.effect) == Some("deny");
+    let host = if denies { host_alone } else { str::to_owned };
     raw::Rule {
         name,
         effect: with.moved(&rule.effect),
         agents: Some(with.list(&with.agents)),
-        hosts: rule.hosts.as_ref().map(|list| with.texts(list)),
-        methods: rule.methods.as_ref().map(|list| with.texts(list)),
-        paths: rule.paths.as_ref().map(|list| with.texts(list)),
+        hosts: rule.hosts.as_ref().map(|list| with.texts(list, host)),
+        methods: rule.methods.as_ref().map(|list| with.texts(list, str::to_owned)),
+        paths: rule.paths.as_ref().map(|list| with.texts(list, str::to_owned)),
         credentials,
         credential_required: with.moved(&rule.credential_required),
         foreign_credentials: with.moved(&rule.foreign_credentials),
@@ -81,7 +87,8 @@ impl Arguments {
         self.given(arguments.iter().map(Argument::given).collect())
     }
 
-    fn texts(&self, list: &List) -> List {
+    /// The list with its gaps filled, each with what `value` makes of an argument.
+    fn texts(&self, list: &List, value: impl Fn(&str) -> String) -> List {
         let mut filled = Vec::new();
         for text in texts(list) {
             let Some(place) = Placeholder::find(text) else {
@@ -90,7 +97,7 @@ impl Arguments {
             };
             // A parameter that is not given leaves nothing here: an empty list is refused.
             for argument in self.parameters.get(place.name).into_iter().flatten() {
-                let text = format!("{}{}{}", place.before, argument.text, place.after);
+                let text = format!("{}{}{}", place.before, value(&argument.text), place.after);
                 filled.push(Argument { text, span: argument.span.clone() }.given());
             }
         }
@@ -107,6 +114,13 @@ impl Argument {
     fn given(&self) -> Given<String> {
         Given { span: self.span.clone(), shape: Shape::Is(self.text.clone()) }
     }
+}
+
+/// A host without scheme and port.
+fn host_alone(text: &str) -> String {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let (host, _) = authority::split(rest.as_bytes());
+    String::from_utf8_lossy(host).into_owned()
 }
 
 fn texts(list: &List) -> impl Iterator<Item = &str> {

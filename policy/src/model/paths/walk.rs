@@ -195,7 +195,10 @@ impl Net {
             self.places.push(Place { read, grants: !deny, slashed, step });
             self.places.len() - 1
         };
-        let mut next: Vec<usize> = Vec::new();
+        // A deny rule goes on over a `/` at the end of the path; `**` at its own end does so anyway.
+        let ends_deep = matches!(of.pattern.segments.last(), Some(Segment::Deep));
+        let ended = (deny && !ends_deep).then(|| put(Step::Whole { not_empty: false, next: Vec::new() }));
+        let mut next: Vec<usize> = ended.into_iter().collect();
         let mut is_last = true;
         for segment in of.pattern.segments.iter().rev() {
             next = match segment {

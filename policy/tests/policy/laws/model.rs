@@ -66,7 +66,7 @@ fn is_odd(path: &str) -> bool {
 
 fn segments_match(pattern: &[&str], path: &[&str], slash: bool, deny: bool) -> bool {
     match pattern {
-        [] => path.is_empty(),
+        [] => path.is_empty() || (deny && *path == [""]),
         ["**", after @ ..] => {
             let least = usize::from(!deny || after.is_empty());
             (least..=path.len()).any(|taken| {
