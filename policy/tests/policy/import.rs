@@ -291,6 +291,59 @@ fn a_rule_with_a_host_and_a_network_is_left_out() {
     }
 }
 
+/// One secret of x.example, which is allowed.
+fn secret(config: &str) -> (Import, Policy) {
+    let secret = format!("{{ source: {{ type: env, var: KEY }}, rules: [{{ host: x.example }}], {config} }}");
+    of(&SourceFile {
+        name: "a.yaml".into(),
+        text: format!(
+            "transforms:\n  - name: allowlist\n    config: {{ domains: [x.example] }}\n  - name: secrets\n    config: {{ secrets: [{secret}] }}\n"
+        ),
+    })
+}
+
+#[test]
+fn a_secret_that_was_required_is_required_or_that_is_said() {
+    let told = |import: &Import, kind, text: &str| {
+        import.notes.iter().any(|note| note.kind == kind && note.text.contains(text))
+    };
+    for (config, required) in [
+        ("inject: { header: Authorization, require: true }", true),
+        ("inject: { header: Authorization, require: false }", false),
+        ("replace: { proxy_value: placeholder-1, require: true }", true),
+        ("replace: { proxy_value: placeholder-1 }", false),
+        ("inject: null, replace: { proxy_value: placeholder-1, require: true }", true),
+        ("require: true, replace: { proxy_value: placeholder-1 }", true),
+        ("inject: { header: x-key }, replace: { proxy_value: placeholder-1, require: true }", true),
+    ] {
+        let (import, policy) = secret(config);
+        let expected = if required { "deny credential_required" } else { "allow with-key" };
+        assert_eq!(said(&policy, &ask(&policy, "workload", "GET https://x.example/")), expected, "{config}");
+        assert!(!told(&import, Kind::Wider, "require"), "{config}: {:?}", import.notes);
+        let is_both = config.contains("inject: {") && config.contains("replace");
+        assert_eq!(told(&import, Kind::Missing, "`replace` is left out"), is_both, "{config}: {:?}", import.notes);
+    }
+    for config in [
+        "inject: { query_param: key, require: true }",
+        "inject: { header: x-key, formatter: 'a {{.Value}}', require: true }",
+        "replace: { require: true }",
+        "replace: { proxy_value: placeholder-1, match_body: true, require: true }",
+    ] {
+        let (import, policy) = secret(config);
+        assert_eq!(said(&policy, &ask(&policy, "workload", "GET https://x.example/")), "allow allowed", "{config}");
+        assert!(told(&import, Kind::Wider, "`require`"), "{config}: {:?}", import.notes);
+    }
+    // A rule of the secret that can't be said.
+    let (import, _) = secret("replace: { proxy_value: placeholder-1, require: true }, hosts: []");
+    assert!(!told(&import, Kind::Wider, "`require`"), "{:?}", import.notes);
+    let odd = "{ source: { type: env, var: KEY }, rules: [{ host: 'x.*' }], replace: { proxy_value: placeholder-1, require: true } }";
+    let text = format!(
+        "transforms:\n  - name: allowlist\n    config: {{ domains: [x.example] }}\n  - name: secrets\n    config: {{ secrets: [{odd}] }}\n"
+    );
+    let (import, _) = of(&SourceFile { name: "a.yaml".into(), text });
+    assert!(told(&import, Kind::Wider, "`require`"), "{:?}", import.notes);
+}
+
 #[test]
 fn a_file_that_can_not_be_read_is_an_error_with_its_place() {
     for text in ["", "- a\n", "a: [\n", "a: &x 1\nb: *x\n", "a: 1\na: 2\n"] {
