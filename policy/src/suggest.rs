@@ -1,7 +1,7 @@
 //! From records of what was denied to the narrowest rules that would allow it, as text for a person to review.
 //!
 //! A rule is suggested only for what was seen: this agent, this host and port, these methods and paths. Segments of paths
-//! that varied become `*`; hosts never become wildcards and nothing becomes `**`. A credential is named only where its
+//! that varied become `*`, and what they were is said; hosts never become wildcards and nothing becomes `**`. A credential is named only where its
 //! stub was presented and may go. From names alone (DNS, CONNECT, TLS) comes an observe rule, never an allow. Tripwires,
 //! addresses, deny rules and failures are listed and never suggested, and there is no way to ask for all at once.
 //!
@@ -54,7 +54,8 @@ struct Place {
 #[derive(Debug, Default)]
 struct Room {
     hosts: usize,
-    paths: usize,
+    /// Of paths.
+    bytes: usize,
 }
 
 /// What became of the records.
@@ -217,8 +218,11 @@ impl<'p> Suggest<'p> {
         if !self.requests.contains_key(&place) {
             room.host()?;
         }
-        let paths = self.requests.entry(place).or_default().entry(method).or_default();
-        paths.add(path.as_str(), &record.time, &mut room.paths)?;
+        // With a credential to change something: no star for words that only happened to be many.
+        let words = credential.is_none() || matches!(method.as_str(), "GET" | "HEAD");
+        let methods = self.requests.entry(place).or_default();
+        let paths = methods.entry(method).or_insert_with(|| Paths::new(words));
+        paths.add(path.as_str(), &record.time, &mut room.bytes)?;
         Ok(Kept::Suggested)
     }
 

@@ -1,8 +1,9 @@
 //! iron-proxy: its configuration file, the older shape of its secrets, and the short files of its CI action (`domains` at
 //! the top).
 //!
-//! There a request passes if some entry of the allowlist matches it, and a secret is put in where one of its own rules
-//! matches too. So its rules are written as they are, and for each secret the part of them that its rules meet.
+//! There a request passes if some entry of each allowlist matches it, and a secret is put in where one of its own rules
+//! matches too. So the rules common to all lists are written as they are, and for each secret the part of them that its
+//! rules meet.
 
 mod grants;
 mod matching;
@@ -60,7 +61,8 @@ pub fn iron_proxy(source: &SourceFile, sources: &[ipnet::IpNet]) -> Result<Impor
 /// What was read.
 struct Original<'a> {
     notes: Notes<'a>,
-    grants: Vec<Grant>,
+    /// What all allowlists have in common; none without any.
+    grants: Option<Vec<Grant>>,
     secrets: Vec<Secret>,
     settings: Settings,
 }
@@ -69,7 +71,7 @@ impl<'a> Original<'a> {
     fn new(text: &'a str) -> Self {
         Original {
             notes: Notes { text, all: Vec::new() },
-            grants: Vec::new(),
+            grants: None,
             secrets: Vec::new(),
             settings: Settings::default(),
         }
@@ -106,7 +108,17 @@ impl<'a> Original<'a> {
     }
 
     fn allowlist(&mut self, config: &Node) {
-        grants::read(config, &mut self.grants, &mut self.notes);
+        let mut list = Vec::new();
+        grants::read(config, &mut list, &mut self.notes);
+        // All of them run, and the first that refuses ends it.
+        self.grants = Some(match self.grants.take() {
+            Some(before) => {
+                let text = "there is more than one allowlist, and a request had to pass them all: what they have in common is allowed";
+                self.notes.add(Kind::Changed, &config.span, text);
+                grants::common(&before, &list, &mut self.notes)
+            }
+            None => list,
+        });
         if config.is_true("warn") {
             let at = config.get("warn").map_or(&config.span, |warn| &warn.span);
             self.notes.add(

@@ -18,6 +18,7 @@ impl Because {
     pub(super) const NEVER_DIALLED: Because = Because("such an address is never dialled, whatever the rules say");
     pub(super) const ODD_PATH: Because = Because("the path can be read in more than one way");
     pub(super) const STAR: Because = Because("the path holds a `*`, which no pattern can mean literally");
+    pub(super) const LONG_PATH: Because = Because("the path is over 64 segments or 2 KiB long: write its rule by hand");
     pub(super) const METHOD: Because = Because("no rule can name the method");
     pub(super) const RECORD_TYPE: Because = Because("only questions for A and AAAA lead to a host");
     pub(super) const REVERSE: Because = Because("a reverse look-up leads to no host");

@@ -1,18 +1,27 @@
 //! Paths that were seen, and the patterns that stand for them.
 //!
-//! Whole segments become `*`, never more: where ids were seen that differ (numbers, hashes, UUIDs), or [`MANY`] values
-//! of any kind, while all other segments of the path stayed the same. What was seen once stays as it was.
+//! Whole segments become `*`, never more, and one at a time: where all the rest is the same and ids were seen that differ
+//! (numbers, hashes, UUIDs), or [`MANY`] values of any kind. Who asks chooses what is seen, so that a pattern that has
+//! a `*` already takes [`MORE`] ids for the next, the first segment stays as it was, and plain words do where a
+//! credential would be used to change something. What every `*` was is kept, to be shown.
+//!
+//! Law 7: work grows with the bytes that are kept, and these are bounded.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher;
 
 use super::because::Because;
 use super::seen::Sighting;
 
 /// The paths of one method at one place.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Paths {
     seen: BTreeMap<Box<str>, Seen>,
+    /// What they cost.
+    bytes: usize,
+    /// Whether words that are no ids may become `*`.
+    words: bool,
     /// Even as patterns there were too many.
     full: bool,
 }
@@ -21,129 +30,222 @@ pub(super) struct Paths {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
     pub(super) sighting: Sighting,
-    /// Some of the paths, if it is a pattern.
-    pub(super) examples: Vec<Box<str>>,
+    /// What each `*` was, by the number of its segment.
+    pub(super) stars: BTreeMap<usize, Values>,
+}
+
+/// Some of the values of a segment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values {
+    pub(super) some: BTreeSet<Box<str>>,
+    /// There were others.
+    pub(super) more: bool,
 }
 
 impl Paths {
-    /// Notes a canonical path without `*`. `kept` is how many paths of the agent are kept.
+    /// None yet. `words`: whether segments that are no ids may become `*` too.
+    pub(super) fn new(words: bool) -> Self {
+        Paths { seen: BTreeMap::new(), bytes: 0, words, full: false }
+    }
+
+    /// Notes a canonical path without `*`. `kept` is how many bytes of the agent are kept.
     pub(super) fn add(&mut self, path: &str, time: &str, kept: &mut usize) -> Result<(), Because> {
         if let Some(seen) = self.seen.get_mut(path) {
             seen.sighting.see(time);
             return Ok(());
         }
-        if self.full || *kept >= MOST_OF_AGENT {
-            return Err(Because::NO_ROOM);
+        if path.len() > LONGEST || path.bytes().filter(|byte| *byte == b'/').count() > MOST_SEGMENTS {
+            return Err(Because::LONG_PATH);
         }
-        if self.seen.len() >= MOST {
-            let before = self.seen.len();
-            self.seen = self.patterns();
-            *kept = kept.saturating_sub(before - self.seen.len());
-            self.full = self.seen.len() > MOST / 2;
-        }
-        *kept += 1;
         let mut seen = Seen::default();
         seen.sighting.see(time);
+        let cost = seen.cost(path);
+        if !self.full && (self.seen.len() >= MOST || self.bytes + cost > MOST_BYTES) {
+            let before = self.bytes;
+            self.seen = self.patterns();
+            self.bytes = self.seen.iter().map(|(path, seen)| seen.cost(path)).sum();
+            *kept = kept.saturating_sub(before).saturating_add(self.bytes);
+            self.full = self.seen.len() > MOST / 2 || self.bytes > MOST_BYTES / 2;
+        }
+        if self.full || *kept + cost > MOST_OF_AGENT {
+            return Err(Because::NO_ROOM);
+        }
+        *kept += cost;
+        self.bytes += cost;
         self.seen.insert(path.into(), seen);
         Ok(())
     }
 
     /// The patterns, each of them canonical; a path that does not vary is its own.
     pub(super) fn patterns(&self) -> BTreeMap<Box<str>, Seen> {
-        let mut all: BTreeMap<Segments, Seen> = BTreeMap::new();
-        for (path, seen) in &self.seen {
-            let segments = path.split('/').skip(1).map(Box::from).collect();
-            let mut seen = seen.clone();
-            if seen.examples.is_empty() {
-                seen.examples.push(path.clone());
+        let mut table = Table::new(&self.seen);
+        for _ in 0..MOST_ROUNDS {
+            let before = table.rows.len();
+            for at in (1..table.longest()).rev() {
+                table.join(at, self.words);
             }
-            all.insert(segments, seen);
-        }
-        let mut all = join_ids(all);
-        loop {
-            let before = all.len();
-            let longest = all.keys().map(Vec::len).max().unwrap_or(0);
-            for at in (0..longest).rev() {
-                all = join_many(all, at);
-            }
-            if all.len() == before {
+            if table.rows.len() == before {
                 break;
             }
         }
-        all.into_iter().map(|(segments, seen)| (format!("/{}", segments.join("/")).into(), seen)).collect()
+        table.paths()
     }
 }
-
-type Segments = Vec<Box<str>>;
 
 impl Seen {
     pub(super) fn join(&mut self, other: Seen) {
         self.sighting.join(&other.sighting);
-        let room = EXAMPLES.saturating_sub(self.examples.len());
-        self.examples.extend(other.examples.into_iter().take(room));
-    }
-}
-
-/// Joins paths that differ in ids only.
-fn join_ids(all: BTreeMap<Segments, Seen>) -> BTreeMap<Segments, Seen> {
-    let mut alike: BTreeMap<Segments, Vec<(Segments, Seen)>> = BTreeMap::new();
-    for (segments, seen) in all {
-        let shape = segments.iter().map(|text| if **text == *STAR || is_id(text) { STAR.into() } else { text.clone() });
-        alike.entry(shape.collect()).or_default().push((segments, seen));
-    }
-    let mut joined = BTreeMap::new();
-    for (_, group) in alike {
-        insert(&mut joined, group);
-    }
-    joined
-}
-
-/// Joins paths that differ at one place only, if many do, or if one of them is a pattern there already.
-fn join_many(all: BTreeMap<Segments, Seen>, at: usize) -> BTreeMap<Segments, Seen> {
-    let mut alike: BTreeMap<Segments, Vec<(Segments, Seen)>> = BTreeMap::new();
-    let mut joined = BTreeMap::new();
-    for (segments, seen) in all {
-        match segments.get(at) {
-            Some(text) if can_vary(text) => {
-                let mut rest = segments.clone();
-                if let Some(hole) = rest.get_mut(at) {
-                    *hole = Box::default();
-                }
-                alike.entry(rest).or_default().push((segments, seen));
-            }
-            _ => {
-                joined.insert(segments, seen);
-            }
+        for (at, values) in other.stars {
+            let own = self.stars.entry(at).or_default();
+            own.more |= values.more;
+            values.some.into_iter().for_each(|value| own.add(value));
         }
     }
-    for (_, group) in alike {
-        let starred = group.iter().any(|(segments, _)| segments.get(at).is_some_and(|text| **text == *STAR));
-        if group.len() >= MANY || starred {
-            insert(&mut joined, group);
+
+    /// Bytes that it takes with its path, about.
+    fn cost(&self, path: &str) -> usize {
+        let values = self.stars.values().flat_map(|values| &values.some);
+        path.len() + OVERHEAD + values.map(|value| value.len() + OVERHEAD).sum::<usize>()
+    }
+}
+
+impl Values {
+    fn add(&mut self, value: Box<str>) {
+        if self.some.len() < EXAMPLES || self.some.contains(&value) {
+            self.some.insert(value);
         } else {
-            joined.extend(group);
+            self.more = true;
         }
     }
-    joined
 }
 
-/// One pattern for a group: `*` where its paths differ.
-fn insert(into: &mut BTreeMap<Segments, Seen>, group: Vec<(Segments, Seen)>) {
-    let mut group = group.into_iter();
-    let Some((mut pattern, mut seen)) = group.next() else { return };
-    for (segments, more) in group {
-        for (own, other) in pattern.iter_mut().zip(segments) {
-            if *own != other {
-                *own = STAR.into();
+/// Paths as numbers of their segments, so that those that differ in one segment are found without comparing all.
+struct Table<'a> {
+    words: Vec<&'a str>,
+    hasher: RandomState,
+    rows: Vec<Row>,
+}
+
+struct Row {
+    segments: Vec<usize>,
+    /// The sum of the hashes of all segments: without one of them it is the hash of the rest.
+    hash: u64,
+    seen: Seen,
+}
+
+impl<'a> Table<'a> {
+    fn new(paths: &'a BTreeMap<Box<str>, Seen>) -> Self {
+        let mut table = Table { words: vec![STAR], hasher: RandomState::new(), rows: Vec::new() };
+        let mut numbers = HashMap::from([(STAR, IS_STAR)]);
+        for (path, seen) in paths {
+            let mut row = Row { segments: Vec::new(), hash: 0, seen: seen.clone() };
+            for (at, word) in path.split('/').skip(1).enumerate() {
+                let number = *numbers.entry(word).or_insert_with(|| {
+                    table.words.push(word);
+                    table.words.len() - 1
+                });
+                row.segments.push(number);
+                row.hash = row.hash.wrapping_add(table.hash(at, number));
+            }
+            table.rows.push(row);
+        }
+        table
+    }
+
+    fn longest(&self) -> usize {
+        self.rows.iter().map(|row| row.segments.len()).max().unwrap_or(0)
+    }
+
+    fn word(&self, number: usize) -> &'a str {
+        self.words.get(number).copied().unwrap_or_default()
+    }
+
+    fn hash(&self, at: usize, number: usize) -> u64 {
+        self.hasher.hash_one((at, number))
+    }
+
+    /// Joins paths that differ in this segment only, if it may vary or is a `*` in one of them already.
+    fn join(&mut self, at: usize, words: bool) {
+        let mut alike: HashMap<(usize, u64), Vec<usize>> = HashMap::new();
+        for (row_at, row) in self.rows.iter().enumerate() {
+            if let Some(number) = row.segments.get(at)
+                && can_vary(self.word(*number))
+            {
+                let rest = row.hash.wrapping_sub(self.hash(at, *number));
+                alike.entry((row.segments.len(), rest)).or_default().push(row_at);
             }
         }
-        seen.join(more);
-    }
-    match into.entry(pattern) {
-        Entry::Vacant(entry) => {
-            entry.insert(seen);
+        let mut into: Vec<Option<usize>> = vec![None; self.rows.len()];
+        for group in alike.into_values().filter(|group| group.len() > 1) {
+            let group = self.with_the_same_rest(group, at);
+            if !self.may_join(&group, at, words) {
+                continue;
+            }
+            let first = group.first().copied();
+            for row in group {
+                if let Some(into) = into.get_mut(row) {
+                    *into = first;
+                }
+            }
         }
-        Entry::Occupied(mut entry) => entry.get_mut().join(seen),
+        // A group's first row is the first in the order of rows.
+        let mut kept: Vec<Row> = Vec::new();
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        for (row_at, mut row) in std::mem::take(&mut self.rows).into_iter().enumerate() {
+            let Some(first) = into.get(row_at).copied().flatten() else {
+                kept.push(row);
+                continue;
+            };
+            self.star(&mut row, at);
+            match places.get(&first).and_then(|place| kept.get_mut(*place)) {
+                Some(own) => own.seen.join(row.seen),
+                None => {
+                    places.insert(first, kept.len());
+                    kept.push(row);
+                }
+            }
+        }
+        self.rows = kept;
+    }
+
+    /// Hashes may collide: what is not the same as the first in all the rest is left alone.
+    fn with_the_same_rest(&self, mut group: Vec<usize>, at: usize) -> Vec<usize> {
+        let rest = |row: usize| {
+            let segments = self.rows.get(row).map(|row| row.segments.as_slice()).unwrap_or_default();
+            segments.iter().enumerate().filter(move |(place, _)| *place != at)
+        };
+        if let Some(first) = group.first().copied() {
+            group.retain(|row| rest(*row).eq(rest(first)));
+        }
+        group
+    }
+
+    fn may_join(&self, group: &[usize], at: usize, words: bool) -> bool {
+        let rows = || group.iter().filter_map(|row| self.rows.get(*row));
+        let here = || rows().filter_map(|row| row.segments.get(at).copied());
+        if here().any(|number| number == IS_STAR) {
+            return true;
+        }
+        let is_pattern = rows().next().is_some_and(|row| row.segments.contains(&IS_STAR));
+        let ids = here().filter(|number| is_id(self.word(*number))).count();
+        ids >= if is_pattern { MORE } else { 2 } || (words && group.len() >= MANY)
+    }
+
+    fn star(&self, row: &mut Row, at: usize) {
+        let Some(own) = row.segments.get_mut(at).filter(|own| **own != IS_STAR) else { return };
+        let number = std::mem::replace(own, IS_STAR);
+        row.hash = row.hash.wrapping_sub(self.hash(at, number)).wrapping_add(self.hash(at, IS_STAR));
+        row.seen.stars.entry(at).or_default().add(self.word(number).into());
+    }
+
+    fn paths(self) -> BTreeMap<Box<str>, Seen> {
+        let mut paths = BTreeMap::new();
+        for row in self.rows {
+            let words: Vec<&str> =
+                row.segments.iter().map(|number| self.words.get(*number).copied().unwrap_or_default()).collect();
+            paths.insert(format!("/{}", words.join("/")).into(), row.seen);
+        }
+        paths
     }
 }
 
@@ -166,79 +268,28 @@ fn is_id(segment: &str) -> bool {
 }
 
 const STAR: &str = "*";
+/// The number of `*` among the words of a table.
+const IS_STAR: usize = 0;
 /// Different values at one place that make it a place where values vary.
 pub(super) const MANY: usize = 8;
+/// Different ids at one place of a pattern that make it another.
+const MORE: usize = 3;
+/// Bytes of a path.
+const LONGEST: usize = 2_048;
+/// Segments of a path.
+const MOST_SEGMENTS: usize = 64;
 /// Paths of one method at one place that are kept before they are joined.
 const MOST: usize = 4_000;
-/// Paths of one agent that are kept.
-const MOST_OF_AGENT: usize = 20_000;
-/// Paths that are kept to show what a pattern stands for.
-const EXAMPLES: usize = 3;
+/// And bytes of them.
+const MOST_BYTES: usize = 1 << 20;
+/// Bytes of one agent that are kept.
+const MOST_OF_AGENT: usize = 4 << 20;
+/// Bytes that every text costs beside its own.
+const OVERHEAD: usize = 64;
+/// Times that all segments are looked at; what could be joined after that stays as it is.
+const MOST_ROUNDS: usize = 8;
+/// Values that are kept to show what a `*` stands for.
+const EXAMPLES: usize = 8;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn patterns(paths: &[&str]) -> Vec<String> {
-        let mut all = Paths::default();
-        for path in paths {
-            all.add(path, "2026-11-20T00:00:00.000000Z", &mut 0).unwrap();
-        }
-        all.patterns().keys().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn segments_that_vary_become_stars_and_nothing_else_does() {
-        let uuid = ["/u/0e2b7c1a-0c58-4a71-9d3e-0123456789ab", "/u/1e2b7c1a-0c58-4a71-9d3e-0123456789ab"];
-        for (paths, expected) in [
-            (&["/a"][..], &["/a"][..]),
-            (&["/repos/acme/site/issues/7"], &["/repos/acme/site/issues/7"]),
-            (&["/repos/acme/site/issues/7", "/repos/acme/site/issues/8"], &["/repos/acme/site/issues/*"]),
-            (&["/o/1/i/10", "/o/2/i/11"], &["/o/*/i/*"]),
-            (&["/o/1/i/10", "/o/1/i/11"], &["/o/1/i/*"]),
-            (&["/o/1/x", "/o/2/y"], &["/o/1/x", "/o/2/y"]),
-            (&["/c/3f2a91b", "/c/0a1b2c3d4e"], &["/c/*"]),
-            (&uuid, &["/u/*"]),
-            (&["/i/1", "/i/2", "/i/new"], &["/i/*"]),
-            (&["/i/1", "/i/2", "/i/"], &["/i/", "/i/*"]),
-            (&["/i/1", "/i/2", "/i/a%2Fb"], &["/i/*", "/i/a%2Fb"]),
-            (&["/d/a", "/d/b", "/d/c"], &["/d/a", "/d/b", "/d/c"]),
-            (&["/d/a", "/d/b", "/d/c", "/d/d", "/d/e", "/d/f", "/d/g", "/d/h"], &["/d/*"]),
-            (
-                &["/d/a", "/d/b", "/d/c", "/d/d", "/d/e", "/d/f", "/d/g", "/d/h/x"],
-                &["/d/a", "/d/b", "/d/c", "/d/d", "/d/e", "/d/f", "/d/g", "/d/h/x"],
-            ),
-        ] {
-            assert_eq!(patterns(paths), expected, "{paths:?}");
-        }
-    }
-
-    #[test]
-    fn what_looks_like_an_id() {
-        for id in ["7", "123456", "3f2a91b", "0e2b7c1a-0c58-4a71-9d3e-0123456789ab", "msg01AbCdEf9876543210"] {
-            assert!(is_id(id), "{id}");
-        }
-        for word in ["", "v1", "issues", "deadbeef", "1.2.3", "my-great-project-of-2024", "0e2b7c1a-0c58"] {
-            assert!(!is_id(word), "{word}");
-        }
-    }
-
-    #[test]
-    fn a_flood_of_paths_stays_bounded() {
-        let mut all = Paths::default();
-        let mut kept = 0;
-        for number in 0..3 * MOST {
-            let _ = all.add(&format!("/x/{number}"), "2026-11-20T00:00:00Z", &mut kept);
-        }
-        assert!(all.seen.len() <= MOST && kept <= MOST, "{kept}");
-        let patterns = all.patterns();
-        let (pattern, seen) = patterns.first_key_value().unwrap();
-        assert_eq!((&**pattern, seen.sighting.count), ("/x/*", 3 * MOST as u64));
-        assert_eq!(seen.examples.len(), EXAMPLES);
-        let mut all = Paths::default();
-        let refused = (0..3 * MOST)
-            .filter(|n| all.add(&format!("/{}", "x/".repeat(*n % 5 + n / 5 % 900)), "", &mut kept).is_err());
-        let _ = refused.count();
-        assert!(all.seen.len() <= MOST);
-    }
-}
+mod tests;

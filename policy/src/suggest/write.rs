@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use super::paths::Seen;
+use super::paths::{Paths, Seen, Values};
 use super::seen::{Left, Sighting, harmless};
 use super::{Place, Suggest, Suggestion};
 use crate::model::path::Path;
@@ -12,19 +12,17 @@ use crate::model::paths::PathPattern;
 use crate::model::{Authority, Host, Method, Scheme};
 
 pub(super) fn suggestion(suggest: Suggest<'_>) -> Suggestion {
+    let patterns = patterns(&suggest);
     let mut writer = Writer { names: BTreeSet::new(), rules: String::new(), suggest: &suggest };
     let mut allows = 0;
-    for (place, methods) in &suggest.requests {
+    for (place, methods) in &patterns {
         let mut of_path: BTreeMap<Box<str>, (BTreeSet<&Method>, Seen)> = BTreeMap::new();
-        let covered = with_credentials(&suggest, place);
         for (method, paths) in methods {
-            for (path, seen) in paths.patterns() {
-                if covered.iter().any(|(with, by)| with == method && (*by == path || grants(by, &path))) {
-                    continue;
-                }
-                let (methods, all) = of_path.entry(path).or_default();
+            let covered = Covered::new(&patterns, place, method);
+            for (path, seen) in paths.iter().filter(|(path, _)| !covered.holds(path)) {
+                let (methods, all) = of_path.entry(path.clone()).or_default();
                 methods.insert(method);
-                all.join(seen);
+                all.join(seen.clone());
             }
         }
         // A rule is a product: paths that were asked with the same methods share one.
@@ -50,19 +48,42 @@ pub(super) fn suggestion(suggest: Suggest<'_>) -> Suggestion {
     Suggestion { yaml, allows, observes: suggest.names.len(), counts: suggest.counts }
 }
 
-/// What is suggested at a place with a credential. It need not be presented, so that the same without a stub needs no rule.
-fn with_credentials(suggest: &Suggest<'_>, place: &Place) -> Vec<(Method, Box<str>)> {
-    let same =
-        |other: &Place| other.agent == place.agent && other.authority == place.authority && other.credential.is_some();
-    let granting = suggest.requests.iter().filter(|(other, _)| place.credential.is_none() && same(other));
-    let methods = granting.flat_map(|(_, methods)| methods);
-    methods.flat_map(|(method, paths)| paths.patterns().into_keys().map(|path| (method.clone(), path))).collect()
+/// The patterns of every place and method, found once.
+type Patterns<'a> = BTreeMap<&'a Place, BTreeMap<&'a Method, BTreeMap<Box<str>, Seen>>>;
+
+fn patterns<'a>(suggest: &'a Suggest<'_>) -> Patterns<'a> {
+    let of = |methods: &'a BTreeMap<Method, Paths>| methods.iter().map(|(method, paths)| (method, paths.patterns()));
+    suggest.requests.iter().map(|(place, methods)| (place, of(methods).collect())).collect()
 }
 
-fn grants(pattern: &str, path: &str) -> bool {
-    match (PathPattern::parse(pattern), Path::parse(path.as_bytes())) {
-        (Ok(pattern), Ok(literal)) => !path.contains('*') && pattern.grants(&literal, false),
-        _ => false,
+/// What is suggested at a place with a credential. It need not be presented, so that the same without a stub needs no rule.
+struct Covered<'a> {
+    paths: Vec<&'a BTreeMap<Box<str>, Seen>>,
+    patterns: Vec<PathPattern>,
+}
+
+impl<'a> Covered<'a> {
+    fn new(patterns: &'a Patterns<'_>, place: &'a Place, method: &Method) -> Self {
+        let same = |other: &Place| {
+            let granting = place.credential.is_none() && other.credential.is_some();
+            granting && other.agent == place.agent && other.authority == place.authority
+        };
+        // Places of one agent at one authority stand together, first that without a credential.
+        let from = patterns.range::<&Place, _>(place..).take_while(|(other, _)| **other == place || same(other));
+        let paths: Vec<_> = from.filter(|(other, _)| same(other)).filter_map(|(_, of)| of.get(method)).collect();
+        let starred = paths.iter().flat_map(|paths| paths.keys()).filter(|path| path.contains('*'));
+        let patterns = starred.filter_map(|path| PathPattern::parse(path).ok()).collect();
+        Covered { paths, patterns }
+    }
+
+    fn holds(&self, path: &str) -> bool {
+        if self.paths.iter().any(|paths| paths.contains_key(path)) {
+            return true;
+        }
+        match Path::parse(path.as_bytes()) {
+            Ok(literal) if !path.contains('*') => self.patterns.iter().any(|pattern| pattern.grants(&literal, false)),
+            _ => false,
+        }
     }
 }
 
@@ -99,8 +120,7 @@ impl Writer<'_> {
         for (path, seen) in paths {
             let _ = write!(self.rules, "      - {} # {}", quoted(path), seen.sighting.count);
             if path.contains('*') {
-                let examples: Vec<String> = seen.examples.iter().map(|path| harmless(path, SHOWN)).collect();
-                let _ = write!(self.rules, ": {}", examples.join(" "));
+                let _ = write!(self.rules, "; wider than what was seen, `*` was: {}", stars(seen));
             }
             self.rules.push('\n');
         }
@@ -194,6 +214,18 @@ fn seen(sighting: &Sighting, what: &str) -> String {
     format!("{} {what}{plural}, {between}", sighting.count)
 }
 
+/// What each `*` of a pattern was, in its order.
+fn stars(seen: &Seen) -> String {
+    let one = |values: &Values| {
+        let mut words: Vec<String> = values.some.iter().map(|value| harmless(value, SHOWN)).collect();
+        if values.more {
+            words.push("and others".to_owned());
+        }
+        words.join(" ")
+    };
+    seen.stars.values().map(one).collect::<Vec<_>>().join("; the next was: ")
+}
+
 /// What else an address needs that is not public.
 fn private(authority: &Authority) -> &'static str {
     let private = match authority.host() {
@@ -226,5 +258,5 @@ fn quoted(text: &str) -> String {
 
 /// Bytes of a name, with room for a number.
 const LONGEST_NAME: usize = 56;
-/// Characters of an example that are shown.
-const SHOWN: usize = 80;
+/// Characters of a value that are shown.
+const SHOWN: usize = 40;

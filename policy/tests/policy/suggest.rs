@@ -219,6 +219,65 @@ fn text_of_records_can_not_become_a_rule() {
 }
 
 #[test]
+fn an_agent_can_not_choose_a_pattern_that_reaches_far() {
+    let policy = policy(&with_rules(RULES));
+    let record = |request| http("a", "method_not_allowed", request);
+    let suggestion = suggest(
+        &policy,
+        &[
+            record("POST https://github.com:443/1111111/2222222/git-receive-pack stub github"),
+            record("POST https://github.com:443/3333333/4444444/git-receive-pack stub github"),
+        ],
+    );
+    assert!(!suggestion.yaml.contains('*'), "{}", suggestion.yaml);
+    // Words: not in the first segment, and not where a credential would be used to change something.
+    let of = |method: &str, folder: &str, stub: &'static str| {
+        let mut all = Suggest::new(&policy);
+        for word in "abcdefghij".chars() {
+            let (path, method) = (format!("{folder}/{word}").into(), method.to_owned().into());
+            let request = "GET https://github.com:443/";
+            let path = Record { path, method, stub_of: stub.into(), ..http("a", "host_not_allowed", request) };
+            all.add(&Record { authority: "https://api.github.com:443".into(), ..path });
+        }
+        all.finish().yaml
+    };
+    for (method, folder, stub, starred) in [
+        ("GET", "", "", false),
+        ("GET", "", "github", false),
+        ("GET", "/d", "", true),
+        ("GET", "/d", "github", true),
+        ("HEAD", "/d", "github", true),
+        ("POST", "/d", "", true),
+        ("POST", "/d", "github", false),
+        ("PUT", "/d", "github", false),
+    ] {
+        let yaml = of(method, folder, stub);
+        assert_eq!(yaml.contains('*'), starred, "{method} {folder} {stub}\n{yaml}");
+    }
+    let yaml = of("GET", "/d", "");
+    let line = "      - \"/d/*\" # 10; wider than what was seen, `*` was: a b c d e f g h and others\n";
+    assert!(yaml.contains(line), "{yaml}");
+}
+
+#[test]
+fn paths_of_any_length_take_no_time() {
+    let policy = policy(&with_rules(RULES));
+    let mut all = Suggest::new(&policy);
+    let began = std::time::Instant::now();
+    for number in 0..4_000 {
+        let path = format!("{}/{number}{}", "/x".repeat(number % 600), "/x".repeat(600 - number % 600)).into();
+        all.add(&Record { path, ..http("b", "host_not_allowed", "GET https://x.example:443/") });
+        let path = format!("{}/{number}/{}", "/y".repeat(number % 60), number % 9).into();
+        all.add(&Record { path, ..http("b", "host_not_allowed", "GET https://x.example:443/") });
+    }
+    let suggestion = all.finish();
+    assert_eq!((suggestion.counts.suggested, suggestion.counts.left_out), (4_000, 4_000));
+    let why = "(4000 times, 2026-11-20T10:00:00Z): the path is over 64 segments or 2 KiB long";
+    assert!(suggestion.yaml.contains(why), "{}", suggestion.yaml);
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+}
+
+#[test]
 fn the_same_without_a_stub_needs_no_rule_of_its_own() {
     let policy = policy(&with_rules(RULES));
     let records = [

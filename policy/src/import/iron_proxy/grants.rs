@@ -34,6 +34,30 @@ pub(super) fn read(config: &Node, into: &mut Vec<Grant>, notes: &mut Notes<'_>) 
     into.extend(rules(config.get("rules"), notes));
 }
 
+/// What two lists have in common, as far as it can be said.
+pub(super) fn common(own: &[Grant], other: &[Grant], notes: &mut Notes<'_>) -> Vec<Grant> {
+    let mut both = Vec::new();
+    let mut seen = BTreeSet::new();
+    for own in own {
+        let mut is_unclear = false;
+        for other in other {
+            let (Some(host), Some(methods)) = (own.host.common(&other.host), own.methods.common(&other.methods)) else {
+                continue;
+            };
+            is_unclear |= own.paths.is_unclear(&other.paths);
+            let Some(paths) = own.paths.common(&other.paths) else { continue };
+            if seen.insert((host.clone(), methods.clone(), paths.clone())) {
+                both.push(Grant { host, methods, paths, span: own.span.clone() });
+            }
+        }
+        if is_unclear {
+            let text = "paths of this entry and of another allowlist may overlap in part; what is only in that part is not allowed";
+            notes.add(Kind::Narrower, &own.span, text);
+        }
+    }
+    both
+}
+
 /// Reads a list of rules.
 pub(super) fn rules(list: Option<&Node>, notes: &mut Notes<'_>) -> Vec<Grant> {
     list.map(Node::items).unwrap_or_default().iter().filter_map(|node| rule(node, notes)).collect()
@@ -43,7 +67,15 @@ fn rule(node: &Node, notes: &mut Notes<'_>) -> Option<Grant> {
     unknown_limits(node, &["host", "name", "cidr", "methods", "paths"], notes);
     // `name` is the older word for `host`.
     let host = match (node.get("host").or_else(|| node.get("name")), node.get("cidr")) {
-        (Some(at), _) => host(at, notes),
+        (Some(_), Some(_)) => {
+            notes.add(
+                Kind::Missing,
+                &node.span,
+                "a rule with both a host and a network is an error there: it is left out",
+            );
+            None
+        }
+        (Some(at), None) => host(at, notes),
         (None, Some(at)) => network(at, notes),
         (None, None) => {
             notes.add(Kind::Missing, &node.span, "a rule without a host is left out");

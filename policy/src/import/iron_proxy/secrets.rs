@@ -60,16 +60,32 @@ fn secret(node: &Node, older: Option<&str>, all: &[Secret], notes: &mut Notes<'_
     unknown(node, KNOWN, notes);
     let name = name(node, all);
     let source = source(node, older, &name, notes);
-    let rules = grants::rules(node.get("rules").or_else(|| node.get("hosts")), notes);
-    let (stub, slots, required) = match node.get("inject") {
-        Some(inject) => inject_slot(inject, &name, notes)?,
-        None => replace_slots(node.get("replace").unwrap_or(node), &name, notes)?,
+    let written = node.get("rules").or_else(|| node.get("hosts"));
+    let rules = grants::rules(written, notes);
+    let written_out = |key: &str| node.get(key).filter(|form| !form.is_empty());
+    let (inject, replace) = (written_out("inject"), written_out("replace"));
+    let required = [Some(node), inject, replace].into_iter().flatten().any(|node| node.is_true("require"));
+    if inject.is_some() && replace.is_some() {
+        let why = "a secret is either put in or replaced: `inject` is translated, and `replace` is left out";
+        notes.add(Kind::Missing, place(node, "replace"), why);
+    }
+    let form = match inject {
+        Some(inject) => inject_slot(inject, &name, notes),
+        None => replace_slots(replace.unwrap_or(node), &name, notes),
     };
+    if required && form.is_none() {
+        let why = "`require`: a request without this secret was refused; as the secret is left out, it goes on without a credential";
+        notes.add(Kind::Wider, &node.span, why);
+    } else if required && written.map_or(0, |rules| rules.items().len()) > rules.len() {
+        let why = "`require`: a request without this secret was refused; where a rule of it is left out, it goes on without a credential";
+        notes.add(Kind::Wider, &node.span, why);
+    }
+    let (stub, slots) = form?;
     Some(Secret { name, stub, slots, source, rules, required, span: node.span.clone() })
 }
 
 /// A header that is put in whatever the client sends: here the client sends a stub in the same place.
-fn inject_slot(inject: &Node, name: &str, notes: &mut Notes<'_>) -> Option<(String, Vec<String>, bool)> {
+fn inject_slot(inject: &Node, name: &str, notes: &mut Notes<'_>) -> Option<(String, Vec<String>)> {
     unknown(inject, &["header", "query_param", "formatter", "require"], notes);
     let at = place(inject, "formatter");
     let Some(header) = inject.text_of("header") else {
@@ -103,10 +119,10 @@ fn inject_slot(inject: &Node, name: &str, notes: &mut Notes<'_>) -> Option<(Stri
     };
     let text = format!("{header} was put in by the proxy; here the agent must send {sent}");
     notes.add(Kind::Changed, place(inject, "header"), text);
-    Some((stub, vec![slot], false))
+    Some((stub, vec![slot]))
 }
 
-fn replace_slots(replace: &Node, name: &str, notes: &mut Notes<'_>) -> Option<(String, Vec<String>, bool)> {
+fn replace_slots(replace: &Node, name: &str, notes: &mut Notes<'_>) -> Option<(String, Vec<String>)> {
     const KNOWN: &[&str] = &["proxy_value", "match_headers", "match_body", "match_path", "match_query", "require"];
     if replace.get("source").is_none() && replace.get("var").is_none() {
         unknown(replace, KNOWN, notes);
@@ -140,7 +156,7 @@ fn replace_slots(replace: &Node, name: &str, notes: &mut Notes<'_>) -> Option<(S
         notes.add(Kind::Changed, place(replace, "proxy_value"), text);
         stub
     };
-    Some((stub, slots, replace.is_true("require")))
+    Some((stub, slots))
 }
 
 /// Whole tokens in declared places, where the original searches and replaces in the headers that it is told.

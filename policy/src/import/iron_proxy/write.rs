@@ -75,7 +75,7 @@ fn rules(original: &mut Original<'_>) -> Rules {
     for secret in &original.secrets {
         let mut used = false;
         for rule in &secret.rules {
-            for grant in &original.grants {
+            for grant in original.grants.iter().flatten() {
                 let (Some(host), Some(methods)) = (rule.host.common(&grant.host), rule.methods.common(&grant.methods))
                 else {
                     continue;
@@ -110,7 +110,7 @@ fn rules(original: &mut Original<'_>) -> Rules {
             original.notes.add(Kind::Changed, &secret.span, text);
         }
     }
-    for grant in &original.grants {
+    for grant in original.grants.iter().flatten() {
         if grant.host == Host::Every {
             let text = "every host is allowed there; no rule can say that: only hosts that are named elsewhere are allowed; find others with `effect: observe` and `stubgate policy suggest`";
             original.notes.add(Kind::Narrower, &grant.span, text);
