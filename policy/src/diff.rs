@@ -360,7 +360,7 @@ impl Covered {
             }
         }
         if !found.is_empty() {
-            for (_, host) in places.all() {
+            for host in places.all().filter_map(|(_, host)| host) {
                 patterns.find(&host, |at| {
                     if let Some(count) = at.and_then(|at| covered.counts.get_mut(at)) {
                         *count += 1;

@@ -66,7 +66,12 @@ impl<'s> Comparison<'s> {
 
     /// Compares at every kind of hosts; whether it came to the end.
     pub(super) fn run(&mut self, places: &Places) -> bool {
+        let mut complete = true;
         for (kind, host) in places.all() {
+            let Some(host) = host else {
+                complete = false;
+                continue;
+            };
             let (before, after) = (self.old.find(&host), self.new.find(&host));
             self.spend(1);
             let mut concerned = self.concerned.pairs((self.old, &before), (self.new, &after));
@@ -85,7 +90,7 @@ impl<'s> Comparison<'s> {
                 return false;
             }
         }
-        true
+        complete
     }
 
     pub(super) fn spend(&mut self, effort: usize) {

@@ -276,3 +276,42 @@ fn what_takes_too_long_is_said_to_widen() {
     let at = RequestStage { authority: &authority, method: &method, target: &target, tokens: &[] };
     assert!(diff.covering([10, 0, 0, 1].into(), &at).any(|change| change.aspect == Aspect::Unclear));
 }
+
+/// A policy that allows GET of these hosts.
+fn of_hosts(hosts: &[String]) -> Policy {
+    let hosts: Vec<String> = hosts.iter().map(|host| format!("'{host}'")).collect();
+    let rule = format!("  - {{ name: r, agents: [a], hosts: [{}], methods: [GET] }}", hosts.join(", "));
+    read(&crate::support::with_rules(&rule)).unwrap()
+}
+
+/// A name that leaves room for one label of one byte in front of it.
+fn long_name() -> String {
+    let long = "q".repeat(63);
+    let name = format!("{long}.{long}.{long}.{}.example", "q".repeat(51));
+    assert_eq!(name.len(), 251);
+    name
+}
+
+const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+#[test]
+fn a_wildcard_on_a_long_name_is_told_whatever_labels_other_names_have() {
+    let mut hosts: Vec<String> = LETTERS.chars().map(|letter| format!("{letter}.x.example")).collect();
+    hosts.push(long_name());
+    let old = of_hosts(&hosts);
+    hosts.push(format!("*.{}", long_name()));
+    let diff = Diff::between(&old, &of_hosts(&hosts));
+    assert!(diff.widens());
+    assert!(diff.changes().iter().all(|change| change.aspect == Aspect::Reach), "{}", diff.human(false));
+}
+
+#[test]
+fn a_wildcard_whose_hosts_can_not_be_written_is_said_to_widen() {
+    let mut hosts: Vec<String> = LETTERS.chars().map(|letter| format!("{letter}.{}", long_name())).collect();
+    hosts.push(long_name());
+    let old = of_hosts(&hosts);
+    assert!(!Diff::between(&old, &of_hosts(&hosts)).changes().iter().any(|change| change.aspect == Aspect::Reach));
+    hosts.push(format!("*.{}", long_name()));
+    let diff = Diff::between(&old, &of_hosts(&hosts));
+    assert!(diff.widens());
+}
