@@ -125,8 +125,10 @@ impl Change {
     /// What it is about, with a label each.
     fn lines(&self, code: impl Fn(&str) -> String) -> Vec<(&'static str, String)> {
         let list = |items: &[String]| {
-            let shown: Vec<String> = items.iter().take(MOST_ITEMS).map(|item| code(item)).collect();
-            let more = items.len().saturating_sub(MOST_ITEMS);
+            // Whoever approves what widens must see all of it.
+            let most = if self.direction == Direction::Widens { usize::MAX } else { MOST_ITEMS };
+            let shown: Vec<String> = items.iter().take(most).map(|item| code(item)).collect();
+            let more = items.len().saturating_sub(most);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             shown.join(", ") + &more
         };
@@ -205,5 +207,5 @@ fn kind(number: u16) -> String {
 
 /// Paths without a canonical form.
 const ODD: &str = "odd spellings such as //";
-/// Most items of one list that are shown.
+/// Most items of one list that are shown, of what doesn't widen.
 const MOST_ITEMS: usize = 12;
