@@ -8,6 +8,7 @@
 //! Law 1: what matches is asked of the matchers that `decide` uses, never worked out anew. What can't be compared in
 //! reasonable time is reported as if it widened; nothing that may widen is left out.
 
+mod bound;
 mod compare;
 mod names;
 mod outcome;
@@ -75,6 +76,9 @@ pub struct Change {
     /// Stubs that are concerned, each with its slot and with what it stands for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stubs: Vec<String>,
+    /// Places, as credentials declare them, in which credentials are looked for under one of the policies only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<String>,
     /// Types of DNS records, by number.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<u16>,
@@ -109,6 +113,8 @@ pub enum Aspect {
     WithoutCredential,
     /// Whether credentials pass that are no stubs (`foreign_credentials`, and hosts that credentials are bound to).
     ForeignCredential,
+    /// Whether credentials that are no stubs pass in some place, because no credential bound to the host declares it.
+    ForeignPlace,
     /// Whether requests that swap may ask for ranges (`ranges`).
     Ranges,
     /// Whether a stub in a body passes (`stub_in_body`).
@@ -157,6 +163,8 @@ pub struct Witness {
     pub target: Target,
     /// What stands in a credential place, if something must.
     pub token: Option<(Slot, String)>,
+    /// A stub that stands in another place of the same request.
+    pub beside: Option<(Slot, String)>,
 }
 
 impl Diff {
@@ -273,6 +281,7 @@ impl Change {
             paths_in_part: piece.in_part,
             credentials,
             stubs: stub_texts(key.aspect, &piece),
+            slots: piece.slots.iter().map(Slot::to_string).collect(),
             types: piece.types.iter().copied().collect(),
             witness: piece.witness.clone(),
             piece,
@@ -301,10 +310,10 @@ impl Witness {
         (matches!(self.target, Target::Odd { .. }), path.contains('%'), path.len())
     }
 
-    /// Where the token stands, for a question to [`Policy::decide`].
-    pub fn place(&self) -> Option<(SlotRef<'_>, &str)> {
-        let (slot, text) = self.token.as_ref()?;
-        Some((place(slot), text))
+    /// What stands in credential places, and where, for a question to [`Policy::decide`]. A policy that does not look
+    /// at a place sees nothing there.
+    pub fn held(&self) -> impl Iterator<Item = (SlotRef<'_>, &str)> {
+        [&self.token, &self.beside].into_iter().flatten().map(|(slot, text)| (place(slot), text.as_str()))
     }
 }
 
@@ -322,10 +331,13 @@ impl fmt::Display for Witness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = self.authority.host_header();
         write!(f, "{}: {} {}://{host}{}", self.agent, self.method, self.authority.scheme(), self.target.as_str())?;
-        match &self.token {
-            Some((slot, text)) => write!(f, " with {text} as {slot}"),
-            None => Ok(()),
+        if let Some((slot, text)) = &self.token {
+            write!(f, " with {text} as {slot}")?;
         }
+        if let Some((slot, text)) = &self.beside {
+            write!(f, " beside {text} as {slot}")?;
+        }
+        Ok(())
     }
 }
 
@@ -348,7 +360,7 @@ impl Covered {
             }
         }
         if !found.is_empty() {
-            for (_, host) in places.all() {
+            for host in places.all().filter_map(|(_, host)| host) {
                 patterns.find(&host, |at| {
                     if let Some(count) = at.and_then(|at| covered.counts.get_mut(at)) {
                         *count += 1;
@@ -411,6 +423,7 @@ fn stubs(old: &Policy, new: &Policy) -> Vec<Change> {
                 paths_in_part: false,
                 credentials: vec![credential.name().to_owned()],
                 stubs: stub_texts(aspect, &piece),
+                slots: Vec::new(),
                 types: Vec::new(),
                 witness: None,
                 piece,

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
+use super::bound::Bound;
 use super::outcome::{Gain, Holds, Matched, Outcome};
 use super::pairs::Pairs;
 use super::parts::{Key, MethodsText, PathSpot, Piece, Swapped};
@@ -38,8 +39,8 @@ struct Spot<'h> {
     host: &'h Host,
     ends: Ends,
     authority: Authority,
-    /// Whether a credential is bound to it, under either policy.
-    bound: (bool, bool),
+    /// What credentials are bound to it for, under either policy.
+    bound: (Bound<'h>, Bound<'h>),
     /// Whether rules of the host have paths, under either policy.
     has_paths: (bool, bool),
 }
@@ -65,7 +66,12 @@ impl<'s> Comparison<'s> {
 
     /// Compares at every kind of hosts; whether it came to the end.
     pub(super) fn run(&mut self, places: &Places) -> bool {
+        let mut complete = true;
         for (kind, host) in places.all() {
+            let Some(host) = host else {
+                complete = false;
+                continue;
+            };
             let (before, after) = (self.old.find(&host), self.new.find(&host));
             self.spend(1);
             let mut concerned = self.concerned.pairs((self.old, &before), (self.new, &after));
@@ -84,7 +90,7 @@ impl<'s> Comparison<'s> {
                 return false;
             }
         }
-        true
+        complete
     }
 
     pub(super) fn spend(&mut self, effort: usize) {
@@ -100,7 +106,7 @@ impl<'s> Comparison<'s> {
                 kind,
                 host,
                 ends,
-                bound: (self.old.policy.is_bound(&authority), self.new.policy.is_bound(&authority)),
+                bound: (Bound::new(self.old.policy, &authority), Bound::new(self.new.policy, &authority)),
                 has_paths: (before.has_paths(), after.has_paths()),
                 authority,
             };
@@ -197,8 +203,8 @@ impl<'s> Comparison<'s> {
         let all: Vec<&(Matched, Matched, Target)> = kinds.all.iter().chain(&odd).collect();
         let mut gained: BTreeMap<Key, (Piece, BTreeSet<usize>)> = BTreeMap::new();
         for (at, (before, after, target)) in all.iter().enumerate() {
-            let before = Outcome::new(self.old, before, &spot.authority, spot.bound.0);
-            let after = Outcome::new(self.new, after, &spot.authority, spot.bound.1);
+            let before = Outcome::new(self.old, before, &spot.authority, &spot.bound.0);
+            let after = Outcome::new(self.new, after, &spot.authority, &spot.bound.1);
             let widens = after.gains(&before).into_iter().map(|gain| (Which::New, gain));
             for (to, gain) in widens.chain(before.gains(&after).into_iter().map(|gain| (Which::Old, gain))) {
                 let (key, piece) = self.piece(spot, pairs, methods, method, target, to, &gain);
@@ -267,17 +273,23 @@ impl<'s> Comparison<'s> {
         {
             host.pattern = denied.pattern;
         }
+        let (token, beside) = match gain.token {
+            Holds::Nothing => (None, None),
+            Holds::Stub(swap) => (Some((swap.slot.clone(), swap.stub.to_owned())), None),
+            Holds::Foreign => (Some((crate::Slot::Bearer, self.foreign())), None),
+            Holds::ForeignIn(slot) => (Some((slot.clone(), self.foreign())), None),
+            Holds::ForeignBeside(slot, swap) => {
+                (Some((slot.clone(), self.foreign())), Some((swap.slot.clone(), swap.stub.to_owned())))
+            }
+        };
         let witness = pairs.first().and_then(|pair| self.pairs.all().get(*pair)).map(|pair| Witness {
             agent: pair.name.to_string(),
             peer: pair.peer,
             authority: spot.authority.clone(),
             method: method.clone(),
             target: target.clone(),
-            token: match gain.token {
-                Holds::Nothing => None,
-                Holds::Stub(swap) => Some((swap.slot.clone(), swap.stub.to_owned())),
-                Holds::Foreign => Some((crate::Slot::Bearer, self.foreign())),
-            },
+            token,
+            beside,
         });
         let direction = match (gain.aspect, to) {
             (Aspect::Observed, _) => Direction::Note,
@@ -304,6 +316,7 @@ impl<'s> Comparison<'s> {
         let piece = Piece {
             paths: path.into_iter().collect(),
             swapped: swapped.collect(),
+            slots: gain.slots.iter().map(|slot| (*slot).clone()).collect(),
             witness,
             ..Piece::at(pairs, host, spot.kind, methods.clone())
         };

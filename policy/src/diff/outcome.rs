@@ -4,8 +4,9 @@
 //! refuses, and of the allow rules all that match count together.
 
 use super::Aspect;
+use super::bound::Bound;
 use super::side::{Side, Swappable};
-use crate::model::{Authority, Effect, Options, RuleId, Scheme};
+use crate::model::{Authority, Effect, Options, RuleId, Scheme, Slot};
 
 /// The rules of one side that match a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -35,6 +36,7 @@ impl Matched {
 pub(super) struct Outcome<'s> {
     side: &'s Side<'s>,
     matched: &'s Matched,
+    bound: &'s Bound<'s>,
     /// `None`: nothing is allowed.
     allowed: Option<Allowed<'s>>,
 }
@@ -58,6 +60,8 @@ pub(super) struct Gain<'s> {
     pub(super) grants: Option<RuleId>,
     /// Credentials that go with it.
     pub(super) swaps: Vec<Swappable<'s>>,
+    /// Places that are no longer looked at.
+    pub(super) slots: Vec<&'s Slot>,
     /// What the example must hold.
     pub(super) token: Holds<'s>,
 }
@@ -67,11 +71,20 @@ pub(super) enum Holds<'s> {
     Nothing,
     Stub(Swappable<'s>),
     Foreign,
+    /// In this slot.
+    ForeignIn(&'s Slot),
+    /// In this slot, beside a stub.
+    ForeignBeside(&'s Slot, Swappable<'s>),
 }
 
 impl<'s> Outcome<'s> {
-    pub(super) fn new(side: &'s Side<'s>, matched: &'s Matched, authority: &Authority, bound: bool) -> Outcome<'s> {
-        Outcome { side, matched, allowed: allowed(side, matched, authority, bound) }
+    pub(super) fn new(
+        side: &'s Side<'s>,
+        matched: &'s Matched,
+        authority: &Authority,
+        bound: &'s Bound<'s>,
+    ) -> Outcome<'s> {
+        Outcome { side, matched, bound, allowed: allowed(side, matched, authority, bound.is_bound) }
     }
 
     fn is_observed(&self) -> bool {
@@ -117,10 +130,10 @@ impl<'s> Outcome<'s> {
             Some(swap) if now.required => Holds::Stub(*swap),
             _ => Holds::Nothing,
         };
-        Gain { aspect: Aspect::Reach, blame, grants: allow, swaps: now.swaps.clone(), token }
+        Gain { aspect: Aspect::Reach, blame, grants: allow, swaps: now.swaps.clone(), slots: Vec::new(), token }
     }
 
-    fn more(&self, from: &Outcome<'_>, before: &Allowed<'s>, now: &Allowed<'s>) -> Vec<Gain<'s>> {
+    fn more(&self, from: &Outcome<'s>, before: &Allowed<'s>, now: &Allowed<'s>) -> Vec<Gain<'s>> {
         let mut gains = Vec::new();
         let missing = |of: &[Swappable<'s>], in_this: &[Swappable<'s>]| -> Vec<Swappable<'s>> {
             of.iter().filter(|swap| !in_this.iter().any(|other| other.is(swap))).copied().collect()
@@ -162,10 +175,27 @@ impl<'s> Outcome<'s> {
                 Holds::Foreign,
             ));
         }
+        gains.extend(self.unlooked(from, before, now));
         if before.deny_stub_in_body && !now.deny_stub_in_body {
             gains.extend(self.stub_in_body(from, before, now));
         }
         gains
+    }
+
+    /// Places that the other side looks at and this does not, where a foreign credential was refused: alone, or beside
+    /// a stub that both swap.
+    fn unlooked(&self, from: &Outcome<'s>, before: &Allowed<'s>, now: &Allowed<'s>) -> Option<Gain<'s>> {
+        let slots = from.bound.beyond(self.bound);
+        let first = *slots.first()?;
+        let shared = now.swaps.iter().find(|swap| before.swaps.iter().any(|other| other.is(swap)));
+        let token = match shared {
+            // That foreign credentials pass in all places is said apart.
+            _ if !before.foreign && !now.required && (before.required || !now.foreign) => Holds::ForeignIn(first),
+            Some(swap) => Holds::ForeignBeside(first, *swap),
+            None => return None,
+        };
+        let rule = self.changed(&self.matched.allow, from, &from.matched.allow);
+        Some(Gain { slots, ..gain(Aspect::ForeignPlace, rule, token) })
     }
 
     /// Of requests that pass on both sides: without a credential, or with one that both swap.
@@ -194,7 +224,7 @@ impl<'s> Outcome<'s> {
 }
 
 fn gain<'s>(aspect: Aspect, rule: Option<RuleId>, token: Holds<'s>) -> Gain<'s> {
-    Gain { aspect, blame: rule.map(|rule| (true, rule)), grants: rule, swaps: Vec::new(), token }
+    Gain { aspect, blame: rule.map(|rule| (true, rule)), grants: rule, swaps: Vec::new(), slots: Vec::new(), token }
 }
 
 /// As `decide` puts it together; `None` where no request is allowed.

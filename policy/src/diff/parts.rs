@@ -35,6 +35,8 @@ pub(super) struct Piece {
     pub(super) methods: MethodsText,
     pub(super) paths: BTreeSet<PathSpot>,
     pub(super) swapped: BTreeSet<Swapped>,
+    /// Slots that credentials are looked for in on one side only.
+    pub(super) slots: BTreeSet<Slot>,
     /// Types of DNS records.
     pub(super) types: BTreeSet<u16>,
     /// Whether these paths, as they are written, say more than what differs.
@@ -134,6 +136,7 @@ impl Piece {
             methods: MethodsText::default(),
             paths: BTreeSet::new(),
             swapped: BTreeSet::new(),
+            slots: BTreeSet::new(),
             types: BTreeSet::new(),
             in_part: false,
             witness: None,
@@ -149,6 +152,7 @@ impl Piece {
         self.methods.join(other.methods);
         self.paths.extend(other.paths);
         self.swapped.extend(other.swapped);
+        self.slots.extend(other.slots);
         self.types.extend(other.types);
         self.in_part |= other.in_part;
         self.witness = match (self.witness.take(), other.witness) {
@@ -184,6 +188,7 @@ impl Piece {
                     .any(|swapped| swapped.stub.as_bytes() == token.text && swapped.slot.holds(token.slot))
             }),
             Aspect::ForeignCredential => !tokens.is_empty(),
+            Aspect::ForeignPlace => tokens.iter().any(|token| self.slots.iter().any(|slot| slot.holds(token.slot))),
             Aspect::Reach | Aspect::WithoutCredential | Aspect::StubInBody | Aspect::Unclear => true,
             Aspect::Stub | Aspect::NoStub => {
                 tokens.iter().any(|token| self.swapped.iter().any(|swapped| swapped.stub.as_bytes() == token.text))
@@ -201,7 +206,8 @@ pub(super) fn join(found: Vec<(Key, Piece)>) -> Vec<(Key, Piece)> {
     }
     let mut all = Vec::new();
     for (key, pieces) in by_key {
-        let what = |piece: &Piece| (piece.paths.clone(), piece.swapped.clone(), piece.types.clone());
+        let what =
+            |piece: &Piece| (piece.paths.clone(), piece.swapped.clone(), piece.slots.clone(), piece.types.clone());
         let hosts = |piece: &Piece| piece.hosts.keys().cloned().collect::<Vec<_>>();
         let pieces = join_by(pieces, |piece| (piece.pairs.clone(), hosts(piece), piece.methods.clone(), what(piece)));
         let pieces = join_by(pieces, |piece| (piece.pairs.clone(), piece.hosts.clone(), what(piece)));

@@ -1,13 +1,13 @@
 //! Where requests can go: finitely many kinds of hosts stand for all.
 //!
 //! A *base* is a name that some pattern of either policy is built on: `b` in `b`, `*.b` and `**.b`. For each base
-//! there are three kinds of hosts: the base itself, one fresh label in front of it, and two. A fresh label begins no
-//! base's label. Besides, each address literal that is written is a kind of its own.
+//! there are three kinds of hosts: the base itself, one fresh label in front of it, and two. A fresh label is one
+//! that no base below this base has right in front of it. Besides, each address literal that is written is a kind of its own.
 //!
 //! That is all. Take any name `h` that lies at or below some base, the longest such base `b`, and let `k` be the
 //! number of labels that `h` has in front of `b`, or 2 if there are more. Then every pattern covers `h` if and only if
 //! it covers `k` fresh labels in front of `b`: a pattern on `c` covers either only if `c` ends it, and because `b` is
-//! the longest base that does, and no base holds a fresh label, `c` ends both or neither. If `c` is `b`, the pattern
+//! the longest base that does, and no base below `b` goes on with its fresh label, `c` ends both or neither. If `c` is `b`, the pattern
 //! asks whether there are 0, exactly 1, or at least 1 labels in front, which `k` answers. If `c` is shorter, then
 //! there are `k` labels and those that `b` has in front of `c`; at least 1, and exactly 1 if `k` is 0 and `b` has 1.
 //! A name below no base, and an address that nobody wrote, is covered by `any` alone, which only denies.
@@ -25,7 +25,8 @@ pub(super) struct Places {
     bases: Vec<Name>,
     at: HashMap<Name, u32, Folding>,
     addresses: BTreeSet<IpAddr>,
-    fresh: String,
+    /// For each base.
+    fresh: Vec<Box<str>>,
 }
 
 /// A kind of hosts.
@@ -57,24 +58,28 @@ impl Places {
             policy.credentials.iter().flat_map(|credential| &credential.hosts).for_each(&mut add);
             policy.forwards.iter().flat_map(|forward| &forward.names).for_each(&mut add);
         }
-        let fresh = fresh_label(&bases);
+        let fresh = fresh_labels(&bases);
         let bases: Vec<Name> = bases.into_iter().collect();
         let at = bases.iter().zip(0..).map(|(base, at)| (base.clone(), at)).collect();
         Places { bases, at, addresses, fresh }
     }
 
-    /// Every kind, with a host of it.
-    pub(super) fn all(&self) -> impl Iterator<Item = (Kind, Host)> {
-        let names = self.bases.iter().zip(0..).flat_map(|(name, base)| {
-            let one = format!("{}.{name}", self.fresh);
-            let two = format!("{}.{one}", self.fresh);
-            // A name that would be too long has no host of this kind either.
-            let fresh = |text: &str| Name::parse(text.as_bytes()).ok();
-            let hosts = [Some(name.clone()), fresh(&one), fresh(&two)];
-            let kinds = hosts.into_iter().zip(0..);
-            kinds.filter_map(move |(host, labels)| Some((Kind::Under { base, labels }, Host::Name(host?))))
+    /// Every kind, with a host of it; `None` if none could be made up although there may be some.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Kind, Option<Host>)> {
+        let names = self.bases.iter().zip(&self.fresh).zip(0..).flat_map(|((name, fresh), base)| {
+            let one = format!("{fresh}.{name}");
+            // What stands in front of a fresh label makes no difference.
+            let two = format!("x.{one}");
+            let parse = |text: &str| Name::parse(text.as_bytes()).ok();
+            let hosts = [Some(name.clone()), parse(&one), parse(&two)];
+            let length = name.as_str().len();
+            hosts.into_iter().zip([0, 2, 4]).zip(0..).filter_map(move |((host, more), labels)| {
+                // Where no label of one byte has room there is no host of this kind.
+                let is_possible = host.is_some() || length + more <= LONGEST;
+                is_possible.then(|| (Kind::Under { base, labels }, host.map(Host::Name)))
+            })
         });
-        names.chain(self.addresses.iter().map(|ip| (Kind::Address(*ip), Host::Ip(*ip))))
+        names.chain(self.addresses.iter().map(|ip| (Kind::Address(*ip), Some(Host::Ip(*ip)))))
     }
 
     /// The kind of a host; `None` where no allow rule can name it.
@@ -95,10 +100,29 @@ impl Places {
     }
 }
 
-/// The shortest label that no base has.
-fn fresh_label(bases: &BTreeSet<Name>) -> String {
-    let labels: BTreeSet<&str> = bases.iter().flat_map(Name::labels).collect();
-    let short = ('a'..='z').rev().skip(2).map(String::from).filter(|label| label != "w");
-    let long = (0_u64..).map(|n| format!("x{n}"));
-    short.chain(long).find(|label| !labels.contains(label.as_str())).unwrap_or_default()
+/// For each base the shortest label that no base below it has right in front of it.
+fn fresh_labels(bases: &BTreeSet<Name>) -> Vec<Box<str>> {
+    let mut begun: HashMap<&str, BTreeSet<&str>> = HashMap::new();
+    for base in bases {
+        let mut rest = base.as_str();
+        while let Some((label, ending)) = rest.split_once('.') {
+            if bases.contains(ending) {
+                begun.entry(ending).or_default().insert(label);
+            }
+            rest = ending;
+        }
+    }
+    let none = BTreeSet::new();
+    let fresh = |base: &Name| {
+        let begun = begun.get(base.as_str()).unwrap_or(&none);
+        let one = ('a'..='x').rev().filter(|label| *label != 'w').chain(['y', 'z', 'w']).chain('0'..='9');
+        let two = ('a'..='z').rev().flat_map(|a| ('a'..='z').chain('0'..='9').map(move |b| format!("{a}{b}")));
+        let long = (100_u64..).map(|n| format!("x{n}"));
+        let all = one.map(String::from).chain(two).chain(long);
+        all.into_iter().find(|label| !begun.contains(label.as_str())).unwrap_or_default().into()
+    };
+    bases.iter().map(fresh).collect()
 }
+
+/// Longest name, in bytes (RFC 1035 §2.3.4, without the root).
+const LONGEST: usize = 253;

@@ -38,11 +38,14 @@ pub(super) struct Side<'a> {
     pub(super) policy: &'a Policy,
     rules: Vec<Said>,
     hosts: HostIndex<Here>,
-    bound: HostIndex<Vec<Ends>>,
+    bound: HostIndex<Vec<BoundEnds<'a>>>,
     forwards: HostIndex<Vec<Forwarded>>,
     has_forwards: bool,
     agents: Vec<Bits>,
 }
+
+/// Schemes and ports that a credential is bound to, with each of its slots; `None` for the binding itself.
+type BoundEnds<'a> = (Ends, Option<&'a Slot>);
 
 /// A number for agents, and types of records.
 pub(super) type Forwarded = (u32, Box<[u16]>);
@@ -86,7 +89,7 @@ pub(super) struct Numbers {
 /// All that one side says about a host.
 pub(super) struct Found<'a> {
     heres: SmallVec<[&'a Here; 6]>,
-    bound: SmallVec<[Ends; 4]>,
+    bound: SmallVec<[BoundEnds<'a>; 4]>,
     pub(super) forwards: SmallVec<[&'a Forwarded; 2]>,
 }
 
@@ -145,8 +148,12 @@ impl<'a> Side<'a> {
             let next = numbers.heres.len();
             here.number = *numbers.heres.entry(all).or_insert_with(|| u32::try_from(next).unwrap_or(u32::MAX));
         });
-        for host in policy.credentials.iter().flat_map(|credential| &credential.hosts) {
-            side.bound.at(&host.pattern).push(host.ends);
+        for credential in &policy.credentials {
+            for host in &credential.hosts {
+                let bound = side.bound.at(&host.pattern);
+                bound.push((host.ends, None));
+                bound.extend(credential.slots.iter().map(|slot| (host.ends, Some(slot))));
+            }
         }
         for forward in &policy.forwards {
             let agents = numbers.agents(&forward.agents, pairs, which);
@@ -184,7 +191,7 @@ impl<'a> Side<'a> {
     pub(super) fn find(&self, host: &Host) -> Found<'_> {
         let mut found = Found { heres: SmallVec::new(), bound: SmallVec::new(), forwards: SmallVec::new() };
         self.hosts.find(host, |here| found.heres.push(here));
-        self.bound.find(host, |ends| found.bound.extend_from_slice(ends));
+        self.bound.find(host, |bound| found.bound.extend_from_slice(bound));
         found.bound.sort_unstable();
         found.bound.dedup();
         if self.has_forwards {
@@ -275,7 +282,7 @@ fn ones(bits: &[u64]) -> impl Iterator<Item = usize> {
         .flat_map(|(at, word)| (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| at * 64 + bit))
 }
 
-pub(super) fn same_bound(old: &Found<'_>, new: &Found<'_>) -> bool {
+pub(super) fn same_bound<'a>(old: &Found<'a>, new: &Found<'a>) -> bool {
     old.bound == new.bound
 }
 

@@ -97,6 +97,15 @@ impl Change {
             Aspect::ForeignCredential => {
                 format!("credentials that are no stubs are refused where {} let them pass", rule("a rule"))
             }
+            Aspect::ForeignPlace if wide => {
+                format!("{} lets credentials pass that are no stubs, where none is looked for now", rule("a rule"))
+            }
+            Aspect::ForeignPlace => {
+                format!(
+                    "credentials that are no stubs are looked for in more places where {} lets pass",
+                    rule("a rule")
+                )
+            }
             Aspect::Ranges if wide => format!("{} lets ranges be asked for with a credential", rule("a rule")),
             Aspect::Ranges => format!("ranges are stripped that {} let pass with a credential", rule("a rule")),
             Aspect::StubInBody if wide => format!("stubs in bodies pass that {} refused", rule("a rule")),
@@ -116,8 +125,10 @@ impl Change {
     /// What it is about, with a label each.
     fn lines(&self, code: impl Fn(&str) -> String) -> Vec<(&'static str, String)> {
         let list = |items: &[String]| {
-            let shown: Vec<String> = items.iter().take(MOST_ITEMS).map(|item| code(item)).collect();
-            let more = items.len().saturating_sub(MOST_ITEMS);
+            // Whoever approves what widens must see all of it.
+            let most = if self.direction == Direction::Widens { usize::MAX } else { MOST_ITEMS };
+            let shown: Vec<String> = items.iter().take(most).map(|item| code(item)).collect();
+            let more = items.len().saturating_sub(most);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             shown.join(", ") + &more
         };
@@ -138,6 +149,7 @@ impl Change {
             ("types", list(&types)),
             ("credentials", list(&self.credentials)),
             ("stubs", list(&self.stubs)),
+            ("slots", list(&self.slots)),
         ];
         lines.retain(|(_, value)| !value.is_empty());
         for (label, value) in &mut lines {
@@ -163,7 +175,7 @@ impl fmt::Display for Change {
 
 impl Serialize for Witness {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Witness", 5)?;
+        let mut object = serializer.serialize_struct("Witness", if self.beside.is_some() { 7 } else { 5 })?;
         object.serialize_field("agent", &self.agent)?;
         object.serialize_field("peer", &self.peer)?;
         let host = self.authority.host_header();
@@ -171,6 +183,10 @@ impl Serialize for Witness {
         object.serialize_field("request", &request)?;
         object.serialize_field("token", &self.token.as_ref().map(|(_, text)| text))?;
         object.serialize_field("slot", &self.token.as_ref().map(|(slot, _)| slot.to_string()))?;
+        if let Some((slot, text)) = &self.beside {
+            object.serialize_field("beside", text)?;
+            object.serialize_field("beside_slot", &slot.to_string())?;
+        }
         object.end()
     }
 }
@@ -191,5 +207,5 @@ fn kind(number: u16) -> String {
 
 /// Paths without a canonical form.
 const ODD: &str = "odd spellings such as //";
-/// Most items of one list that are shown.
+/// Most items of one list that are shown, of what doesn't widen.
 const MOST_ITEMS: usize = 12;

@@ -42,33 +42,41 @@ pub(crate) struct Walk {
 /// Never more steps than `most` are taken.
 pub(crate) fn walk(reads: &[Read<'_>], everything: bool, most: usize) -> Walk {
     let net = Net::new(reads);
-    let fresh = net.fresh();
-    let start = Spot { places: net.start.clone(), ..Spot::default() };
-    let mut walk = Walk { paths: Vec::new(), complete: true, steps: 0 };
-    let mut known: HashMap<Spot, ()> = HashMap::from([(start.clone(), ())]);
-    let mut level = vec![(start, "/".to_owned())];
-    while !level.is_empty() {
-        let mut next = Vec::new();
-        for (spot, text) in level {
-            if let Some(path) = spot.ends().then(|| Path::parse(text.as_bytes()).ok()).flatten() {
-                walk.paths.push((path, net.live(&spot)));
-            }
-            for symbol in net.awaited(&spot, &fresh) {
-                walk.steps = walk.steps.saturating_add(1 + spot.places.len());
-                if walk.steps > most {
-                    walk.complete = false;
-                    return walk;
+    let fresh = net.fresh(unusual());
+    net.walk(fresh.as_deref(), everything, most)
+}
+
+impl Net {
+    /// Without a fresh symbol nothing stands for what no pattern writes: what is found then is not all.
+    fn walk(&self, fresh: Option<&str>, everything: bool, most: usize) -> Walk {
+        let net = self;
+        let start = Spot { places: net.start.clone(), ..Spot::default() };
+        let mut walk = Walk { paths: Vec::new(), complete: fresh.is_some(), steps: 0 };
+        let mut known: HashMap<Spot, ()> = HashMap::from([(start.clone(), ())]);
+        let mut level = vec![(start, "/".to_owned())];
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (spot, text) in level {
+                if let Some(path) = spot.ends().then(|| Path::parse(text.as_bytes()).ok()).flatten() {
+                    walk.paths.push((path, net.live(&spot)));
                 }
-                let Some(after) = net.step(&spot, &symbol) else { continue };
-                let hopeful = everything || after.places.iter().any(|place| net.grants(*place));
-                if hopeful && known.insert(after.clone(), ()).is_none() {
-                    next.push((after, format!("{text}{symbol}")));
+                for symbol in net.awaited(&spot, fresh) {
+                    walk.steps = walk.steps.saturating_add(1 + spot.places.len());
+                    if walk.steps > most {
+                        walk.complete = false;
+                        return walk;
+                    }
+                    let Some(after) = net.step(&spot, &symbol) else { continue };
+                    let hopeful = everything || after.places.iter().any(|place| net.grants(*place));
+                    if hopeful && known.insert(after.clone(), ()).is_none() {
+                        next.push((after, format!("{text}{symbol}")));
+                    }
                 }
             }
+            level = next;
         }
-        level = next;
+        walk
     }
-    walk
 }
 
 /// All places of all patterns.
@@ -285,7 +293,7 @@ impl Net {
     }
 
     /// The symbols that could make a difference next, those first that make the plainer path.
-    fn awaited(&self, spot: &Spot, fresh: &str) -> Vec<String> {
+    fn awaited(&self, spot: &Spot, fresh: Option<&str>) -> Vec<String> {
         let mut written = BTreeSet::new();
         let mut folded = BTreeSet::new();
         for place in spot.places.iter().filter_map(|at| self.places.get(*at)) {
@@ -297,15 +305,16 @@ impl Net {
             }
         }
         let last: BTreeSet<String> = ["/", ENCODED_SLASH].map(str::to_owned).into();
-        let mut all = vec![fresh.to_owned()];
+        let mut all: Vec<String> = fresh.map(str::to_owned).into_iter().collect();
         all.extend(written.difference(&last).cloned());
         all.extend(folded.difference(&written).cloned());
         all.extend(last);
         all
     }
 
-    /// A symbol that stands in no pattern, in neither case. It is none of those that have a meaning of their own.
-    fn fresh(&self) -> String {
+    /// A symbol that stands in no pattern, in neither case, if there is any among the plain ones and these. It is none
+    /// of those that have a meaning of their own.
+    fn fresh(&self, others: impl Iterator<Item = String>) -> Option<String> {
         let written: BTreeSet<String> = self
             .places
             .iter()
@@ -315,11 +324,17 @@ impl Net {
             })
             .collect();
         let letters = "xzqwyvkjuhgmnlpstorix-_~!$".chars().map(String::from);
-        // U+0100 and on, in two bytes each; a set of patterns doesn't write them all.
-        let encoded =
-            (0xc4_u8..=0xdf).flat_map(|lead| (0x80_u8..=0xbf).map(move |tail| format!("%{lead:02X}%{tail:02X}")));
-        letters.chain(encoded).find(|symbol| !written.contains(&symbol.to_ascii_lowercase())).unwrap_or_default()
+        letters.chain(others).find(|symbol| !written.contains(&symbol.to_ascii_lowercase()))
     }
+}
+
+/// Encoded characters from U+0100 on, in two, three and four bytes: more than eight hundred thousand.
+fn unusual() -> impl Iterator<Item = String> {
+    let tails = |before: String| (0x80_u8..=0xbf).map(move |tail| format!("{before}%{tail:02X}"));
+    let two = (0xc4_u8..=0xdf).map(|lead| format!("%{lead:02X}")).flat_map(tails);
+    let three = (0xe1_u8..=0xec).map(|lead| format!("%{lead:02X}")).flat_map(tails).flat_map(tails);
+    let four = (0xf1_u8..=0xf3).map(|lead| format!("%{lead:02X}")).flat_map(tails).flat_map(tails).flat_map(tails);
+    two.chain(three).chain(four)
 }
 
 /// Characters of a canonical text; an encoded one with all its bytes. UTF-8 tells where a character begins, so that a
@@ -425,11 +440,52 @@ mod tests {
     }
 
     #[test]
+    fn patterns_that_write_every_plain_and_every_short_symbol_hide_nothing() {
+        let plain = "abcdefghijklmnopqrstuvwxyz0123456789-_~!$".chars().map(String::from);
+        let short =
+            (0xc3_u8..=0xdf).flat_map(|lead| (0x80_u8..=0xbf).map(move |tail| format!("%{lead:02X}%{tail:02X}")));
+        let written: Vec<PathPattern> =
+            plain.chain(short).filter_map(|symbol| PathPattern::parse(&format!("/{symbol}*")).ok()).collect();
+        assert!(written.len() > 1500);
+        let all = PathPattern::parse("/*").unwrap();
+        let mut reads: Vec<Read<'_>> = written.iter().map(|pattern| Read { pattern, way: Way::Refuse }).collect();
+        reads.push(Read { pattern: &all, way: Way::Grant { encoded_slash: false } });
+        let found = walk(&reads, false, 100_000_000);
+        assert!(found.complete);
+        let is_granted = |path: &Path| {
+            path.as_str().starts_with("/%E1")
+                && all.grants(path, false)
+                && written.iter().all(|pattern| {
+                    let deny = Paths::Some { patterns: [pattern.clone()].into(), encoded_slash: false };
+                    deny.refuse(path) == Compared::Differs
+                })
+        };
+        assert!(found.paths.iter().any(|(path, _)| is_granted(path)));
+    }
+
+    #[test]
     fn a_walk_that_would_be_too_long_says_so() {
         let patterns: Vec<PathPattern> =
             ["/**/a*b*c/**/d", "/**/*a/*b/*c/**", "/*a*/**/b*"].map(|text| PathPattern::parse(text).unwrap()).into();
         let reads: Vec<Read<'_>> = patterns.iter().map(|pattern| Read { pattern, way: Way::Refuse }).collect();
         assert!(!walk(&reads, true, 100).complete);
+    }
+
+    #[test]
+    fn a_walk_without_a_fresh_symbol_says_that_it_is_not_all() {
+        let pattern = PathPattern::parse("/xzqwyvkjuhgmnlpstorix-_~!$*").unwrap();
+        let net = Net::new(&[Read { pattern: &pattern, way: Way::Refuse }]);
+        assert_eq!(net.fresh(std::iter::empty()), None);
+        assert!(!net.walk(None, true, 1_000_000).complete);
+        assert!(net.walk(Some("%C4%80"), true, 1_000_000).complete);
+    }
+
+    #[test]
+    fn every_symbol_that_may_be_fresh_can_stand_in_a_path() {
+        for symbol in unusual().step_by(97) {
+            assert_eq!(symbols(&symbol), [symbol.as_str()]);
+            assert!(Path::parse(format!("/{symbol}").as_bytes()).is_ok(), "{symbol}");
+        }
     }
 
     #[test]

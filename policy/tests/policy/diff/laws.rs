@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use stubgate_policy::diff::{Aspect, Diff, Direction, Witness};
 use stubgate_policy::{
-    Ask, ConnectStage, Decision, Name, NameGrant, NameStage, Policy, QueryKind, Reason, RequestStage, Source,
-    SourceFile, Target, Token, compile,
+    Ask, Authority, ConnectStage, Decision, Name, NameGrant, NameStage, Policy, QueryKind, Reason, RequestStage,
+    SlotRef, Source, SourceFile, Target, Token, compile,
 };
 
 use crate::laws::world::{NAMES, Request, Rule, files, request, rules};
@@ -17,6 +17,9 @@ const EDITS: &[&[(&str, &str)]] = &[
     &[("{ env: A }", "{ env: C }")],
     &[("slots: [bearer, basic]", "slots: [bearer]")],
     &[("slots: ['header:x-key', 'query:key']", "slots: ['header:x-key', 'query:key', bare]")],
+    &[("slots: ['header:x-key', 'query:key']", "slots: [bearer]")],
+    &[("slots: ['header:x-key', 'query:key']", "slots: ['header:x-key', 'query:key', 'query:sig']")],
+    &[("slots: [bearer, basic]", "slots: [bearer, basic, 'header:x-own']")],
     &[("hosts: [x.example, '*.x.example']", "hosts: [x.example]")],
     &[("hosts: ['x.example:8443', y.x.example]", "hosts: ['x.example:8443', y.x.example, z.y.x.example]")],
     &[("quarantined: true", "quarantined: false")],
@@ -76,6 +79,8 @@ enum Said {
 
 fn decide(policy: &Policy, peer: IpAddr, at: RequestStage<'_>) -> Said {
     let Some(agent) = policy.identify(peer) else { return Said::Denied(Reason::UnknownAgent) };
+    let tokens = seen(policy, at.authority, at.tokens);
+    let at = RequestStage { tokens: &tokens, ..at };
     match policy.decide(&Ask::new(agent, at)) {
         Decision::Allow(permit) => Said::Allowed {
             source: permit
@@ -88,6 +93,24 @@ fn decide(policy: &Policy, peer: IpAddr, at: RequestStage<'_>) -> Said {
     }
 }
 
+/// What the appliance finds in the places that a policy has it look at.
+fn seen<'a>(policy: &Policy, authority: &Authority, tokens: &[Token<'a>]) -> Vec<Token<'a>> {
+    let customary = |slot: SlotRef<'_>| match slot {
+        SlotRef::Header(name) => ["cookie", "x-api-key"].contains(&name),
+        SlotRef::Query(name) => ["key", "token", "access_token"].contains(&name),
+        _ => true,
+    };
+    let is_stub = |text: &[u8]| policy.stubs().any(|stub| stub.as_bytes() == text);
+    let place = |token: &Token<'a>| {
+        let looked_at = customary(token.slot) || policy.bound_slots(authority).any(|slot| slot.holds(token.slot));
+        match looked_at {
+            true => Some(*token),
+            false => is_stub(token.text).then_some(Token { slot: SlotRef::Elsewhere, ..*token }),
+        }
+    };
+    tokens.iter().filter_map(place).collect()
+}
+
 fn is_denied(said: &Said) -> bool {
     matches!(said, Said::Denied(_))
 }
@@ -96,9 +119,12 @@ fn peers() -> impl Strategy<Value = IpAddr> {
     prop_oneof![6 => 0_u8..4, 1 => Just(4), 2 => Just(77), 1 => Just(99)].prop_map(|last| [10, 0, 0, last].into())
 }
 
+fn held(witness: &Witness) -> Vec<Token<'_>> {
+    witness.held().map(|(slot, text)| Token { slot, text: text.as_bytes() }).collect()
+}
+
 fn of_witness(policy: &Policy, witness: &Witness) -> Said {
-    let tokens: Vec<Token<'_>> =
-        witness.place().map(|(slot, text)| Token { slot, text: text.as_bytes() }).into_iter().collect();
+    let tokens = held(witness);
     decide(policy, witness.peer, stage(witness, &tokens))
 }
 
@@ -173,8 +199,7 @@ proptest! {
             let Some(witness) = &change.witness else { continue };
             let (was, is) = (of_witness(&old, witness), of_witness(&new, witness));
             let show = || format!("{change}\n{was:?} {is:?}\n{before}\n{after}");
-            let tokens: Vec<Token<'_>> =
-                witness.place().map(|(slot, text)| Token { slot, text: text.as_bytes() }).into_iter().collect();
+            let tokens = held(witness);
             if !matches!(change.aspect, Aspect::Observed | Aspect::NotObserved) {
                 let covers = diff.covering(witness.peer, &stage(witness, &tokens)).any(|other| std::ptr::eq(other, change));
                 prop_assert!(covers, "{}", show());
@@ -186,7 +211,7 @@ proptest! {
                 Direction::Note => (&was, &is),
             };
             match change.aspect {
-                Aspect::Reach | Aspect::WithoutCredential | Aspect::ForeignCredential => {
+                Aspect::Reach | Aspect::WithoutCredential | Aspect::ForeignCredential | Aspect::ForeignPlace => {
                     prop_assert!(is_denied(less) && !is_denied(more), "{}", show());
                 }
                 Aspect::Credential => {
@@ -231,7 +256,7 @@ proptest! {
     #[test]
     fn a_policy_does_not_differ_from_itself(rules in rules().prop_flat_map(|rules| (Just(rules.clone()), Just(rules).prop_shuffle()))) {
         let renamed: Vec<Rule> = rules.1.iter().map(|rule| Rule { name: format!("new-{}", rule.name), ..rule.clone() }).collect();
-        let (old, new) = (read(&text(&rules.0, &[])).unwrap(), read(&text(&renamed, &[11, 12])).unwrap());
+        let (old, new) = (read(&text(&rules.0, &[])).unwrap(), read(&text(&renamed, &[14, 15])).unwrap());
         let diff = Diff::between(&old, &new);
         prop_assert!(diff.changes().is_empty(), "{}", diff.human(false));
     }
@@ -250,4 +275,43 @@ fn what_takes_too_long_is_said_to_widen() {
     let (authority, method, target) = (request.authority(), request.method(), Target::parse(b"/a/c/x").unwrap());
     let at = RequestStage { authority: &authority, method: &method, target: &target, tokens: &[] };
     assert!(diff.covering([10, 0, 0, 1].into(), &at).any(|change| change.aspect == Aspect::Unclear));
+}
+
+/// A policy that allows GET of these hosts.
+fn of_hosts(hosts: &[String]) -> Policy {
+    let hosts: Vec<String> = hosts.iter().map(|host| format!("'{host}'")).collect();
+    let rule = format!("  - {{ name: r, agents: [a], hosts: [{}], methods: [GET] }}", hosts.join(", "));
+    read(&crate::support::with_rules(&rule)).unwrap()
+}
+
+/// A name that leaves room for one label of one byte in front of it.
+fn long_name() -> String {
+    let long = "q".repeat(63);
+    let name = format!("{long}.{long}.{long}.{}.example", "q".repeat(51));
+    assert_eq!(name.len(), 251);
+    name
+}
+
+const LETTERS: &str = "abcdefghijklmnopqrstuvwxyz0123456789";
+
+#[test]
+fn a_wildcard_on_a_long_name_is_told_whatever_labels_other_names_have() {
+    let mut hosts: Vec<String> = LETTERS.chars().map(|letter| format!("{letter}.x.example")).collect();
+    hosts.push(long_name());
+    let old = of_hosts(&hosts);
+    hosts.push(format!("*.{}", long_name()));
+    let diff = Diff::between(&old, &of_hosts(&hosts));
+    assert!(diff.widens());
+    assert!(diff.changes().iter().all(|change| change.aspect == Aspect::Reach), "{}", diff.human(false));
+}
+
+#[test]
+fn a_wildcard_whose_hosts_can_not_be_written_is_said_to_widen() {
+    let mut hosts: Vec<String> = LETTERS.chars().map(|letter| format!("{letter}.{}", long_name())).collect();
+    hosts.push(long_name());
+    let old = of_hosts(&hosts);
+    assert!(!Diff::between(&old, &of_hosts(&hosts)).changes().iter().any(|change| change.aspect == Aspect::Reach));
+    hosts.push(format!("*.{}", long_name()));
+    let diff = Diff::between(&old, &of_hosts(&hosts));
+    assert!(diff.widens());
 }

@@ -283,7 +283,9 @@ pub(crate) fn token_sets() -> impl Strategy<Value = Vec<(SlotRef<'static>, &'sta
         SlotRef::Bare,
         SlotRef::Header("x-key"),
         SlotRef::Header("cookie"),
+        SlotRef::Header("x-own"),
         SlotRef::Query("key"),
+        SlotRef::Query("sig"),
     ];
     let token = (
         prop::sample::select(SLOTS),

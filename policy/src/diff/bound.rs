@@ -1,0 +1,43 @@
+//! Where credentials are looked for: the places that the credentials bound to an authority declare.
+//!
+//! The appliance reads a head by the same [`Policy::bound_slots`]. A credential that nobody is granted still has its
+//! places looked at, and one of an agent's own is refused there. What stands in no such place is only text.
+
+use std::collections::BTreeSet;
+
+use crate::model::{Authority, Policy, Slot};
+
+/// What credentials, whether granted or not, are bound to an authority for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Bound<'a> {
+    /// Whether any is.
+    pub(super) is_bound: bool,
+    /// The places that are looked at because of them.
+    pub(super) slots: BTreeSet<&'a Slot>,
+}
+
+impl<'a> Bound<'a> {
+    pub(super) fn new(policy: &'a Policy, authority: &Authority) -> Bound<'a> {
+        let slots = policy.bound_slots(authority).filter(|slot| !is_customary(slot)).collect();
+        Bound { is_bound: policy.is_bound(authority), slots }
+    }
+
+    /// Places that are looked at here and not there.
+    pub(super) fn beyond(&self, other: &Bound<'_>) -> Vec<&'a Slot> {
+        self.slots.iter().filter(|slot| !other.slots.contains(**slot)).copied().collect()
+    }
+}
+
+/// Whether a place is looked at on every host, whatever credentials are bound to it.
+pub(super) fn is_customary(slot: &Slot) -> bool {
+    match slot {
+        Slot::Bearer | Slot::Basic | Slot::Bare => true,
+        Slot::Header(name) => HEADERS.contains(&&**name),
+        Slot::Query(name) => QUERY_KEYS.contains(&&**name),
+    }
+}
+
+/// Headers that carry credentials by custom.
+const HEADERS: [&str; 6] = ["authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key", "private-token"];
+/// Query keys that carry credentials by custom.
+const QUERY_KEYS: [&str; 3] = ["key", "token", "access_token"];
