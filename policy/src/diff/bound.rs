@@ -18,7 +18,7 @@ pub(super) struct Bound<'a> {
 
 impl<'a> Bound<'a> {
     pub(super) fn new(policy: &'a Policy, authority: &Authority) -> Bound<'a> {
-        let slots = policy.bound_slots(authority).filter(|slot| !is_customary(slot)).collect();
+        let slots = policy.bound_slots(authority).filter(|slot| !slot.is_customary()).collect();
         Bound { is_bound: policy.is_bound(authority), slots }
     }
 
@@ -27,17 +27,3 @@ impl<'a> Bound<'a> {
         self.slots.iter().filter(|slot| !other.slots.contains(**slot)).copied().collect()
     }
 }
-
-/// Whether a place is looked at on every host, whatever credentials are bound to it.
-pub(super) fn is_customary(slot: &Slot) -> bool {
-    match slot {
-        Slot::Bearer | Slot::Basic | Slot::Bare => true,
-        Slot::Header(name) => HEADERS.contains(&&**name),
-        Slot::Query(name) => QUERY_KEYS.contains(&&**name),
-    }
-}
-
-/// Headers that carry credentials by custom.
-const HEADERS: [&str; 6] = ["authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key", "private-token"];
-/// Query keys that carry credentials by custom.
-const QUERY_KEYS: [&str; 3] = ["key", "token", "access_token"];
