@@ -8,17 +8,24 @@ mod agents;
 mod credentials;
 mod forwards;
 mod hosts;
+mod include;
 mod names;
-mod reader;
+mod presets;
+pub(crate) mod reader;
+pub(crate) mod record_types;
 mod rules;
 mod stubs;
 
+pub(crate) use credentials::is_slot;
+
 use crate::diagnostic::{Diagnostic, Severity, codes};
+use crate::lint;
 use crate::model::policy::Parts;
 use crate::model::{Effect, Policy};
 use crate::raw;
 use crate::source::{SourceFile, read_tolerant};
 use names::Names;
+pub(crate) use presets::read as read_preset;
 use reader::Reader;
 
 /// A policy that can be used, and what a person should look at.
@@ -54,7 +61,18 @@ pub fn compile(files: &[SourceFile]) -> Result<Compiled, Vec<Diagnostic>> {
     rules::check(&documents, &mut draft);
     forwards::check(&documents, &mut draft);
     stubs::check(&mut draft);
-    draft.finish(files)
+    let mut compiled = draft.finish(files)?;
+    lint::check(&compiled.policy, &documents, &mut compiled.warnings);
+    sort(&mut compiled.warnings);
+    Ok(compiled)
+}
+
+/// In the order of files and lines.
+fn sort(found: &mut [Diagnostic]) {
+    found.sort_by_key(|diagnostic| {
+        let place = diagnostic.labels.first().map(|label| (label.file, label.span.start));
+        (place, diagnostic.code, diagnostic.severity == Severity::Warning)
+    });
 }
 
 /// What is known so far.
@@ -79,10 +97,7 @@ impl Draft {
                 Diagnostic::warning(codes::GRANTS_NOTHING, "no rule allows anything: every request is denied");
             self.found.push(nothing);
         }
-        self.found.sort_by_key(|diagnostic| {
-            let place = diagnostic.labels.first().map(|label| (label.file, label.span.start));
-            (place, diagnostic.code, diagnostic.severity == Severity::Warning)
-        });
+        sort(&mut self.found);
         if failed {
             return Err(self.found);
         }

@@ -6,6 +6,8 @@
 
 mod ancestors;
 mod ask;
+pub(crate) mod consider;
+mod covering;
 mod grant;
 mod index;
 pub(crate) mod own;
@@ -19,7 +21,8 @@ use smallvec::SmallVec;
 pub use ask::{Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage, SlotRef, Stage, Token};
 pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap};
 
-pub(crate) use index::Index;
+pub(crate) use covering::{Side, Whose};
+pub(crate) use index::{HostIndex, Index};
 
 use self::index::Bucket;
 use crate::model::{Authority, Host, Policy, Reason, Scheme, Slot};

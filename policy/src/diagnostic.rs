@@ -3,11 +3,17 @@
 //! Diagnostics are values; [`render`] draws them. They quote the files of security staff and nothing from a wire.
 
 pub mod codes;
+pub mod explained;
+mod json;
+mod place;
 mod render;
+mod sarif;
 
 use std::ops::Range;
 
+pub use json::json;
 pub use render::render;
+pub use sarif::sarif;
 
 /// A finding.
 #[derive(Clone, Debug, PartialEq, Eq)]

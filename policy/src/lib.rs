@@ -7,12 +7,21 @@
 //! This crate is pure. It opens no file or socket, reads no clock, draws no randomness and holds no secret.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod cases;
 mod compile;
 pub mod decide;
 pub mod diagnostic;
+pub mod diff;
+pub mod explain;
+pub mod import;
+mod lint;
 pub mod model;
+pub mod preset;
+pub mod question;
 mod raw;
+pub mod schema;
 pub mod source;
+pub mod suggest;
 
 pub use compile::{Compiled, compile};
 
@@ -20,9 +29,11 @@ pub use decide::{
     Answer, Ask, BasicField, ConnectStage, Decision, Denial, NameGrant, NameStage, Permit, QueryKind, Reach,
     RequestStage, SlotRef, Stage, Swap, Token,
 };
-pub use diagnostic::{Diagnostic, Label, Severity, render};
+pub use diagnostic::{Diagnostic, Label, Severity, json, render, sarif};
+pub use explain::Explanation;
 pub use model::{
     Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
     Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
 };
+pub use question::{Question, QuestionError};
 pub use source::SourceFile;

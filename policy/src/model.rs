@@ -23,6 +23,7 @@ pub use ids::{AgentId, CredentialId, RuleId};
 pub use method::{Method, MethodError};
 pub use name::{Host, Name, NameError};
 pub use path::{Path, PathError, Target};
+pub(crate) use policy::Options;
 pub use policy::{Agent, Credential, Effect, Policy, Rule, Source};
 pub use reason::Reason;
-pub use slot::Slot;
+pub use slot::{CUSTOMARY_HEADERS, CUSTOMARY_QUERY_KEYS, Slot};

@@ -3,18 +3,28 @@
 //! Nothing here fails on a wrong shape or an unknown key: both are kept for compile, so that one run reports every
 //! error of a file. `Option` never means "any": a missing key is an error for compile to find.
 
+pub(crate) mod cases;
 mod given;
 
 use given::lenient;
-pub(crate) use given::{Entries, Flag, Given, Number, Shape, Span, Text, Unknown};
+pub(crate) use given::{Argument, Entries, Flag, Given, Number, Shape, Span, Text, Unknown};
+
+use crate::schema::Limit;
 
 lenient! {
     /// A policy file.
     pub(crate) struct Document {
-        version: Number,
+        /// Version of the format: 1.
+        version: Number = Limit::required().only(1),
+        /// Who may ask: a name for each workload, and the networks that it asks from.
         agents: Entries<Agent>,
+        /// What stands behind each stub. The secret itself is never here.
         credentials: Entries<Credential>,
+        /// Who may do what, where. A set: order means nothing; what no rule allows is denied; a deny rule always wins.
         rules: Vec<Given<Rule>>,
+        /// Reviewed rule files, by name and version; see `stubgate policy preset list`.
+        include: Vec<Given<Include>>,
+        /// Who may ask which names of the zones that stubgate.yaml forwards.
         dns: Vec<Given<Dns>>,
     }
 }
@@ -22,7 +32,9 @@ lenient! {
 lenient! {
     /// `agents: { NAME: … }`
     pub(crate) struct Agent {
-        sources: Vec<Given<Text>>,
+        /// Networks that the agent asks from, such as `10.42.0.11/32`. No address may belong to two agents.
+        sources: Vec<Given<Text>> = Limit::required(),
+        /// Denies all to this agent at once. Default false.
         quarantined: Flag,
     }
 }
@@ -30,44 +42,121 @@ lenient! {
 lenient! {
     /// `credentials: { NAME: … }`
     pub(crate) struct Credential {
-        stub: Text,
-        slots: Vec<Given<Text>>,
-        hosts: Vec<Given<Text>>,
-        source: SecretSource,
+        /// What the agent holds instead of the secret: at least 8 characters, matched as a whole token.
+        stub: Text = Limit::required().pattern("^[A-Za-z0-9._~-]{8,512}$"),
+        /// Where in a request the stub may stand: `bearer` (also `token`), `basic`, `bare` (no scheme, as cargo sends),
+        /// `header:NAME`, `query:NAME`.
+        slots: Vec<Given<Text>> = Limit::required().each("^(bearer|basic|bare|header:.+|query:.+)$"),
+        /// The only places that the credential may ever go: port 443 unless written, never plain HTTP.
+        hosts: Vec<Given<Text>> = Limit::required(),
+        /// Where the appliance reads the secret; exactly one key.
+        source: SecretSource = Limit::required().one_key(),
     }
 }
 
 lenient! {
     /// Exactly one key.
     pub(crate) struct SecretSource {
-        file: Text,
-        env: Text,
+        /// An absolute path; a newline at the end is trimmed.
+        file: Text = Limit::NONE.pattern("^/.*[^/]$"),
+        /// A variable of the appliance's environment.
+        env: Text = Limit::NONE.pattern("^[A-Za-z_][A-Za-z0-9_]*$"),
     }
 }
 
 lenient! {
     /// An entry of `rules`.
     pub(crate) struct Rule {
-        name: Text,
-        effect: Text,
-        agents: Vec<Given<Text>>,
-        hosts: Vec<Given<Text>>,
-        methods: Vec<Given<Text>>,
-        paths: Vec<Given<Text>>,
+        /// Shown in records and metrics; no two rules share one.
+        name: Text = Limit::required().pattern(Limit::NAME),
+        /// `allow` (default), `deny` (always wins), or `observe` (still denied, recorded as if allowed).
+        effect: Text = Limit::NONE.choice(&["allow", "deny", "observe"]),
+        /// Whose requests: names of agents, or `"*"` for every agent that is defined.
+        agents: Vec<Given<Text>> = Limit::required(),
+        /// Names, `*.x` (exactly one label more), `**.x` (one or more), addresses; with `:port` if not 443; `http://host`
+        /// for plain HTTP. In a deny rule also `any`.
+        hosts: Vec<Given<Text>> = Limit::required(),
+        /// In exact case; `any` is every method; a WebSocket needs `WEBSOCKET`; GET does not imply HEAD.
+        methods: Vec<Given<Text>> = Limit::required(),
+        /// `*` within a segment, `**` across segments; `/x/**` is `/x/` and below, not `/x`. Default: every path.
+        paths: Vec<Given<Text>> = Limit::NONE.each("^/"),
+        /// Credentials that the rule grants. Each goes only to hosts that it is bound to.
         credentials: Vec<Given<Text>>,
+        /// Refuses requests without a credential. Default false.
         credential_required: Flag,
-        foreign_credentials: Text,
-        stub_in_body: Text,
-        ranges: Text,
-        encoded_slash: Text,
+        /// `allow`: an agent may send a credential of its own here. Default `deny`.
+        foreign_credentials: Text = Limit::NONE.choice(&["allow", "deny"]),
+        /// `deny`: stops a request whose body holds a stub. Default `allow`.
+        stub_in_body: Text = Limit::NONE.choice(&["allow", "deny"]),
+        /// `allow`: keeps Range in requests that swap. Default `deny`.
+        ranges: Text = Limit::NONE.choice(&["allow", "deny"]),
+        /// `allow`: `**` matches `%2F` in a segment, as in npm's scoped names. Default `deny`.
+        encoded_slash: Text = Limit::NONE.choice(&["allow", "deny"]),
     }
 }
 
 lenient! {
     /// An entry of `dns`.
     pub(crate) struct Dns {
-        agents: Vec<Given<Text>>,
-        names: Vec<Given<Text>>,
-        types: Vec<Given<Text>>,
+        /// Who may ask: names of agents, or `"*"`.
+        agents: Vec<Given<Text>> = Limit::required(),
+        /// Names, `*.x` or `**.x`, of forwarded zones.
+        names: Vec<Given<Text>> = Limit::required(),
+        /// Types of record, such as `A`, `AAAA` and `SRV`.
+        types: Vec<Given<Text>> = Limit::required(),
+    }
+}
+
+lenient! {
+    /// An entry of `include`.
+    pub(crate) struct Include {
+        /// Name and version; a released version never changes.
+        preset: Text = Limit::required().presets(),
+        /// Tells a second include of the same preset apart; stands in the names of its rules.
+        name: Text = Limit::NONE.pattern(Limit::NAME),
+        /// The agents of all its rules, or `"*"`.
+        agents: Vec<Given<Text>> = Limit::required(),
+        /// The preset's name of each credential, and the policy's.
+        credentials: Entries<Text>,
+        /// The preset's parameters; see `stubgate policy preset show NAME`.
+        with: Entries<Argument>,
+    }
+}
+
+lenient! {
+    /// A preset's file. Its rules have no `agents`: those of the include are taken.
+    pub(crate) struct PresetFile {
+        /// Its name.
+        preset: Text,
+        /// Counted from 1; a released one never changes.
+        version: Number,
+        /// What it lets an agent do, in plain words.
+        about: Text,
+        /// The credentials that its rules grant.
+        credentials: Entries<PresetCredential>,
+        /// What the include says under `with`.
+        parameters: Entries<PresetParameter>,
+        /// As in a policy, without `agents`, and with `{parameter}` in hosts and paths.
+        rules: Vec<Given<Rule>>,
+    }
+}
+
+lenient! {
+    /// `credentials: { NAME: … }` of a preset.
+    pub(crate) struct PresetCredential {
+        /// What it is for.
+        about: Text,
+        /// Whether the include may leave it out.
+        optional: Flag,
+    }
+}
+
+lenient! {
+    /// `parameters: { NAME: … }` of a preset.
+    pub(crate) struct PresetParameter {
+        /// What its value is read as.
+        kind: Text,
+        /// What it is for.
+        about: Text,
     }
 }

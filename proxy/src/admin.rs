@@ -38,7 +38,7 @@ pub async fn serve(appliance: Arc<Appliance>, sockets: TcpListener) {
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let appliance = Arc::clone(&appliance);
-                async move { Ok::<_, Infallible>(answer(&appliance, &request)) }
+                async move { Ok::<_, Infallible>(answer(&appliance, &request).await) }
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -51,14 +51,13 @@ pub async fn serve(appliance: Arc<Appliance>, sockets: TcpListener) {
     }
 }
 
-fn answer(appliance: &Appliance, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(appliance: &Arc<Appliance>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
     }
     match request.uri().path() {
         "/metrics" => {
-            refresh(appliance);
-            let mut response = text(StatusCode::OK, appliance.metrics.render());
+            let mut response = text(StatusCode::OK, rendered(Arc::clone(appliance)).await);
             let kind = http::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
             response
@@ -71,6 +70,15 @@ fn answer(appliance: &Appliance, request: &Request<Incoming>) -> Response<Full<B
         "/readyz" => text(StatusCode::OK, "ready\n"),
         _ => text(StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz\n"),
     }
+}
+
+/// A large policy has a line for each rule: not on a thread that carries requests.
+async fn rendered(appliance: Arc<Appliance>) -> String {
+    let render = move || {
+        refresh(&appliance);
+        appliance.metrics.render()
+    };
+    tokio::task::spawn_blocking(render).await.unwrap_or_default()
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

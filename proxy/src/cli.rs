@@ -2,6 +2,7 @@
 
 mod ca;
 mod check;
+mod policy;
 mod run;
 pub(crate) mod say;
 
@@ -34,23 +35,13 @@ enum Command {
     },
     /// Work on policy files
     #[command(subcommand)]
-    Policy(Policy),
+    Policy(policy::Command),
     /// Work on the appliance's configuration
     #[command(subcommand)]
     Config(Config),
     /// Work on the certificate authority that agents must trust
     #[command(subcommand)]
     Ca(Ca),
-}
-
-#[derive(Debug, Subcommand)]
-enum Policy {
-    /// Check policy files: every error at once, with its place and what to write instead
-    Check {
-        /// Files, or folders of which every *.yaml is read; checked together, as one policy
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,8 +82,8 @@ struct Place {
     state_dir: Option<PathBuf>,
 }
 
-const EXIT_CODES: &str =
-    "Exit status: 0 done; 1 the policy or configuration is wrong; 2 usage, or a path that can't be read";
+const EXIT_CODES: &str = "Exit status: 0 done; 1 the policy, a test or the configuration is wrong; 2 usage, or a path that can't be read; \
+     3 the policy widens (policy diff, policy import)";
 
 const RUN_NOTES: &str = "\
 SIGHUP reopens audit files and reads policy and credentials again; SIGTERM drains and exits 0.
@@ -110,7 +101,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Demo => run::demo(),
         Command::Run { config } => run::run(&config),
-        Command::Policy(Policy::Check { paths }) => check::policy(&paths),
+        Command::Policy(command) => policy::main(&command),
         Command::Config(Config::Check { file }) => check::config(&file),
         Command::Ca(command) => ca::main(&command),
     }

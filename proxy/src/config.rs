@@ -13,6 +13,7 @@ mod listen;
 mod node;
 mod numbers;
 mod reader;
+mod schema;
 mod upstream;
 mod warnings;
 
@@ -24,9 +25,10 @@ use stubgate_policy::source::SourceFile;
 
 pub use audit::{AuditFile, AuditSink};
 pub use compile::compile;
-pub use files::policy_files;
+pub use files::{policy_files, policy_files_and_others};
 pub use listen::{Advertise, Listen};
 pub use numbers::{Limits, Timeouts};
+pub use schema::schema;
 pub use upstream::Upstream;
 
 /// The checked configuration of one appliance.

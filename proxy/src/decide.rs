@@ -56,16 +56,18 @@ pub fn decide(identified: Identified, address: Address) -> Result<Outcome, Refus
         arrived.query.as_deref(),
         &arrived.headers,
     )?;
-    let decision = ask(snapshot, identified.agent, &address, &places.tokens());
+    let tokens = places.tokens();
+    let stub_of = || {
+        let policy = &snapshot.policy;
+        tokens.iter().find_map(|token| policy.credential_of_stub(identified.agent, &address.authority, token.text))
+    };
+    let decision = ask(snapshot, identified.agent, &address, &tokens);
     match decision {
-        Decision::Deny(denial) => Err(Refusal { reason: denial.reason, rule: denial.rule }),
+        Decision::Deny(denial) => Err(Refusal { reason: denial.reason, rule: denial.rule, stub_of: stub_of() }),
         Decision::Answer(answer) => Ok(Outcome::Answer(answer)),
         Decision::Allow(permit) => {
-            let place = permit.swap().and_then(|swap| places.place(swap.token_index).cloned());
-            if permit.swap().is_some() && place.as_ref().and_then(Place::header).is_none() {
-                // Query slots can be declared but are not swapped yet; the stub must not leave.
-                return Err(Reason::StubOutOfSlot.into());
-            }
+            let place = permit.swap().map(|swap| swapped_place(&places, swap.token_index)).transpose();
+            let place = place.map_err(|refusal| Refusal { stub_of: stub_of(), ..refusal })?;
             let question = Question {
                 agent: Arc::clone(&identified.agent_name),
                 address: Address {
@@ -79,6 +81,15 @@ pub fn decide(identified: Identified, address: Address) -> Result<Outcome, Refus
             Ok(Outcome::Permitted(Box::new(Permitted { identified, address, permit, place, question })))
         }
     }
+}
+
+/// Where the stub stands that is swapped.
+///
+/// # Errors
+/// `stub_out_of_slot` for a query slot: it can be declared but is not swapped yet, and the stub must not leave.
+pub(crate) fn swapped_place(places: &Places, token_index: usize) -> Result<Place, Refusal> {
+    let place = places.place(token_index).filter(|place| place.header().is_some());
+    place.cloned().ok_or_else(|| Reason::StubOutOfSlot.into())
 }
 
 impl Question {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
-pub use line::{Event, Layer, Line, Wire};
+pub use line::{Event, Layer, Line, PolicyFile, Wire};
 pub use sink::Sink;
 
 use crate::config::AuditFile;

@@ -8,6 +8,8 @@
 //! What is wrong is said once, not with every look at the files. `stubgate.yaml` itself is not reloaded; SIGHUP says
 //! when it is no longer what runs.
 
+mod evidence;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +31,9 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// How often the files are compared without any sign of a change.
 const RECHECK: Duration = Duration::from_secs(30);
 
+/// Most warnings that are written to the log when a policy is taken.
+const WARNINGS_SHOWN: usize = 20;
+
 /// Keeps the appliance's policy and credentials as the files say.
 pub struct Reloader {
     appliance: Arc<Appliance>,
@@ -42,6 +47,8 @@ pub struct Reloader {
     problems: BTreeMap<Arc<str>, String>,
     exposed: BTreeSet<Arc<str>>,
     generation: u64,
+    /// Of the policy in force.
+    files: evidence::Files,
 }
 
 impl Reloader {
@@ -56,18 +63,36 @@ impl Reloader {
             problems: BTreeMap::new(),
             exposed: BTreeSet::new(),
             generation: 0,
+            files: evidence::Files::default(),
         }
     }
 
     /// Reads the policy and the credentials. Whether there is a good policy in force afterwards.
     pub fn reload(&mut self) -> bool {
-        if !self.took_policy() {
+        let before = self.appliance.snapshot.load_full();
+        let took = self.took_policy();
+        if !took {
             let snapshot = self.appliance.snapshot.load_full();
             self.reload_credentials(&snapshot);
         }
         crate::appliance::refresh(&self.appliance);
         self.appliance.decide_again();
+        if took {
+            self.tell(&before);
+        }
         self.appliance.snapshot.load().is_ready()
+    }
+
+    /// Says what the policy in force changed. The first policy is all there is, and no change.
+    fn tell(&mut self, before: &Snapshot) {
+        let after = self.appliance.snapshot.load_full();
+        let files = evidence::Files::of(self.tried.as_deref().unwrap_or_default());
+        if before.is_ready() {
+            let audit = &self.appliance.audit;
+            evidence::tell_files(audit, &self.files, &files, after.policy.fingerprint());
+            evidence::tell_policy(audit, &before.policy, &after.policy);
+        }
+        self.files = files;
     }
 
     /// Reads the credentials, and says what is news: in the log, and in a record that names the credential.
@@ -129,7 +154,12 @@ impl Reloader {
         let is_good = match compiled {
             Ok(compiled) => {
                 if !compiled.warnings.is_empty() {
-                    tracing::warn!("policy has warnings\n{}", render(&compiled.warnings, &files, false));
+                    let first = compiled.warnings.get(..WARNINGS_SHOWN).unwrap_or(&compiled.warnings);
+                    tracing::warn!(
+                        warnings = compiled.warnings.len(),
+                        "policy has warnings; `stubgate policy check` shows all\n{}",
+                        render(first, &files, false)
+                    );
                 }
                 self.take(compiled.policy);
                 true

@@ -13,7 +13,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use stubgate_h1::SharedConn;
-use stubgate_policy::{Authority, Reason, RuleId};
+use stubgate_policy::{Authority, CredentialId, Reason, RuleId};
 
 use crate::body::RequestBody;
 use crate::client::Client;
@@ -71,11 +71,13 @@ pub struct Refusal {
     pub reason: Reason,
     /// The rule that denied it; never told to the agent.
     pub rule: Option<RuleId>,
+    /// The credential whose stub was presented; for records, by name.
+    pub stub_of: Option<CredentialId>,
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Refusal { reason, rule: None }
+        Refusal { reason, rule: None, stub_of: None }
     }
 }
 

@@ -79,7 +79,8 @@ pub struct StubScanner {
 }
 
 impl StubScanner {
-    fn new(policy: &Policy) -> Self {
+    /// Finds the stubs of a policy.
+    pub fn new(policy: &Policy) -> Self {
         let texts: Vec<Box<str>> = policy.stubs().map(Box::from).collect();
         let longest = texts.iter().map(|t| t.len()).max().unwrap_or(0);
         let automaton = if texts.is_empty() {

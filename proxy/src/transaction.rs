@@ -136,6 +136,7 @@ impl Transaction {
             rule: if rule.is_empty() { begun.as_ref().map(Begun::rule) } else { Some(rule) },
             reason: Some(refusal.reason),
             status: Some(status.as_u16()),
+            stub_of: refusal.stub_of.map(|id| snapshot.policy.credential(id).name()),
             tripwire,
             policy: Some(snapshot.policy.fingerprint()),
             ..self.line(event, begun.as_ref())
@@ -147,6 +148,7 @@ impl Transaction {
             tracing::warn!(
                 agent = self.known.agent.as_deref().unwrap_or(""),
                 reason = refusal.reason.as_str(),
+                credential = refusal.stub_of.map_or("", |id| snapshot.policy.credential(id).name()),
                 id = &*self.known.id,
                 "a stub where it has no business"
             );

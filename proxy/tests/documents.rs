@@ -33,7 +33,7 @@ fn every_reason_is_in_its_table_with_status_tripwire_and_retry() {
     let known: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
     assert_eq!(told, known, "the table lists what there is, in the order of the code");
     for (row, &reason) in rows.iter().zip(Reason::ALL) {
-        assert!(!row[1].is_empty(), "{reason}: no meaning");
+        assert_eq!(row[1], reason.sentence(), "{reason}: meaning");
         assert_eq!(row[2], status(reason).as_str(), "{reason}: status");
         assert_eq!(row[3] == "yes", is_tripwire(reason), "{reason}: tripwire");
         assert_eq!(row[4] == "yes", is_temporary(reason), "{reason}: retry");

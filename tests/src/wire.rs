@@ -1,13 +1,14 @@
 //! A hostile agent's own sockets, from the pod to the appliance: any byte, any server name.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
@@ -56,7 +57,24 @@ impl Reply {
 /// # Errors
 /// Whatever the kernel says: refused, unreachable, or timed out.
 pub fn tcp(lab: &Lab, to: SocketAddr) -> io::Result<TcpStream> {
-    let stream = lab.pod().enter(move || TcpStream::connect_timeout(&to, Duration::from_secs(3)))?;
+    ready(lab.pod().enter(move || TcpStream::connect_timeout(&to, Duration::from_secs(3)))?)
+}
+
+/// The same from one of several addresses that the pod has.
+///
+/// # Errors
+/// As [`tcp`].
+pub fn tcp_from(lab: &Lab, from: Ipv4Addr, to: SocketAddrV4) -> io::Result<TcpStream> {
+    let connected = lab.pod().enter(move || -> io::Result<TcpStream> {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&socket, &SocketAddrV4::new(from, 0))?;
+        connect(&socket, &to)?;
+        Ok(TcpStream::from(socket))
+    });
+    ready(connected?)
+}
+
+fn ready(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
     Ok(stream)
@@ -65,7 +83,11 @@ pub fn tcp(lab: &Lab, to: SocketAddr) -> io::Result<TcpStream> {
 impl Wire {
     /// Plain bytes to a port of the appliance.
     pub fn plain(lab: &Lab, port: u16) -> Wire {
-        let stream = tcp(lab, SocketAddr::from((APPLIANCE, port))).expect("the appliance's port");
+        Wire::plain_over(tcp(lab, SocketAddr::from((APPLIANCE, port))).expect("the appliance's port"))
+    }
+
+    /// Plain bytes on a connection.
+    pub fn plain_over(stream: TcpStream) -> Wire {
         Wire { stream: Box::new(stream), buffer: Vec::new() }
     }
 
@@ -74,7 +96,14 @@ impl Wire {
     /// # Errors
     /// When the handshake fails, with the alert in the message.
     pub fn tls(lab: &Lab, name: &str) -> io::Result<Wire> {
-        let stream = tcp(lab, SocketAddr::from((APPLIANCE, 443)))?;
+        Wire::tls_over(lab, name, tcp(lab, SocketAddr::from((APPLIANCE, 443)))?)
+    }
+
+    /// TLS on a connection.
+    ///
+    /// # Errors
+    /// As [`Wire::tls`].
+    pub fn tls_over(lab: &Lab, name: &str, stream: TcpStream) -> io::Result<Wire> {
         handshake(lab, name, stream)
     }
 
@@ -83,7 +112,14 @@ impl Wire {
     /// # Errors
     /// When CONNECT is refused or the handshake fails.
     pub fn tunnel(lab: &Lab, target: &str, name: &str) -> io::Result<Wire> {
-        let mut stream = tcp(lab, SocketAddr::from((APPLIANCE, 3128)))?;
+        Wire::tunnel_over(lab, target, name, tcp(lab, SocketAddr::from((APPLIANCE, 3128)))?)
+    }
+
+    /// CONNECT on a connection.
+    ///
+    /// # Errors
+    /// As [`Wire::tunnel`].
+    pub fn tunnel_over(lab: &Lab, target: &str, name: &str, mut stream: TcpStream) -> io::Result<Wire> {
         write!(stream, "CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n")?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -110,16 +146,7 @@ impl Wire {
     /// # Errors
     /// When the connection ends or falls silent before the response does.
     pub fn reply(&mut self) -> io::Result<Reply> {
-        let end = loop {
-            if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
-                break end + 4;
-            }
-            self.more()?;
-        };
-        let head: Vec<u8> = self.buffer.drain(..end).collect();
-        let head = String::from_utf8_lossy(&head).into_owned();
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status: u16 = status.ok_or_else(|| io::Error::other(head.clone()))?;
+        let (status, head) = self.head()?;
         let header = |name: &str| {
             head.lines().find_map(|line| {
                 let (key, value) = line.split_once(':')?;
@@ -146,6 +173,23 @@ impl Wire {
             body = std::mem::take(&mut self.buffer);
         }
         Ok(Reply { status, head, body })
+    }
+
+    /// Reads the head of one response, and nothing of its body: status and text.
+    ///
+    /// # Errors
+    /// As [`Wire::reply`].
+    pub fn head(&mut self) -> io::Result<(u16, String)> {
+        let end = loop {
+            if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.more()?;
+        };
+        let head: Vec<u8> = self.buffer.drain(..end).collect();
+        let head = String::from_utf8_lossy(&head).into_owned();
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Ok((status.ok_or_else(|| io::Error::other(head.clone()))?, head))
     }
 
     /// Everything until the peer closes. Silence for long is an error.

@@ -85,7 +85,14 @@ fn slot(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Slot> {
             "bare" => Some(Slot::Bare),
             other => {
                 let help = match nearest(other, ["bearer", "basic", "bare"]) {
+                    _ if matches!(other, "header" | "query") => format!(
+                        "write `{other}:` and its name: `{other}:{}`",
+                        if other == "header" { "x-api-key" } else { "key" }
+                    ),
                     Some(meant) => format!("did you mean `{meant}`?"),
+                    None if other.contains('-') && other.bytes().all(method::is_token) => {
+                        format!("for a header, write `header:{other}`")
+                    }
                     None => "bearer, basic, bare, header:NAME or query:NAME".into(),
                 };
                 bad(reader, format!("`{other}` is not a slot"), &help)
@@ -109,6 +116,13 @@ fn slot(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Slot> {
         ),
         Some(_) => bad(reader, format!("`{text}` is not a slot"), "bearer, basic, bare, header:NAME or query:NAME"),
     }
+}
+
+/// Whether a credential may declare this slot.
+pub(crate) fn is_slot(text: &str) -> bool {
+    let mut found = Vec::new();
+    let item = Item { value: &text.to_owned(), span: &(0..0) };
+    slot(&item, &mut Reader::new(0, &mut found)).is_some()
 }
 
 /// Headers that frame or route a message, or that hold more than a token.
@@ -136,7 +150,7 @@ fn forbidden_header(name: &str) -> Option<&'static str> {
         "proxy-authorization" => Some("it is always stripped"),
         "cookie" | "set-cookie" => Some("it holds more than one token"),
         name if FRAMING.contains(&name) || name.starts_with("x-forwarded-") || name.starts_with("sec-websocket-") => {
-            Some("it frames or routes the message")
+            Some("use a header of the service's own: this one frames or routes the message")
         }
         _ => None,
     }

@@ -1,40 +1,11 @@
 //! `dns:`: who may ask which names of forwarded zones, for which types of record.
 
 use super::reader::{Item, Reader};
-use super::{Draft, agents, hosts};
+use super::{Draft, agents, hosts, record_types};
 use crate::diagnostic::{Diagnostic, codes, nearest};
 use crate::model::hosts::Place as HostPlace;
 use crate::model::policy::Forward;
 use crate::raw;
-
-/// Types that may be forwarded, by name. Others are written `TYPE123` (RFC 3597 §5).
-const TYPES: &[(&str, u16)] = &[
-    ("A", 1),
-    ("NS", 2),
-    ("CNAME", 5),
-    ("SOA", 6),
-    ("PTR", 12),
-    ("HINFO", 13),
-    ("MX", 15),
-    ("TXT", 16),
-    ("RP", 17),
-    ("AAAA", 28),
-    ("LOC", 29),
-    ("SRV", 33),
-    ("NAPTR", 35),
-    ("DNAME", 39),
-    ("DS", 43),
-    ("SSHFP", 44),
-    ("RRSIG", 46),
-    ("NSEC", 47),
-    ("DNSKEY", 48),
-    ("NSEC3", 50),
-    ("TLSA", 52),
-    ("OPENPGPKEY", 61),
-    ("SPF", 99),
-    ("URI", 256),
-    ("CAA", 257),
-];
 
 /// SVCB and HTTPS (RFC 9460) carry other targets, ports and ECH keys; OPT, TKEY, TSIG, transfers and ANY are no data.
 const NEVER: &[u16] = &[0, 41, 64, 65, 249, 250, 251, 252, 253, 254, 255];
@@ -70,10 +41,7 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
 
 fn kind(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<u16> {
     let text = item.value.as_str();
-    let never = [("SVCB", 64), ("HTTPS", 65), ("ANY", 255), ("AXFR", 252), ("IXFR", 251)];
-    let named = TYPES.iter().chain(&never).find(|(name, _)| *name == text).map(|(_, number)| *number);
-    let number = named.or_else(|| text.strip_prefix("TYPE")?.parse().ok());
-    match number {
+    match record_types::number(text) {
         Some(number) if NEVER.contains(&number) => {
             let never = Diagnostic::error(codes::BAD_TYPE, format!("{text} is never forwarded"));
             reader.report(never, item.span, "", "remove it");
@@ -82,7 +50,7 @@ fn kind(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<u16> {
         Some(number) => Some(number),
         None => {
             let bad = Diagnostic::error(codes::BAD_TYPE, format!("`{text}` is not a type of record"));
-            let help = match nearest(text, TYPES.iter().map(|(name, _)| *name)) {
+            let help = match nearest(text, record_types::TYPES.iter().map(|(name, _)| *name)) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None => "A, AAAA, SRV, TXT and so on, or TYPE and its number".into(),
             };

@@ -4,6 +4,7 @@ use super::reader::{Item, Reader};
 use crate::decide::own;
 use crate::diagnostic::{Diagnostic, codes};
 use crate::model::hosts::{HostPattern, HostRule, HostRuleError, Place};
+use crate::model::paths::PathPattern;
 use crate::model::{NameError, PathError};
 
 /// Most hosts in one list.
@@ -18,6 +19,8 @@ pub(super) fn read(items: &[Item<'_>], place: Place, reader: &mut Reader<'_>) ->
                 let ours = Diagnostic::error(codes::RESERVED_HOST, format!("`{}` is stubgate's own", own::HOST));
                 reader.report(ours, item.span, "", "every agent reaches it without a rule; remove it");
             }
+            // In the same spelling it has been said.
+            Ok(host) if hosts.contains(&host) && is_repeated(items, item) => {}
             Ok(host) if hosts.contains(&host) => {
                 let again = Diagnostic::error(
                     codes::REPEATED,
@@ -44,6 +47,10 @@ pub(super) fn read(items: &[Item<'_>], place: Place, reader: &mut Reader<'_>) ->
     (hosts, whole)
 }
 
+fn is_repeated(items: &[Item<'_>], item: &Item<'_>) -> bool {
+    items.iter().take_while(|other| other.span != item.span).any(|other| other.value == item.value)
+}
+
 fn is_own(host: &HostRule) -> bool {
     matches!(&host.pattern, HostPattern::Exact(name) if name.as_str() == own::HOST)
 }
@@ -55,36 +62,34 @@ fn explain(text: &str, place: Place, error: &HostRuleError) -> (&'static str, St
     match error {
         E::Any => said(codes::BAD_ANY, "`any` may stand in deny rules only".into(), "name the hosts".into()),
         E::Scheme => {
-            let help = if text.starts_with("https://") {
-                format!("https is what a host means: write `{bare}`")
-            } else {
-                "write a host, or `http://host` for plain HTTP".into()
+            let help = match (text.starts_with("https://"), without_path(bare, place)) {
+                (true, Some(instead)) => format!("https is what a host means: {instead}"),
+                (false, _) if matches!(place, Place::Credential | Place::Dns) => "write the name alone".into(),
+                _ => "write a host, or `http://host` for plain HTTP".into(),
             };
             said(codes::BAD_SCHEME, format!("`{text}` has a scheme that may not stand here"), help)
         }
         E::Plain if place == Place::Credential => said(
             codes::PLAIN_CREDENTIAL,
             "a credential never goes out over plain HTTP".into(),
-            format!("write `{bare}`"),
+            without_path(bare, place).unwrap_or_else(|| "write the host alone".into()),
         ),
         E::Plain => said(codes::BAD_SCHEME, "only names may stand here".into(), format!("write `{bare}`")),
         E::Path => {
-            let host = bare.split(['/', '?', '#']).next().unwrap_or(bare);
-            let help = if place == Place::Dns {
-                format!("write `{host}`")
-            } else {
-                format!("write `{host}`, and the path under `paths:`")
-            };
+            let help = without_path(text, place).unwrap_or_else(|| "write the host alone".into());
             said(codes::BAD_HOST, format!("`{text}` holds a path"), help)
         }
         E::Userinfo => said(codes::BAD_HOST, format!("`{text}` holds a user"), "write the host alone".into()),
+        E::Port if text.contains('[') && !text.contains(']') => {
+            said(codes::BAD_HOST, format!("the bracket of `{text}` is not closed"), "write `[2001:db8::1]`".into())
+        }
         E::Port => said(
             codes::BAD_PORT,
             format!("the port of `{text}` is not a number from 1 to 65535"),
             "write `host:8443`, without leading zeros".into(),
         ),
         E::PortHere => said(codes::BAD_PORT, "a port may not stand here".into(), "write the name alone".into()),
-        E::Wildcard => said(codes::BAD_WILDCARD, wildcard(text), format!("write `{}`", whole_labels(bare))),
+        E::Wildcard => said(codes::BAD_WILDCARD, wildcard(text), whole_labels(bare, place)),
         E::PublicSuffix(base) => said(
             codes::PUBLIC_SUFFIX,
             format!("anybody can have a name under `{base}`"),
@@ -113,10 +118,28 @@ fn wildcard(text: &str) -> String {
     format!("`{text}` would also match `evil{tail}`")
 }
 
-/// The nearest thing that may be written.
-fn whole_labels(text: &str) -> String {
+/// The nearest thing that may be written; never one that is refused next.
+fn whole_labels(text: &str, place: Place) -> String {
     let after = text.rsplit('*').next().unwrap_or(text).trim_start_matches(['.', '-']);
-    if after.is_empty() { "*.example.com".into() } else { format!("*.{after}") }
+    let instead = format!("*.{after}");
+    if HostRule::parse(&instead, place).is_ok() {
+        return format!("write `{instead}`");
+    }
+    "name each host, or write a wildcard before a name that is yours: `*.example.com`".into()
+}
+
+/// Where host and path belong that were written as one; `None` if the host is none either.
+fn without_path(text: &str, place: Place) -> Option<String> {
+    let (scheme, bare) = text.split_at(text.find("://").map_or(0, |at| at + 3));
+    let end = bare.find(['/', '?', '#']).unwrap_or(bare.len());
+    let host = format!("{scheme}{}", bare.get(..end)?);
+    HostRule::parse(&host, place).ok()?;
+    let path = bare.get(end..)?.split(['?', '#']).next()?;
+    let has_paths = matches!(place, Place::Grant | Place::Deny);
+    if path.len() > 1 && has_paths && PathPattern::parse(path).is_ok() {
+        return Some(format!("write `{host}` here, and `paths: [{path}]` in the rule"));
+    }
+    Some(format!("write `{host}`"))
 }
 
 fn name_help(error: NameError) -> &'static str {
@@ -139,15 +162,18 @@ pub(super) fn path_help(error: PathError) -> &'static str {
         PathError::NotAbsolute => "begin it with `/`",
         PathError::Query | PathError::Fragment => "leave off what follows the path: the query is not matched",
         PathError::BadPercent => "write `%25` for a percent sign",
-        PathError::Space | PathError::NotAscii | PathError::ControlByte | PathError::IllegalByte => {
-            "encode it: `%20` for a space"
+        PathError::IllegalByte => {
+            "patterns have `*` and `**` only: write each alternative out, or encode the character, as `%7B` for `{`"
         }
+        PathError::Space | PathError::NotAscii | PathError::ControlByte => "encode it: `%20` for a space",
         PathError::DotSegment
         | PathError::EmptySegment
         | PathError::Backslash
         | PathError::Semicolon
         | PathError::EncodedControl
         | PathError::DoubleEncoding
-        | PathError::NotUtf8 => "no request of this form is ever allowed where rules have paths",
+        | PathError::NotUtf8 => {
+            "write it in plain form: no request of this form is ever allowed where rules have paths"
+        }
     }
 }

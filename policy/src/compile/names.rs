@@ -36,6 +36,11 @@ impl Names {
             let bad = bad.at(place.file, place.span.clone(), "");
             found.push(bad.help("letters, digits, `-`, `_` and `.`, beginning with a letter or digit, at most 64"));
         }
+        self.admit(kind, name, place, found)
+    }
+
+    /// Notes a name whose form nobody could have written: a preset's rules are called `PRESET@VERSION/RULE`.
+    pub(super) fn admit(&mut self, kind: Kind, name: &str, place: Place, found: &mut Vec<Diagnostic>) -> bool {
         if let Some(first) = self.places.get(name) {
             let twice = Diagnostic::error(codes::DEFINED_TWICE, format!("the {} `{name}` is defined twice", kind.one))
                 .at(place.file, place.span, "second definition")
@@ -82,7 +87,7 @@ impl Names {
     }
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.len() <= MAX_NAME
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))

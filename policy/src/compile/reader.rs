@@ -8,44 +8,44 @@ use crate::source::{null, unknown_key};
 
 /// A place in some file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) file: usize,
-    pub(super) span: Span,
+pub(crate) struct Place {
+    pub(crate) file: usize,
+    pub(crate) span: Span,
 }
 
 /// A value and where it stands.
 #[derive(Debug)]
-pub(super) struct Found<'a, T> {
-    pub(super) value: &'a T,
-    pub(super) span: &'a Span,
+pub(crate) struct Found<'a, T> {
+    pub(crate) value: &'a T,
+    pub(crate) span: &'a Span,
 }
 
 /// Reads the values of one file.
-pub(super) struct Reader<'a> {
-    pub(super) file: usize,
-    pub(super) found: &'a mut Vec<Diagnostic>,
+pub(crate) struct Reader<'a> {
+    pub(crate) file: usize,
+    pub(crate) found: &'a mut Vec<Diagnostic>,
 }
 
 /// One text of a list.
-pub(super) type Item<'a> = Found<'a, String>;
+pub(crate) type Item<'a> = Found<'a, String>;
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(file: usize, found: &'a mut Vec<Diagnostic>) -> Self {
+    pub(crate) fn new(file: usize, found: &'a mut Vec<Diagnostic>) -> Self {
         Reader { file, found }
     }
 
-    pub(super) fn place(&self, span: &Span) -> Place {
+    pub(crate) fn place(&self, span: &Span) -> Place {
         Place { file: self.file, span: span.clone() }
     }
 
     /// Adds what is missing to a diagnostic of this file.
-    pub(super) fn report(&mut self, diagnostic: Diagnostic, span: &Span, label: &str, help: &str) {
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic, span: &Span, label: &str, help: &str) {
         let diagnostic = diagnostic.at(self.file, span.clone(), label);
         self.found.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
     }
 
     /// The value itself.
-    pub(super) fn shape<T: Named>(&mut self, given: Given<T>) -> Option<T> {
+    pub(crate) fn shape<T: Named>(&mut self, given: Given<T>) -> Option<T> {
         self.wrong(&given);
         match given.shape {
             Shape::Is(value) => Some(value),
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The value of a key that must stand; `map` is where it is missed.
-    pub(super) fn required<'g, T: Named>(
+    pub(crate) fn required<'g, T: Named>(
         &mut self,
         given: &'g Option<Given<T>>,
         key: &str,
@@ -62,16 +62,21 @@ impl<'a> Reader<'a> {
     ) -> Option<Found<'g, T>> {
         if given.is_none() {
             let missing = Diagnostic::error(codes::MISSING_KEY, format!("the key `{key}` is missing"));
-            self.report(missing, map, "", "");
+            let help = match key {
+                "methods" => "add `methods: [GET, HEAD]`, or what is needed".into(),
+                "version" => "add `version: 1`".into(),
+                _ => format!("add `{key}:`"),
+            };
+            self.report(missing, map, "", &help);
         }
         self.optional(given)
     }
 
-    pub(super) fn optional<'g, T: Named>(&mut self, given: &'g Option<Given<T>>) -> Option<Found<'g, T>> {
+    pub(crate) fn optional<'g, T: Named>(&mut self, given: &'g Option<Given<T>>) -> Option<Found<'g, T>> {
         given.as_ref().and_then(|given| self.value(given))
     }
 
-    pub(super) fn value<'g, T: Named>(&mut self, given: &'g Given<T>) -> Option<Found<'g, T>> {
+    pub(crate) fn value<'g, T: Named>(&mut self, given: &'g Given<T>) -> Option<Found<'g, T>> {
         self.wrong(given);
         match &given.shape {
             Shape::Is(value) => Some(Found { value, span: &given.span }),
@@ -91,7 +96,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A list that must have entries; those that are texts, each once.
-    pub(super) fn texts<'g>(&mut self, list: Option<Found<'g, Vec<Given<String>>>>) -> Option<Vec<Item<'g>>> {
+    pub(crate) fn texts<'g>(&mut self, list: Option<Found<'g, Vec<Given<String>>>>) -> Option<Vec<Item<'g>>> {
         let list = list?;
         if list.value.is_empty() {
             let empty = Diagnostic::error(codes::EMPTY_LIST, "the list is empty");
@@ -111,7 +116,7 @@ impl<'a> Reader<'a> {
         Some(items)
     }
 
-    pub(super) fn required_texts<'g>(
+    pub(crate) fn required_texts<'g>(
         &mut self,
         given: &'g Option<Given<Vec<Given<String>>>>,
         key: &str,
@@ -121,7 +126,7 @@ impl<'a> Reader<'a> {
         self.texts(list)
     }
 
-    pub(super) fn unknown(&mut self, unknown: &[Unknown], known: &[&str]) {
+    pub(crate) fn unknown(&mut self, unknown: &[Unknown], known: &[&str]) {
         // The scan has reported merge keys.
         for key in unknown.iter().filter(|key| key.key != "<<") {
             self.found.push(unknown_key(self.file, &key.key, key.span.clone(), known));
@@ -130,7 +135,7 @@ impl<'a> Reader<'a> {
 }
 
 /// What a shape is called, and what to write instead of another.
-pub(super) trait Named {
+pub(crate) trait Named {
     const WHAT: &'static str;
 
     fn help(_found: &str) -> &'static str {
@@ -151,22 +156,50 @@ impl Named for String {
 
 impl Named for crate::raw::Number {
     const WHAT: &'static str = "a number";
+
+    fn help(found: &str) -> &'static str {
+        if found == "a text" { "write the number, without quotes" } else { "" }
+    }
 }
 
 impl Named for crate::raw::Flag {
     const WHAT: &'static str = "true or false";
+
+    fn help(found: &str) -> &'static str {
+        if found == "a text" { "write `true` or `false`, without quotes" } else { "" }
+    }
 }
 
 impl<T> Named for Vec<Given<T>> {
     const WHAT: &'static str = "a list";
 
     fn help(found: &str) -> &'static str {
-        if found == "a text" { "put it in brackets: [ … ]" } else { "" }
+        match found {
+            "a text" | "a number" | "true or false" => "put it in brackets: [ … ]",
+            "a map" => "begin each entry with `- `, or put all in brackets: [ … ]",
+            _ => "",
+        }
     }
 }
 
 impl<T> Named for crate::raw::Entries<T> {
     const WHAT: &'static str = "a map from names";
+}
+
+impl Named for crate::raw::Argument {
+    const WHAT: &'static str = "a text or a list";
+
+    fn help(found: &str) -> &'static str {
+        String::help(found)
+    }
+}
+
+impl Named for crate::raw::SecretSource {
+    const WHAT: &'static str = "a map";
+
+    fn help(_found: &str) -> &'static str {
+        "write `{ file: /run/secrets/NAME }` or `{ env: NAME }`; a secret never stands in a policy: replace one that did"
+    }
 }
 
 macro_rules! maps {
@@ -177,4 +210,5 @@ macro_rules! maps {
     };
 }
 
-maps!(Document Agent Credential SecretSource Rule Dns);
+maps!(Document Agent Credential Rule Dns);
+maps!(Include PresetFile PresetCredential PresetParameter);

@@ -2,7 +2,7 @@
 
 use super::names::{CREDENTIAL, Names, RULE};
 use super::reader::{Item, Reader};
-use super::{Draft, agents, hosts};
+use super::{Draft, agents, hosts, include};
 use crate::diagnostic::{Diagnostic, codes, nearest};
 use crate::model::hosts::{HostRule, Place as HostPlace};
 use crate::model::methods::MethodSet;
@@ -16,6 +16,7 @@ const MAX_ENTRIES: usize = 8_000_000;
 
 pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
     let mut names = Names::default();
+    let mut included = include::Included::default();
     let mut all = 0_usize;
     for (file, document) in documents {
         let mut reader = Reader::new(*file, &mut draft.found);
@@ -31,16 +32,18 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
             let Some(raw) = reader.value(given) else {
                 continue;
             };
-            let Some(rule) = Checker { file: *file, raw: raw.value, span: raw.span, draft }.rule(&mut names) else {
-                continue;
-            };
-            let agents = match &rule.agents {
-                AgentSet::Every => 1,
-                AgentSet::Some(ids) => ids.len(),
-            };
-            let entries = agents.saturating_mul(rule.hosts.len()).saturating_mul(rule.paths.prefixes().len());
-            all = all.saturating_add(entries);
-            draft.parts.rules.push(rule);
+            let checker = Checker { file: *file, raw: raw.value, span: raw.span, expanded: false, draft };
+            all = all.saturating_add(checker.add(&mut names));
+        }
+    }
+    for (file, document) in documents {
+        for include in include::expand(*file, document, &mut included, draft) {
+            let before = draft.found.len();
+            for rule in &include.rules {
+                let checker = Checker { file: *file, raw: rule, span: &include.span, expanded: true, draft };
+                all = all.saturating_add(checker.add(&mut names));
+            }
+            include::once(&mut draft.found, before);
         }
     }
     draft.parts.rules.sort_by(|a, b| a.name.cmp(&b.name));
@@ -57,10 +60,26 @@ struct Checker<'a> {
     file: usize,
     raw: &'a raw::Rule,
     span: &'a raw::Span,
+    /// Whether it comes from a preset, with a name that its reader has made.
+    expanded: bool,
     draft: &'a mut Draft,
 }
 
 impl Checker<'_> {
+    /// Adds the rule, and says how many entries the index needs for it.
+    fn add(mut self, names: &mut Names) -> usize {
+        let Some(rule) = self.rule(names) else {
+            return 0;
+        };
+        let agents = match &rule.agents {
+            AgentSet::Every => 1,
+            AgentSet::Some(ids) => ids.len(),
+        };
+        let entries = agents.saturating_mul(rule.hosts.len()).saturating_mul(rule.paths.prefixes().len());
+        self.draft.parts.rules.push(rule);
+        entries
+    }
+
     /// The rule as far as it can be read; `None` without a usable name.
     fn rule(&mut self, names: &mut Names) -> Option<Rule> {
         let raw = self.raw;
@@ -70,7 +89,12 @@ impl Checker<'_> {
         let at = name.as_ref().map_or(span, |name| name.span);
         let first = name.as_ref().is_some_and(|name| {
             let place = self.reader().place(name.span);
-            names.define(RULE, name.value, place, &mut self.draft.found)
+            let found = &mut self.draft.found;
+            if self.expanded {
+                names.admit(RULE, name.value, place, found)
+            } else {
+                names.define(RULE, name.value, place, found)
+            }
         });
         let (effect, known) = self.effect();
         let agents = self.reader().required_texts(&raw.agents, "agents", at).unwrap_or_default();
@@ -120,7 +144,8 @@ impl Checker<'_> {
         if word.is_none() {
             let bad =
                 Diagnostic::error(codes::BAD_CHOICE, format!("`{}` is not one of {}", found.value, words.join(", ")));
-            let help = nearest(found.value, words.iter().copied()).map(|meant| format!("did you mean `{meant}`?"));
+            let meant = nearest(found.value, words.iter().copied()).or_else(|| same_meaning(found.value, words));
+            let help = meant.map(|meant| format!("did you mean `{meant}`?"));
             reader.report(bad, found.span, "", &help.unwrap_or_default());
         }
         word
@@ -216,6 +241,17 @@ fn useful(name: &Item<'_>, bound: &[HostRule], hosts: &[HostRule], whole: bool, 
     }
 }
 
+/// What other programs call it.
+fn same_meaning(written: &str, words: &[&'static str]) -> Option<&'static str> {
+    let meant = match written.to_ascii_lowercase().as_str() {
+        "block" | "drop" | "forbid" | "refuse" | "reject" | "disallow" | "no" | "off" | "never" => "deny",
+        "accept" | "grant" | "pass" | "permit" | "yes" | "on" | "always" => "allow",
+        "audit" | "dry-run" | "dry_run" | "log" | "monitor" | "report" | "warn" => "observe",
+        _ => return None,
+    };
+    words.iter().copied().find(|word| *word == meant)
+}
+
 fn methods_of(items: &[Item<'_>], reader: &mut Reader<'_>) -> MethodSet {
     if let Some(any) = items.iter().find(|item| item.value == "any") {
         if items.len() > 1 {
@@ -251,7 +287,7 @@ fn method(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Method> {
         _ => {
             let bad = Diagnostic::error(codes::BAD_METHOD, format!("`{text}` is not a method"));
             let help = match (text, nearest(&upper, known())) {
-                ("*" | "ANY" | "Any", _) => "write `any` for every method".into(),
+                ("*" | "ANY" | "Any" | "ALL" | "All" | "all", _) => "write `any` for every method".into(),
                 (_, Some(meant)) => {
                     format!("did you mean `{meant}`? methods are compared in exact case")
                 }

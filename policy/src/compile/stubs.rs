@@ -1,6 +1,7 @@
 //! Stubs must be found whole, told apart, and stand for one credential an agent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 
 use super::Draft;
 use super::reader::{Item, Place, Reader};
@@ -49,18 +50,38 @@ fn clashes(
     places: &[Option<Place>],
     credentials: &[Credential],
 ) -> Vec<Diagnostic> {
-    let lengths: BTreeSet<usize> = by_stub.keys().map(|stub| stub.len()).collect();
     let mut found = Vec::new();
     for (long, owners) in by_stub {
-        for length in lengths.range(..long.len()) {
-            let parts: BTreeSet<&str> = (0..=long.len() - length).filter_map(|at| long.get(at..at + length)).collect();
-            for part in parts {
-                let inner = by_stub.get(part).and_then(|owners| owners.first());
-                if let (Some(inner), Some(outer)) = (inner, owners.first()) {
-                    found.push(clash(*inner, *outer, places, credentials));
-                }
+        let tails = (0..long.len()).filter_map(|at| long.get(at..));
+        // All but the last byte of the whole, which would be the stub itself.
+        let tails =
+            tails.enumerate().filter_map(|(at, tail)| if at == 0 { tail.get(..tail.len() - 1) } else { Some(tail) });
+        let inside: BTreeSet<(usize, &str)> =
+            tails.flat_map(|tail| heads(by_stub, tail)).map(|stub| (stub.len(), stub)).collect();
+        for (_, part) in inside {
+            if let (Some([inner, ..]), [outer, ..]) = (by_stub.get(part).map(Vec::as_slice), owners.as_slice()) {
+                found.push(clash(*inner, *outer, places, credentials));
             }
         }
+    }
+    found
+}
+
+/// The stubs that a text begins with. In the order of texts, what it begins with comes right before it, but for what
+/// shares a shorter beginning with it.
+fn heads<'a>(by_stub: &BTreeMap<&'a str, Vec<usize>>, text: &str) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    while rest.len() >= MIN {
+        let Some((stub, _)) = by_stub.range::<str, _>((Bound::Unbounded, Bound::Included(rest))).next_back() else {
+            break;
+        };
+        let common = rest.bytes().zip(stub.bytes()).take_while(|(a, b)| a == b).count();
+        if common == stub.len() {
+            found.push(*stub);
+        }
+        let left = if common == stub.len() { common - 1 } else { common };
+        rest = rest.get(..left).unwrap_or_default();
     }
     found
 }

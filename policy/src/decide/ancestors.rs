@@ -27,7 +27,7 @@ impl Ancestors {
         for rule in parts.rules.iter().filter(|rule| rule.effect != Effect::Deny) {
             for host in &rule.hosts {
                 let granted = Granted { pattern: &host.pattern, ends: host.ends, methods: &rule.methods };
-                all.add(&granted, &rule.agents, parts, rules);
+                all.add(&granted, &rule.agents, rules);
             }
         }
         let any = MethodSet::any();
@@ -35,7 +35,7 @@ impl Ancestors {
         for forward in &parts.forwards {
             for name in &forward.names {
                 let granted = Granted { pattern: &name.pattern, ends: all_ends, methods: &any };
-                all.add(&granted, &forward.agents, parts, rules);
+                all.add(&granted, &forward.agents, rules);
             }
         }
         for agents in all.0.values_mut() {
@@ -54,11 +54,10 @@ impl Ancestors {
         })
     }
 
-    fn add(&mut self, granted: &Granted<'_>, agents: &AgentSet, parts: &Parts, rules: &HostIndex<Bucket>) {
+    fn add(&mut self, granted: &Granted<'_>, agents: &AgentSet, rules: &HostIndex<Bucket>) {
         let mut buckets = Vec::new();
         rules.find_covering(granted.pattern, |bucket| buckets.push(bucket));
-        let denied =
-            |agent: Option<AgentId>| blocked(&parts.rules, &buckets, agent, granted.ends, granted.methods).is_some();
+        let denied = |agent: Option<AgentId>| blocked(&buckets, agent, granted.ends, granted.methods).is_some();
         let denied_to = |agent: &AgentId| denied(Some(*agent));
         match agents {
             AgentSet::Every if denied(None) => {}

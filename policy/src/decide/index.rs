@@ -3,7 +3,7 @@
 //! A host is looked up by hash: once as itself, once without its first label (`*.x`), and once for each ending that
 //! some `**.x` could have. What is found there is split by what it can do (see [`Bucket`]) and, inside, by agent.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -12,9 +12,10 @@ use super::table::Table;
 use super::tokens;
 use crate::model::hash::Folding;
 use crate::model::hosts::{Ends, HostPattern, HostRule};
+use crate::model::methods::MethodSet;
 use crate::model::paths::Paths;
 use crate::model::policy::{AgentSet, Parts};
-use crate::model::{CredentialId, Effect, Host, Name, Rule, RuleId};
+use crate::model::{AgentId, CredentialId, Effect, Host, Method, Name, Rule, RuleId};
 
 /// What [`Policy::decide`](crate::Policy::decide) looks things up in.
 #[derive(Debug, Default)]
@@ -39,6 +40,18 @@ pub(super) struct Bucket {
     pub(super) grant: Table,
     /// Whether any rule here, of whatever agent, has paths.
     pub(super) has_paths: bool,
+    /// What `block` closes, by whom it concerns and which ends: without it, each grant would be compared with each deny
+    /// rule of the host.
+    closed: BTreeMap<(Option<AgentId>, Ends), Closed>,
+}
+
+/// Deny rules of the same agent, scheme and port, put together.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// The first of them.
+    pub(super) first: RuleId,
+    /// The methods of all of them.
+    pub(super) methods: MethodSet,
 }
 
 /// A rule at a host pattern.
@@ -70,7 +83,7 @@ impl Index {
                 index.add_rule(id, rule);
             }
         }
-        index.rules.each(Bucket::sort);
+        index.rules.each(|bucket| bucket.sort(&parts.rules));
         for (at, credential) in parts.credentials.iter().enumerate() {
             let Some(id) = CredentialId::at(at) else {
                 continue;
@@ -110,16 +123,38 @@ impl Index {
 }
 
 impl Bucket {
-    fn sort(&mut self) {
+    fn sort(&mut self, rules: &[Rule]) {
         self.block.sort();
+        for (owner, entry) in self.block.owned() {
+            let Some(rule) = rules.get(entry.rule.index()) else { continue };
+            let new = || Closed { first: entry.rule, methods: MethodSet::default() };
+            self.closed.entry((owner, entry.ends)).or_insert_with(new).methods.join(&rule.methods);
+        }
         self.refuse.sort();
         self.grant.sort();
     }
 }
 
+impl Bucket {
+    /// What the deny rules of one owner (`None`: those for every agent) close of all these ends.
+    pub(super) fn closed(&self, owner: Option<AgentId>, ends: Ends) -> impl Iterator<Item = &Closed> {
+        let schemes = [None, ends.scheme].into_iter().take(if ends.scheme.is_some() { 2 } else { 1 });
+        let ports = [None, ends.port].into_iter().take(if ends.port.is_some() { 2 } else { 1 });
+        let all = schemes.flat_map(move |scheme| ports.clone().map(move |port| Ends { scheme, port }));
+        let some = all.filter(|_| !self.closed.is_empty());
+        some.filter_map(move |ends| self.closed.get(&(owner, ends)))
+    }
+
+    /// Whether some deny rule for all paths concerns this agent, scheme, port and method.
+    pub(super) fn blocks(&self, agent: AgentId, ends: Ends, method: &Method) -> bool {
+        let mut owners = [None, Some(agent)].into_iter();
+        owners.any(|owner| self.closed(owner, ends).any(|closed| closed.methods.contains(method)))
+    }
+}
+
 /// Values by host pattern.
 #[derive(Debug)]
-pub(super) struct HostIndex<V> {
+pub(crate) struct HostIndex<V> {
     exact: HashMap<Name, V, Folding>,
     one: HashMap<Name, V, Folding>,
     deep: HashMap<Name, V, Folding>,
@@ -144,7 +179,7 @@ impl<V> Default for HostIndex<V> {
 
 impl<V> HostIndex<V> {
     /// Calls `visit` with the value of every pattern that covers the host, always in the same order.
-    pub(super) fn find<'a>(&'a self, host: &Host, mut visit: impl FnMut(&'a V)) {
+    pub(crate) fn find<'a>(&'a self, host: &Host, mut visit: impl FnMut(&'a V)) {
         match host {
             Host::Ip(ip) => {
                 self.ip.get(ip).into_iter().for_each(&mut visit);
@@ -173,7 +208,7 @@ impl<V> HostIndex<V> {
     }
 
     /// The value of one pattern, made if it is not there.
-    fn at(&mut self, pattern: &HostPattern) -> &mut V
+    pub(crate) fn at(&mut self, pattern: &HostPattern) -> &mut V
     where
         V: Default,
     {
@@ -189,7 +224,7 @@ impl<V> HostIndex<V> {
         }
     }
 
-    fn each(&mut self, mut change: impl FnMut(&mut V)) {
+    pub(crate) fn each(&mut self, mut change: impl FnMut(&mut V)) {
         let names = self.exact.values_mut().chain(self.one.values_mut()).chain(self.deep.values_mut());
         names.chain(self.ip.values_mut()).chain(self.any.as_mut()).for_each(&mut change);
     }

@@ -11,7 +11,7 @@ pub(crate) const HOST: &str = "stubgate.internal";
 const PARENT: &str = "internal";
 const CA_BUNDLE: &str = "/ca.pem";
 
-pub(super) fn is_own(host: &Host) -> bool {
+pub(crate) fn is_own(host: &Host) -> bool {
     host.name().is_some_and(|name| name.as_str() == HOST)
 }
 
@@ -20,7 +20,7 @@ pub(super) fn is_plain(authority: &Authority) -> bool {
     authority.scheme() == Scheme::Http && authority.port() == Scheme::Http.default_port().get()
 }
 
-pub(super) fn name(name: &Name) -> Option<NameGrant> {
+pub(crate) fn name(name: &Name) -> Option<NameGrant> {
     (name.as_str() == HOST).then_some(NameGrant::Advertise)
 }
 

@@ -5,12 +5,12 @@
 
 use super::ask::{ConnectStage, NameStage, sealed::Decide};
 use super::grant::{Decision, NameGrant, Reach};
-use super::index::Bucket;
+use super::index::{Bucket, Entry};
 use super::own;
 use super::{Buckets, buckets};
 use crate::model::hosts::Ends;
 use crate::model::methods::MethodSet;
-use crate::model::{AgentId, Host, Policy, Reason, Rule, RuleId};
+use crate::model::{AgentId, Host, Policy, Reason, RuleId};
 
 impl Decide<NameGrant> for NameStage<'_> {
     fn decide(&self, policy: &Policy, agent: AgentId) -> Decision<NameGrant> {
@@ -56,7 +56,7 @@ impl NameStage<'_> {
         if !name {
             return Way::None;
         }
-        match blocked(policy.rules(), found, agent, EVERYWHERE, &MethodSet::any()) {
+        match blocked(found, agent, EVERYWHERE, &MethodSet::any()) {
             Some(rule) => Way::Closed(rule),
             None if kind => Way::Open,
             None => Way::OtherType,
@@ -95,7 +95,7 @@ fn open(policy: &Policy, found: &Buckets<'_>, agent: AgentId, ends: impl Fn(Ends
     for bucket in found {
         for entry in bucket.grant.of(agent).filter(|entry| ends(entry.ends)) {
             let methods = &policy.rule(entry.rule).methods;
-            match blocked(policy.rules(), found, agent, entry.ends, methods) {
+            match blocked(found, agent, entry.ends, methods) {
                 None => return Way::Open,
                 Some(rule) => way = Way::Closed(rule),
             }
@@ -107,22 +107,22 @@ fn open(policy: &Policy, found: &Buckets<'_>, agent: AgentId, ends: impl Fn(Ends
 /// The first of the deny rules that together cover these ends and methods on every path, if they do.
 /// `None` for the agent asks what holds for every agent.
 pub(super) fn blocked(
-    rules: &[Rule],
     found: &[&Bucket],
     agent: impl Into<Option<AgentId>>,
     ends: Ends,
     methods: &MethodSet,
 ) -> Option<RuleId> {
-    let agent = agent.into();
+    let owners = [None, agent.into()];
+    let owners = owners.get(..if owners[1].is_some() { 2 } else { 1 }).unwrap_or_default();
     let mut first = None;
     let mut denied = MethodSet::default();
-    for bucket in found.iter().filter(|bucket| !bucket.block.is_empty()) {
-        for entry in bucket.block.of(agent).filter(|entry| entry.ends.cover_all(ends)) {
-            let Some(rule) = rules.get(entry.rule.index()) else {
+    for bucket in found {
+        for owner in owners {
+            let Some(first_here) = bucket.closed(*owner, ends).map(|closed| closed.first).min() else {
                 continue;
             };
-            denied.join(&rule.methods);
-            let first = *first.get_or_insert(entry.rule);
+            bucket.closed(*owner, ends).for_each(|closed| denied.join(&closed.methods));
+            let first = *first.get_or_insert(first_here);
             if denied.covers(methods) {
                 return Some(first);
             }
@@ -131,5 +131,15 @@ pub(super) fn blocked(
     None
 }
 
+/// The deny rules that count before method and path are known.
+pub(super) fn closers<'a>(
+    found: &'a [&'a Bucket],
+    agent: Option<AgentId>,
+    ends: Ends,
+) -> impl Iterator<Item = &'a Entry> {
+    let blocks = found.iter().filter(|bucket| !bucket.block.is_empty()).flat_map(move |bucket| bucket.block.of(agent));
+    blocks.filter(move |entry| entry.ends.cover_all(ends))
+}
+
 /// Every scheme and port.
-const EVERYWHERE: Ends = Ends { scheme: None, port: None };
+pub(super) const EVERYWHERE: Ends = Ends { scheme: None, port: None };

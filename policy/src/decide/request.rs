@@ -3,6 +3,8 @@
 //! In this order: deny rules, allow rules, credentials. Any deny rule that matches refuses, and so does one that
 //! can't be compared with an odd path. Of the allow rules all that match count together; their order means nothing.
 
+use std::num::NonZeroU16;
+
 use smallvec::{SmallVec, smallvec};
 
 use super::ask::{RequestStage, sealed::Decide};
@@ -10,11 +12,12 @@ use super::grant::{Decision, Denial, Permit, Swap};
 use super::index::Entry;
 use super::table::Table;
 use super::{Buckets, buckets, own, tokens};
-use crate::model::paths::Compared;
+use crate::model::hosts::Ends;
+use crate::model::paths::{Compared, Paths};
 use crate::model::prefix::{self, Prefix};
 use crate::model::{AgentId, Effect, Policy, Reason, RuleId, Target};
 
-/// The allow rules that match.
+/// The rules of one effect that match.
 pub(super) type Matched = SmallVec<[RuleId; 8]>;
 
 impl Decide<Permit> for RequestStage<'_> {
@@ -44,18 +47,16 @@ impl RequestStage<'_> {
     fn refused(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Option<Denial> {
         let concerns =
             |entry: &&Entry| entry.ends.cover(self.authority) && policy.rule(entry.rule).methods.contains(self.method);
-        let mut blocks = found.buckets.iter().flat_map(|bucket| bucket.block.of(agent));
+        let ends = Ends { scheme: Some(self.authority.scheme()), port: NonZeroU16::new(self.authority.port()) };
+        let blocking = found.buckets.iter().filter(|bucket| bucket.blocks(agent, ends, self.method));
+        let mut blocks = blocking.flat_map(|bucket| bucket.block.of(agent));
         if let Some(entry) = blocks.find(concerns) {
             return Some(denied(Reason::DeniedByRule, entry.rule));
         }
         let mut unclear = None;
         for bucket in &found.buckets {
             for entry in near(&bucket.refuse, agent, found.refused_near()).filter(concerns) {
-                let compared = match self.target {
-                    Target::Canonical(path) => policy.rule(entry.rule).paths.refuse(path),
-                    Target::Odd { .. } => Compared::Unclear,
-                };
-                match compared {
+                match self.refuses(&policy.rule(entry.rule).paths) {
                     Compared::Matches => return Some(denied(Reason::DeniedByRule, entry.rule)),
                     Compared::Unclear => unclear = unclear.or(Some(entry.rule)),
                     Compared::Differs => {}
@@ -67,30 +68,50 @@ impl RequestStage<'_> {
 
     fn matched(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Result<Matched, Denial> {
         let mut matched = Matched::new();
-        let mut observed: Option<RuleId> = None;
+        let mut observed = Matched::new();
         for bucket in &found.buckets {
             for entry in near(&bucket.grant, agent, found.prefixes.as_deref()) {
                 let rule = policy.rule(entry.rule);
                 if !entry.ends.cover(self.authority) || !rule.methods.contains(self.method) {
                     continue;
                 }
-                let matches = match self.target {
-                    Target::Canonical(path) => rule.paths.grant(path),
-                    Target::Odd { .. } => !found.has_paths,
-                };
+                let matches = self.grants(&rule.paths, found);
                 match rule.effect {
                     Effect::Allow if matches => matched.push(entry.rule),
-                    Effect::Observe if matches => {
-                        observed = Some(observed.map_or(entry.rule, |first| first.min(entry.rule)));
-                    }
+                    Effect::Observe if matches => observed.push(entry.rule),
                     Effect::Allow | Effect::Observe | Effect::Deny => {}
                 }
             }
         }
-        match observed {
+        match observed.iter().min() {
             _ if !matched.is_empty() => Ok(matched),
-            Some(rule) => Err(denied(Reason::Observed, rule)),
+            Some(rule) => Err(denied(self.observed(policy, &observed), *rule)),
             None => Err(Denial { reason: self.nearest_miss(policy, found, agent), rule: None }),
+        }
+    }
+
+    /// A stub that no rule could let pass here is a tripwire, whoever only wanted to observe.
+    fn observed(&self, policy: &Policy, observed: &Matched) -> Reason {
+        match tokens::judge(policy, self, observed) {
+            Err(tripwire @ (Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain)) => tripwire,
+            Ok(_) | Err(_) => Reason::Observed,
+        }
+    }
+
+    /// As a deny rule with these paths reads the request.
+    pub(super) fn refuses(&self, paths: &Paths) -> Compared {
+        match (paths, self.target) {
+            (Paths::All, _) => Compared::Matches,
+            (Paths::Some { .. }, Target::Canonical(path)) => paths.refuse(path),
+            (Paths::Some { .. }, Target::Odd { .. }) => Compared::Unclear,
+        }
+    }
+
+    /// As an allow or observe rule with these paths reads it.
+    pub(super) fn grants(&self, paths: &Paths, found: &Found<'_>) -> bool {
+        match self.target {
+            Target::Canonical(path) => paths.grant(path),
+            Target::Odd { .. } => !found.has_paths,
         }
     }
 
@@ -128,8 +149,8 @@ impl RequestStage<'_> {
 }
 
 /// What the index gives for one request.
-struct Found<'a> {
-    buckets: Buckets<'a>,
+pub(super) struct Found<'a> {
+    pub(super) buckets: Buckets<'a>,
     /// Whether any rule of this host, of whatever agent, has paths.
     has_paths: bool,
     /// How the path begins; `None` if it is odd, so that all rules are looked at.
@@ -138,7 +159,7 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(policy: &'a Policy, ask: &RequestStage<'_>) -> Found<'a> {
+    pub(super) fn new(policy: &'a Policy, ask: &RequestStage<'_>) -> Found<'a> {
         let buckets = buckets(policy, ask.authority.host());
         let has_paths = buckets.iter().any(|bucket| bucket.has_paths);
         let (prefixes, encoded_slash) = match ask.target {

@@ -52,9 +52,24 @@ impl Table {
         })
     }
 
+    /// What concerns every agent, and could match a path that begins so.
+    pub(super) fn near_for_every<'a>(&'a self, path: &'a [Prefix]) -> impl Iterator<Item = &'a Entry> {
+        path.iter().flat_map(move |prefix| self.run(move |key| key.cmp(&(None, *prefix))))
+    }
+
+    /// All, with whose they are.
+    pub(super) fn owned(&self) -> impl Iterator<Item = (Option<AgentId>, &Entry)> {
+        self.entries.iter().map(|((owner, _), entry)| (*owner, entry))
+    }
+
     /// The agents that have entries of their own; an agent may come more than once.
     pub(super) fn agents(&self) -> impl Iterator<Item = AgentId> {
         self.entries.iter().filter_map(|((agent, _), _)| *agent)
+    }
+
+    /// All, of whatever agent; a rule may come more than once.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|(_, entry)| entry)
     }
 
     pub(super) fn is_empty(&self) -> bool {

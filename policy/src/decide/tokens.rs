@@ -12,7 +12,7 @@ use super::ask::{BasicField, RequestStage, SlotRef, Token};
 use super::grant::Swap;
 use super::request::Matched;
 use crate::model::hash::Folding;
-use crate::model::{CredentialId, Policy, Reason, Scheme};
+use crate::model::{AgentId, Authority, CredentialId, Policy, Reason, Scheme};
 
 /// The swap to make, if any.
 pub(super) fn judge(policy: &Policy, ask: &RequestStage<'_>, matched: &Matched) -> Result<Option<Swap>, Reason> {
@@ -47,6 +47,22 @@ pub(super) fn judge(policy: &Policy, ask: &RequestStage<'_>, matched: &Matched) 
         return Err(Reason::CredentialRequired);
     }
     Ok(swap)
+}
+
+impl Policy {
+    /// The credential whose stub a text is, to name it in the record of a refusal. Where several share the stub: the one
+    /// that may go to this authority, then the one that some rule grants to this agent, then the first by name.
+    pub fn credential_of_stub(&self, agent: AgentId, authority: &Authority, text: &[u8]) -> Option<CredentialId> {
+        let known: SmallVec<[CredentialId; 4]> = candidates(self, text).collect();
+        if known.len() < 2 {
+            return known.first().copied();
+        }
+        let far = |id: &CredentialId| !self.credential(*id).hosts.iter().any(|host| host.covers(authority));
+        let grants = |id: &CredentialId| {
+            self.rules.iter().any(|rule| rule.credentials.contains(id) && rule.agents.contains(agent))
+        };
+        known.into_iter().min_by_key(|id| (far(id), !grants(id), *id))
+    }
 }
 
 /// Whether a text is the stub of some credential, for whatever agent.

@@ -71,6 +71,31 @@ codes! {
     BAD_TYPE "SG0170" "not a record type that may be forwarded",
 
     GRANTS_NOTHING "SG0180" "a policy that allows nothing",
+
+    UNKNOWN_PRESET "SG0190" "a preset, or a version of one, that does not exist",
+    UNKNOWN_PARAMETER "SG0191" "a parameter or credential that the preset does not have",
+    MISSING_PARAMETER "SG0192" "a parameter or credential that the preset needs",
+    BAD_PARAMETER "SG0193" "a value that does not fit the place that the preset has for it",
+    COVERED "SG0201" "a rule that another rule already covers",
+    NEVER_MATCHES "SG0202" "a rule that can never allow anything",
+    HIDDEN_RULE "SG0203" "a deny rule that hides an allow rule wholly",
+    UNUSED_CREDENTIAL "SG0204" "a credential that no rule grants",
+    WIDE_WILDCARD "SG0205" "a wildcard wider than the hosts of the credential that its rule grants",
+    UNUSED_AGENT "SG0206" "an agent that no rule allows anything",
+    LOOKALIKE "SG0207" "a host that can be taken for another",
+    WRITES_FOR_ALL "SG0208" "methods that write, for every agent",
+    PLAIN_HTTP "SG0209" "a host that is reached over plain HTTP",
+    OTHER_NAMES "SG0210" "a deny rule for some paths under a rule that allows more",
+    PUBLISHES "SG0211" "a credential with which an agent can publish, or make credentials",
+    MISTYPED_METHOD "SG0212" "a method that nobody knows, one letter from one that is known",
+    NOT_READ "SG0213" "a file in a policy folder that is not read",
+    NO_TESTS "SG0300" "no policy test at all",
+    BAD_QUESTION "SG0301" "a request of a policy test that no agent could send",
+    BAD_HEADER "SG0302" "a header of a policy test that no request could have",
+    UNKNOWN_RULE "SG0303" "a rule that is not defined",
+    UNKNOWN_REASON "SG0304" "a word that is no reason of a refusal",
+    BAD_EXPECTATION "SG0305" "a policy test that no decision could pass",
+    TEST_TWICE "SG0306" "two policy tests of one name in a file",
 }
 
 #[cfg(test)]

@@ -97,7 +97,8 @@ impl Excerpt {
     }
 }
 
-fn floor(text: &str, at: usize) -> usize {
+/// The last border of characters that is not behind `at`.
+pub(super) fn floor(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {
         at -= 1;

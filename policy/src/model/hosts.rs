@@ -136,6 +136,11 @@ impl HostRule {
         self.ends.cover(authority) && self.pattern.covers(authority.host())
     }
 
+    /// Whether all that falls under `other` falls under this too.
+    pub(crate) fn covers_all(&self, other: &HostRule) -> bool {
+        self.ends.cover_all(other.ends) && self.pattern.covers_all(&other.pattern)
+    }
+
     /// Whether some authority falls under both.
     pub(crate) fn meets(&self, other: &HostRule) -> bool {
         self.ends.meet(other.ends) && self.pattern.meets(&other.pattern)
@@ -157,7 +162,8 @@ impl Ends {
         (self.scheme.is_none() || self.scheme == other.scheme) && (self.port.is_none() || self.port == other.port)
     }
 
-    fn meet(self, other: Ends) -> bool {
+    /// Whether something falls under both.
+    pub(crate) fn meet(self, other: Ends) -> bool {
         fn same<T: PartialEq>(a: Option<T>, b: Option<T>) -> bool {
             a.is_none() || b.is_none() || a == b
         }
@@ -194,6 +200,19 @@ impl HostPattern {
             (HostPattern::Deep(base), Host::Name(host)) => host.is_below(base),
             (HostPattern::Ip(ip), Host::Ip(host)) => ip == host,
             _ => false,
+        }
+    }
+
+    /// Whether every host that falls under `other` falls under this too.
+    pub(crate) fn covers_all(&self, other: &HostPattern) -> bool {
+        use HostPattern as P;
+        match (self, other) {
+            (P::Any, _) => true,
+            (pattern, P::Exact(name)) => pattern.covers(&Host::Name(name.clone())),
+            (pattern, P::Ip(ip)) => pattern.covers(&Host::Ip(*ip)),
+            (P::One(a), P::One(b)) => a == b,
+            (P::Deep(a), P::One(b) | P::Deep(b)) => a == b || b.is_below(a),
+            (P::Exact(_) | P::Ip(_) | P::One(_) | P::Deep(_), _) => false,
         }
     }
 

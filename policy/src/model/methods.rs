@@ -1,5 +1,7 @@
 //! Which methods a rule is about. GET does not imply HEAD; TRACE and CONNECT are in no set.
 
+use std::fmt;
+
 use super::method::Method;
 
 /// A set of methods.
@@ -35,6 +37,12 @@ impl MethodSet {
         }
     }
 
+    /// The methods by name, those that are well known first; `None` is any.
+    pub(crate) fn names(&self) -> Option<Vec<&str>> {
+        let known = Method::KNOWN.iter().filter(|method| method.bit().is_some_and(|bit| self.known & bit != 0));
+        (!self.any).then(|| known.chain(&self.other).map(Method::as_str).collect())
+    }
+
     /// Adds all of `other`.
     pub(crate) fn join(&mut self, other: &MethodSet) {
         self.any |= other.any;
@@ -44,9 +52,25 @@ impl MethodSet {
         }
     }
 
+    /// Whether some method is in both.
+    pub(crate) fn meets(&self, other: &MethodSet) -> bool {
+        let empty = |set: &MethodSet| !set.any && set.known == 0 && set.other.is_empty();
+        match (self.any, other.any) {
+            (true, _) => !empty(other),
+            (_, true) => !empty(self),
+            _ => self.known & other.known != 0 || other.other.iter().any(|method| self.contains(method)),
+        }
+    }
+
     /// Whether all of `other` is in this set.
     pub(crate) fn covers(&self, other: &MethodSet) -> bool {
         self.any
             || (!other.any && other.known & !self.known == 0 && other.other.iter().all(|method| self.contains(method)))
+    }
+}
+
+impl fmt::Display for MethodSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.names().unwrap_or_else(|| vec!["any"]).join(", "))
     }
 }

@@ -3,8 +3,14 @@
 //! In an allow rule a pattern matches as little as its text can mean: `**` stands for one or more segments (the last
 //! may be empty, so `/x/**` is `/x/` and below, not `/x`), a segment `*` is never empty, and `%2F` is matched only by
 //! a pattern that writes it, or by `**` in a rule that says so. In a deny rule it matches as much as a server could
-//! read into it: ASCII case is ignored, `**` between segments may stand for none, and a path with `%2F` is also
-//! compared as if that were a slash.
+//! read into it: ASCII case is ignored, `**` between segments may stand for none, a `/` at the end of the path may stand
+//! for nothing (`/x` is also `/x/`, though `/x/` is not `/x`), and a path with `%2F` is also compared as if that were a
+//! slash.
+
+mod samples;
+pub(crate) mod walk;
+
+use std::fmt;
 
 use super::path::{Path, PathError};
 use super::prefix::Prefix;
@@ -76,6 +82,15 @@ impl Paths {
             Compared::Differs
         }
     }
+
+    /// Each pattern, with the same paths as if it stood alone.
+    pub(crate) fn each(&self) -> impl Iterator<Item = (&PathPattern, Paths)> {
+        let (patterns, encoded_slash) = match self {
+            Paths::All => (&[] as &[PathPattern], false),
+            Paths::Some { patterns, encoded_slash } => (&**patterns, *encoded_slash),
+        };
+        patterns.iter().map(move |pattern| (pattern, Paths::Some { patterns: [pattern.clone()].into(), encoded_slash }))
+    }
 }
 
 /// A pattern, canonical as [`Path`] is.
@@ -134,9 +149,23 @@ impl PathPattern {
         prefix
     }
 
+    /// Whether an allow rule with this pattern alone takes the path.
+    pub(crate) fn grants(&self, path: &Path, encoded_slash: bool) -> bool {
+        self.matches(path.as_str(), Reading { deny: false, encoded_slash })
+    }
+
     fn matches(&self, path: &str, reading: Reading) -> bool {
         let path = path.strip_prefix('/').unwrap_or(path);
         segments_match(&self.segments, Some(path), reading)
+    }
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.segments.iter().try_for_each(|segment| match segment {
+            Segment::Literal(text) | Segment::Glob(text) => write!(f, "/{text}"),
+            Segment::Deep => f.write_str("/**"),
+        })
     }
 }
 
@@ -190,6 +219,8 @@ fn segments_match(pattern: &[Segment], path: Option<&str>, reading: Reading) -> 
                 }
             }
             ([], None) => return true,
+            // All that is left is a `/` at the end, which many servers take off.
+            ([], Some("")) if reading.deny => return true,
             ([], Some(_)) | ([_, ..], None) => {}
         }
         let Some((after, rest)) = back else {

@@ -20,6 +20,7 @@ pub struct Policy {
     pub(crate) rules: Box<[Rule]>,
     pub(crate) credentials: Box<[Credential]>,
     pub(crate) sources: Box<[SourceRange]>,
+    pub(crate) forwards: Box<[Forward]>,
     pub(crate) fingerprint: Box<str>,
     pub(crate) index: Index,
     nobody: Agent,
@@ -51,6 +52,7 @@ impl Policy {
             rules: parts.rules.into(),
             credentials: parts.credentials.into(),
             sources: parts.sources.into(),
+            forwards: parts.forwards.into(),
             fingerprint: format!("{:016x}", parts.fingerprint).into(),
             index,
             nobody: Agent { name: "".into(), quarantined: true },
@@ -198,6 +200,23 @@ pub(crate) enum AgentSet {
 }
 
 impl AgentSet {
+    /// Whether every agent of `other` is in this set.
+    pub(crate) fn covers(&self, other: &AgentSet) -> bool {
+        match (self, other) {
+            (AgentSet::Every, _) => true,
+            (AgentSet::Some(_), AgentSet::Every) => false,
+            (AgentSet::Some(_), AgentSet::Some(ids)) => ids.iter().all(|id| self.contains(*id)),
+        }
+    }
+
+    /// Whether some agent is in both.
+    pub(crate) fn meets(&self, other: &AgentSet) -> bool {
+        match (self, other) {
+            (AgentSet::Every, _) | (_, AgentSet::Every) => true,
+            (AgentSet::Some(_), AgentSet::Some(ids)) => ids.iter().any(|id| self.contains(*id)),
+        }
+    }
+
     pub(crate) fn contains(&self, agent: AgentId) -> bool {
         match self {
             AgentSet::Every => true,
@@ -219,6 +238,11 @@ impl Rule {
     /// Its name in policy.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The preset that it comes from, if it was included: `github-read@1`. A name that a person wrote holds no `/`.
+    pub fn preset(&self) -> Option<&str> {
+        self.name.split_once('/').map(|(preset, _)| preset)
     }
 
     /// What it does.

@@ -1,16 +1,17 @@
 //! Why something was refused: one closed list for records, metrics and answers.
 //!
-//! Law 7: label values come from here and never from the wire. A hint tells an agent what it can do, never which
-//! rules, hosts or agents exist.
+//! Law 7: label values come from here and never from the wire. Each reason has all its words here: the one in records
+//! and metrics, the hint for the agent (what it can do, never which rules, hosts or agents exist), and the sentence for
+//! the people who run it, which is its documentation too.
 
 use std::fmt;
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident $text:literal $hint:literal,)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident $text:literal $hint:literal,)*) => {
         /// Why something was refused.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
-            $($(#[$doc])* $variant,)*
+            $($(#[doc = $doc])+ $variant,)*
         }
 
         impl Reason {
@@ -29,6 +30,18 @@ macro_rules! reasons {
                 match self {
                     $(Reason::$variant => $hint,)*
                 }
+            }
+
+            /// What operators and security staff are told: one sentence.
+            pub const fn sentence(self) -> &'static str {
+                match self {
+                    $(Reason::$variant => concat!($($doc),+).trim_ascii(),)*
+                }
+            }
+
+            /// The reason of that word.
+            pub fn parse(word: &str) -> Option<Reason> {
+                Reason::ALL.iter().copied().find(|reason| reason.as_str() == word)
             }
         }
     };
@@ -49,7 +62,7 @@ reasons! {
     MethodNotAllowed "method_not_allowed" "policy does not allow this method here; don't retry",
     /// Host and method are allowed, the path is not.
     PathNotAllowed "path_not_allowed" "policy does not allow this path; don't retry",
-    /// The path has several readings and some rule of the host has paths.
+    /// The path has several readings, and some rule of the host has paths.
     PathAmbiguous "path_ambiguous" "the path can be read in more than one way; send it without dot segments, //, \\, ; or double encoding",
     /// A deny rule matches.
     DeniedByRule "denied_by_rule" "policy denies this; don't retry",
@@ -57,21 +70,21 @@ reasons! {
     Observed "observed" "policy records this but does not allow it yet; don't retry",
     /// A stub stood where no slot is.
     StubOutOfSlot "stub_out_of_slot" "the placeholder credential stands in the wrong place; send it only as the client's own setting does",
-    /// A stub for another host.
+    /// A stub whose credential is bound to other hosts.
     StubWrongHost "stub_wrong_host" "this placeholder credential is not for this host; send the request without it",
     /// A stub that no matching rule grants to this agent.
     StubNotGranted "stub_not_granted" "this placeholder credential may not be used for this request",
     /// A credential that is no stub, where stubs are expected.
     ForeignCredential "foreign_credential" "use the placeholder credential of the environment, not one of your own",
-    /// More than one credential.
+    /// More than one credential in one request.
     TwoCredentials "two_credentials" "send one credential only",
     /// The credential has no secret at the moment.
     CredentialMissing "credential_missing" "the credential is not available at the moment; retry later",
-    /// The rules demand a credential.
+    /// Every rule that matches demands a credential, and none was presented.
     CredentialRequired "credential_required" "send the placeholder credential with this request",
-    /// A stub in a body, where the rule forbids it.
+    /// A stub in a body, where a rule forbids it.
     StubInBody "stub_in_body" "the body holds a placeholder credential; remove it",
-    /// A stub over plain HTTP.
+    /// A stub over plain HTTP, where no credential ever goes.
     StubOverPlain "stub_over_plain" "credentials go out over https only",
     /// SNI, Host, `:authority` and CONNECT target differ.
     AuthorityMismatch "authority_mismatch" "the request is for another host than its connection; open a new connection",
@@ -99,9 +112,9 @@ reasons! {
     PolicyChanged "policy_changed" "policy no longer allows this",
     /// No usable policy yet.
     NotReady "not_ready" "not ready yet; retry later",
-    /// Draining.
+    /// The appliance is shutting down.
     ShuttingDown "shutting_down" "shutting down; retry later",
-    /// Our own fault.
+    /// An error of the appliance itself.
     Internal "internal" "internal error; retry later",
     /// The upstream did not switch protocols as asked.
     UpgradeRefused "upgrade_refused" "the host did not accept the upgrade",

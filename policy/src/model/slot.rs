@@ -28,3 +28,20 @@ impl fmt::Display for Slot {
         }
     }
 }
+
+/// Headers that carry credentials by custom, and are looked at on every host, whatever is bound to it.
+pub const CUSTOMARY_HEADERS: [&str; 6] =
+    ["authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key", "private-token"];
+/// Query keys that carry credentials by custom, likewise.
+pub const CUSTOMARY_QUERY_KEYS: [&str; 3] = ["key", "token", "access_token"];
+
+impl Slot {
+    /// Whether a place is looked at on every host, whatever credentials are bound to it.
+    pub fn is_customary(&self) -> bool {
+        match self {
+            Slot::Bearer | Slot::Basic | Slot::Bare => true,
+            Slot::Header(name) => CUSTOMARY_HEADERS.contains(&&**name),
+            Slot::Query(name) => CUSTOMARY_QUERY_KEYS.contains(&&**name),
+        }
+    }
+}

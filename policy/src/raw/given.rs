@@ -12,14 +12,14 @@ use crate::source::{Spanned, span_of};
 pub(crate) type Span = Range<usize>;
 
 /// A value and its place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Given<T> {
     pub(crate) span: Span,
     pub(crate) shape: Shape<T>,
 }
 
 /// What stood there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Shape<T> {
     /// The shape that was expected.
     Is(T),
@@ -82,7 +82,7 @@ impl Lenient for Text {
 }
 
 /// A whole number.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Number(pub(crate) u64);
 
 impl Lenient for Number {
@@ -97,7 +97,7 @@ impl Lenient for Number {
 }
 
 /// `true` or `false`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Flag(pub(crate) bool);
 
 impl Lenient for Flag {
@@ -124,7 +124,7 @@ impl<T: Lenient> Lenient for Vec<Given<T>> {
 }
 
 /// A map whose keys are names that the author chose.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Entries<T>(pub(crate) Vec<(String, Span, Given<T>)>);
 
 impl<T: Lenient> Lenient for Entries<T> {
@@ -140,25 +140,58 @@ impl<T: Lenient> Lenient for Entries<T> {
     }
 }
 
+/// One text or several: which of the two is right depends on what it is for.
+#[derive(Clone, Debug)]
+pub(crate) enum Argument {
+    One(String),
+    Many(Vec<Given<Text>>),
+}
+
+impl Lenient for Argument {
+    const WHAT: &'static str = "a text or a list";
+
+    fn scalar(scalar: Scalar<'_>) -> Option<Self> {
+        Text::scalar(scalar).map(Argument::One)
+    }
+
+    fn list<'de, A: SeqAccess<'de>>(access: A) -> Result<Option<Self>, A::Error> {
+        Ok(Vec::list(access)?.map(Argument::Many))
+    }
+}
+
 /// A key that the struct doesn't have.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Unknown {
     pub(crate) key: String,
     pub(crate) span: Span,
 }
 
-/// A struct whose fields are all `Option<Given<…>>`, which keeps unknown keys instead of failing on them.
+/// A struct whose fields are all `Option<Given<…>>`, which keeps unknown keys instead of failing on them. A field's
+/// documentation and what follows `=` go into the JSON Schema, so that no key is without.
 macro_rules! lenient {
-    ($(#[$doc:meta])* pub(crate) struct $name:ident { $($field:ident: $type:ty,)* }) => {
+    ($(#[$doc:meta])* pub(crate) struct $name:ident {
+        $($(#[doc = $about:literal])* $field:ident: $type:ty $(= $limit:expr)?,)*
+    }) => {
         $(#[$doc])*
-        #[derive(Debug, Default)]
+        #[derive(Clone, Debug, Default)]
         pub(crate) struct $name {
-            $(pub(crate) $field: Option<Given<$type>>,)*
+            $($(#[doc = $about])* pub(crate) $field: Option<Given<$type>>,)*
             pub(crate) unknown: Vec<Unknown>,
         }
 
         impl $name {
             pub(crate) const KEYS: &'static [&'static str] = &[$(stringify!($field),)*];
+        }
+
+        impl $crate::schema::Describe for $name {
+            fn schema() -> serde_json::Value {
+                $crate::schema::object(&[$($crate::schema::Field {
+                    key: stringify!($field),
+                    about: concat!($($about,)*),
+                    schema: <$type as $crate::schema::Describe>::schema,
+                    limit: [$($limit,)? $crate::schema::Limit::NONE][0],
+                },)*])
+            }
         }
 
         impl $crate::raw::given::Lenient for $name {

@@ -8,22 +8,38 @@ pub(crate) const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Hidden characters reported for one file.
 const MAX_FINDINGS: usize = 20;
 
-/// Size, byte order mark, control and bidirectional characters.
+/// Size, byte order mark, control and bidirectional characters, and tabs that indent: YAML takes some of those, and not
+/// for the depth that they show.
 pub(crate) fn check(file: usize, source: &SourceFile) -> Vec<Diagnostic> {
     let text = &source.text;
     if text.len() > MAX_BYTES {
         let diagnostic = Diagnostic::error(codes::TOO_LARGE, format!("the file has more than {MAX_BYTES} bytes"));
         return vec![diagnostic.at(file, 0..0, "").help("split it into several files")];
     }
+    let mut found: Vec<Diagnostic> = tab(file, text).into_iter().collect();
     let hidden = text.char_indices().filter(|(_, char)| is_hidden(*char) && !matches!(char, '\n' | '\r' | '\t'));
-    hidden
-        .take(MAX_FINDINGS)
-        .map(|(at, char)| {
-            Diagnostic::error(codes::HIDDEN_CHARACTER, format!("hidden character U+{:04X}", u32::from(char)))
-                .at(file, at..at + char.len_utf8(), name(char))
-                .help("remove it")
-        })
-        .collect()
+    found.extend(hidden.take(MAX_FINDINGS).map(|(at, char)| {
+        Diagnostic::error(codes::HIDDEN_CHARACTER, format!("hidden character U+{:04X}", u32::from(char)))
+            .at(file, at..at + char.len_utf8(), name(char))
+            .help("remove it")
+    }));
+    found
+}
+
+/// The first tab before the text of a line.
+fn tab(file: usize, text: &str) -> Option<Diagnostic> {
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let indented = line.trim_start_matches([' ', '\t']);
+        let indentation = line.get(..line.len() - indented.len()).unwrap_or_default();
+        if let Some(tab) = indentation.find('\t').filter(|_| !indented.trim_end().is_empty()) {
+            let at = start + tab..start + indentation.trim_end_matches(' ').len();
+            let diagnostic = Diagnostic::error(codes::SYNTAX, "a tab stands in the indentation").at(file, at, "");
+            return Some(diagnostic.help("indent with spaces"));
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// Characters that a reader doesn't see, or that show other text than is read (Trojan Source, CVE-2021-42574).

@@ -246,7 +246,9 @@ impl Scanner<'_> {
         let mark = error.marker();
         let at = mark.byte_offset().unwrap_or_else(|| byte_at(self.text, mark.index()));
         let diagnostic = Diagnostic::error(codes::SYNTAX, format!("not YAML: {}", error.info()));
-        self.report(diagnostic.at(self.file, one_char(self.text, at), ""));
+        let diagnostic = diagnostic.at(self.file, one_char(self.text, at), "");
+        let help = syntax_help(self.text, at, &error.info());
+        self.report(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
     }
 
     fn report(&mut self, diagnostic: Diagnostic) {
@@ -289,6 +291,26 @@ fn property(text: &str, value: &Range<usize>, sign: char) -> Range<usize> {
 fn one_char(text: &str, at: usize) -> Range<usize> {
     let len = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     at..at + len
+}
+
+/// What is behind the most frequent complaints of the parser.
+fn syntax_help(text: &str, at: usize, complaint: &str) -> &'static str {
+    let line = text.get(..at).map_or(0, |before| before.rfind('\n').map_or(0, |newline| newline + 1));
+    let line = text.get(line..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+    if line.split_once(':').is_some_and(|(_, value)| value.trim() == "*") {
+        "quote it: `[\"*\"]`"
+    } else if line.contains(":{") || line.contains(":[") {
+        "put a space behind the colon"
+    } else if complaint.contains("bracket") || complaint.contains("flow") {
+        "close each bracket with its own kind"
+    } else if complaint.contains("quote") {
+        "close the quote on its line"
+    } else if complaint.contains("'-' indicator") || complaint.contains("indent") || complaint.contains("block mapping")
+    {
+        "indent all keys of one entry alike: under `- name:`, two spaces more than the `-`"
+    } else {
+        ""
+    }
 }
 
 /// An error of the second pass in our words.

@@ -1,7 +1,8 @@
 //! Laws of the decision, held against a model that scans every rule and knows nothing of the index.
 
+mod explain;
 mod model;
-mod world;
+pub(crate) mod world;
 
 use std::collections::BTreeSet;
 
@@ -183,5 +184,56 @@ proptest! {
             prop_assert!(credential.slots().iter().any(|slot| slot.holds(request.tokens[at].0)));
             prop_assert!(policy.is_bound(&request.authority()));
         }
+    }
+
+    #[test]
+    fn a_rule_that_a_lint_calls_needless_changes_no_decision(
+        rules in world::rules_with_needless_ones(),
+        requests in prop::collection::vec(request(), 4),
+    ) {
+        let files_of = |rules: &[Rule]| files(rules, 1);
+        let all = files_of(&rules);
+        let compiled = stubgate_policy::compile(&all).unwrap();
+        for warning in compiled.warnings.iter().filter(|one| ["SG0201", "SG0202", "SG0203"].contains(&one.code)) {
+            let name = &all[0].text[warning.labels[0].span.clone()];
+            let rest: Vec<Rule> = rules.iter().filter(|rule| rule.name != name).cloned().collect();
+            prop_assert_eq!(rest.len() + 1, rules.len());
+            let without = policy_of(&files_of(&rest));
+            for request in requests.iter().flat_map(|to| world(to).chain([to.clone()])) {
+                // Whether any rule of a host has paths decides about paths in odd forms, whatever that rule grants.
+                if matches!(request.target(), stubgate_policy::Target::Odd { .. }) {
+                    continue;
+                }
+                let (before, after) = (granted(&compiled.policy, &request), granted(&without, &request));
+                prop_assert_eq!(before, after, "{:?} without {}\n{}", request, name, all[0].text);
+            }
+        }
+    }
+}
+
+/// What passes, with which swap and under which conditions; why not, and by which rule, is left out.
+fn granted(policy: &Policy, request: &Request) -> Option<Verdict> {
+    match decided(policy, request) {
+        Verdict::Allow { swap, ranges, deny_stub_in_body, .. } => {
+            Some(Verdict::Allow { rule: String::new(), swap, ranges, deny_stub_in_body })
+        }
+        Verdict::Deny(_) => None,
+    }
+}
+
+/// The property above would say nothing if it never met such a rule.
+#[test]
+fn lints_meet_needless_rules_in_the_small_world() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut seen: std::collections::BTreeMap<&str, usize> = std::collections::BTreeMap::new();
+    for _ in 0..200 {
+        let rules = world::rules_with_needless_ones().new_tree(&mut runner).unwrap().current();
+        for warning in stubgate_policy::compile(&files(&rules, 1)).unwrap().warnings {
+            *seen.entry(warning.code).or_default() += 1;
+        }
+    }
+    for code in ["SG0201", "SG0202", "SG0203"] {
+        assert!(seen.get(code).is_some_and(|count| *count > 10), "{seen:?}");
     }
 }

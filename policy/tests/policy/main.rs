@@ -3,12 +3,20 @@
 
 mod agents;
 mod bindings;
+mod cases;
 mod credentials;
 mod diagnostics;
+mod diff;
+mod docs;
+mod explain;
 mod files;
 mod hosts;
+mod import;
 mod laws;
+mod lints;
 mod paths;
+mod presets;
 mod stages;
+mod suggest;
 mod support;
 mod wire;

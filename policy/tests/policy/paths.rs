@@ -148,6 +148,7 @@ fn deny_rules_compare_paths_without_case_and_deny_what_cannot_be_compared() {
         ("/a/z", "deny denied_by_rule"),
         ("/a/b/c/Z", "deny denied_by_rule"),
         ("/gist", "allow r"),
+        ("/gist/", "allow r"),
         ("/gistss", "allow r"),
         ("/x%2Fy", "allow r"),
         ("/x%2F%2Fgists", "deny path_ambiguous"),
@@ -163,6 +164,28 @@ fn deny_rules_compare_paths_without_case_and_deny_what_cannot_be_compared() {
     assert_eq!(said(&policy, &post), "allow r", "another method is not denied");
     let denied = ask(&policy, "a", "GET https://x.example/gists").denial().unwrap();
     assert_eq!(policy.rule(denied.rule.unwrap()).name(), "no");
+}
+
+#[test]
+fn a_deny_rule_reads_over_a_slash_at_the_end_and_an_allow_rule_does_not() {
+    let policy = denying("/x/forks, '/p/*', '/**/z', /end/");
+    for (path_, expected) in [
+        ("/x/forks/", "deny denied_by_rule"),
+        ("/X/Forks/", "deny denied_by_rule"),
+        ("/x/forks%2F", "deny denied_by_rule"),
+        ("/x%2Fforks/", "deny denied_by_rule"),
+        ("/p/q/", "deny denied_by_rule"),
+        ("/a/b/z/", "deny denied_by_rule"),
+        ("/end/", "deny denied_by_rule"),
+        ("/x/forks%2F/", "deny path_ambiguous"),
+        ("/x/forks/1", "allow r"),
+        ("/x/", "allow r"),
+        ("/p/q/r", "allow r"),
+        ("/end", "allow r"),
+    ] {
+        assert_eq!(path(&policy, path_), expected, "{path_}");
+    }
+    assert_eq!(path(&allowing("/x/forks", ""), "/x/forks/"), "deny path_not_allowed");
 }
 
 #[test]

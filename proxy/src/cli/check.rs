@@ -1,39 +1,14 @@
-//! `stubgate policy check` and `stubgate config check`.
+//! `stubgate config check`, and how findings are reported.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use stubgate_policy::{Diagnostic, Severity, SourceFile, compile, render};
+use stubgate_policy::{Diagnostic, Severity, SourceFile, render};
 
 use super::say::{count, say};
-use super::{UNUSABLE, WRONG, fail};
-use crate::config::{Config, ConfigProblem, policy_files};
-
-pub(super) fn policy(paths: &[PathBuf]) -> ExitCode {
-    let files = match policy_files(paths) {
-        Ok(files) => files,
-        Err(error) => return fail(UNUSABLE, error),
-    };
-    match compile(&files) {
-        Ok(compiled) => {
-            report(&compiled.warnings, &files);
-            let policy = compiled.policy;
-            say(format_args!(
-                "policy is good: {} agents, {} credentials, {} rules in {} files",
-                policy.agents().len(),
-                policy.credentials().len(),
-                policy.rules().len(),
-                files.len()
-            ));
-            ExitCode::SUCCESS
-        }
-        Err(diagnostics) => {
-            report(&diagnostics, &files);
-            ExitCode::from(WRONG)
-        }
-    }
-}
+use super::{UNUSABLE, WRONG};
+use crate::config::{Config, ConfigProblem};
 
 pub(super) fn config(path: &Path) -> ExitCode {
     match Config::check(path) {
@@ -52,14 +27,35 @@ pub(super) fn refuse(problem: &ConfigProblem) -> ExitCode {
     ExitCode::from(if problem.is_unreadable() { UNUSABLE } else { WRONG })
 }
 
-fn report(diagnostics: &[Diagnostic], files: &[SourceFile]) {
+/// Draws findings on standard error, and says how many there are.
+pub(super) fn report(diagnostics: &[Diagnostic], files: &[SourceFile]) {
     if diagnostics.is_empty() {
         return;
     }
-    eprintln!("{}", render(diagnostics, files, std::io::stderr().is_terminal()));
-    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
-    let warnings = diagnostics.len() - errors;
-    let counted = [(errors, "error"), (warnings, "warning")].into_iter().filter(|(number, _)| *number > 0);
-    let counted: Vec<String> = counted.map(|(number, noun)| count(number, noun)).collect();
-    eprintln!("{}", counted.join(", "));
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    eprintln!("{}", render(diagnostics, files, color));
+    eprintln!("{}", summary(diagnostics));
+}
+
+/// "1 error, 2 warnings"; what there is none of is left out.
+pub(super) fn summary(diagnostics: &[Diagnostic]) -> String {
+    let errors = diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count();
+    let counts = [(errors, "error"), (diagnostics.len() - errors, "warning")];
+    let said: Vec<String> =
+        counts.into_iter().filter(|(number, _)| *number > 0).map(|(number, noun)| count(number, noun)).collect();
+    said.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_one_of_is_not_many() {
+        let (error, warning) = (Diagnostic::error("X", "x"), Diagnostic::warning("X", "x"));
+        assert_eq!(summary(&[error.clone(), warning.clone(), warning.clone()]), "1 error, 2 warnings");
+        assert_eq!(summary(&[error.clone(), error]), "2 errors");
+        assert_eq!(summary(&[warning]), "1 warning");
+        assert_eq!(count(0, "agent"), "0 agents");
+    }
 }

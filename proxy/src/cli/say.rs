@@ -9,8 +9,8 @@ pub(crate) fn say(line: impl fmt::Display) {
 }
 
 /// A number with its noun: `1 error`, `2 errors`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
+pub(crate) fn count<N: TryInto<u64> + fmt::Display + Copy>(number: N, noun: &str) -> String {
+    let ending = if number.try_into().is_ok_and(|number| number == 1) { "" } else { "s" };
     format!("{number} {noun}{ending}")
 }
 

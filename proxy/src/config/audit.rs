@@ -6,7 +6,7 @@ use super::codes;
 use super::node::Node;
 use super::reader::{Map, Placed, Reader};
 
-const KEYS: &[&str] = &["path", "max_bytes", "keep", "durable"];
+pub(super) const KEYS: &[&str] = &["path", "max_bytes", "keep", "durable"];
 /// Old files kept where none is said.
 const KEEP: usize = 5;
 

@@ -38,9 +38,27 @@ codes! {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     #[test]
     fn codes_are_unique_and_in_order() {
         let codes: Vec<&str> = super::ALL.iter().map(|(code, _)| *code).collect();
         assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+    }
+
+    /// `UPDATE_DOCS=1` writes the page anew.
+    #[test]
+    fn the_page_of_codes_is_what_the_program_says() {
+        let mut page = stubgate_policy::diagnostic::explained::page();
+        page.push_str("\n## Codes of `stubgate config check`\n\n| code | stands for |\n|---|---|\n");
+        for (code, what) in super::ALL {
+            writeln!(page, "| {code} | {what} |").unwrap();
+        }
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/policy/codes.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == page, "docs/policy/codes.md is out of date: run this test with UPDATE_DOCS=1");
     }
 }

@@ -10,8 +10,11 @@ use super::upstream::Own;
 use super::{Advertise, AuditFile, CaFiles, Config, ConfigProblem, Forward, Limits, Listen, Timeouts, Upstream};
 use super::{codes, upstream};
 
-const KEYS: &[&str] =
+pub(super) const KEYS: &[&str] =
     &["listen", "advertise", "policy", "state_dir", "ca", "dns", "limits", "timeouts", "upstream", "audit"];
+pub(super) const DNS_KEYS: &[&str] = &["forward"];
+pub(super) const CA_KEYS: &[&str] = &["certificate_file", "key_file"];
+pub(super) const AUDIT_KEYS: &[&str] = &["files"];
 const STATE_DIR: &str = "/var/lib/stubgate";
 
 /// Checks the text of a configuration file. Relative paths in it start at the folder of `source.name`.
@@ -39,7 +42,7 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     let listen = Listen::read(reader, root);
     let advertise = Advertise::read(reader, root, !listen.dns.is_empty());
     let own = Own { listen: &listen, advertise: &advertise };
-    let dns = reader.section(root, "dns", &["forward"]);
+    let dns = reader.section(root, "dns", DNS_KEYS);
     let forward = Forward::read_all(reader, dns, &own);
     let section = reader.section(root, "upstream", upstream::KEYS);
     let upstream = Upstream::read(reader, section, &own);
@@ -53,13 +56,13 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     let limits = Limits::read(reader, limits);
     let timeouts = reader.section(root, "timeouts", Timeouts::KEYS);
     let timeouts = Timeouts::read(reader, timeouts);
-    let audit = reader.section(root, "audit", &["files"]);
+    let audit = reader.section(root, "audit", AUDIT_KEYS);
     let audit = AuditFile::read_all(reader, audit);
     Some(Config { listen, advertise, policy, state_dir: state_dir?, ca, forward, limits, timeouts, upstream, audit })
 }
 
 fn ca(reader: &mut Reader<'_>, root: Map<'_>) -> Option<CaFiles> {
-    let section = reader.section(root, "ca", &["certificate_file", "key_file"]);
+    let section = reader.section(root, "ca", CA_KEYS);
     let certificate = section.get("certificate_file");
     let key = section.get("key_file");
     let one = match (certificate, key) {

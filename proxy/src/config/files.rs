@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use stubgate_policy::diagnostic::Diagnostic;
+use stubgate_policy::diagnostic::codes::NOT_READ;
 use stubgate_policy::source::SourceFile;
 
 use super::warnings::warnings;
@@ -13,6 +14,11 @@ use super::{Checked, Config, ConfigProblem, codes, compile};
 const CONFIG_MAXIMUM_BYTES: usize = 1024 * 1024;
 /// Of all policy files together; a hundred thousand rules need about a fifth of it.
 const POLICY_MAXIMUM_BYTES: usize = 128 * 1024 * 1024;
+
+/// Most files and folders that are said to be left out.
+const MOST_SKIPPED: usize = 100;
+/// Entries of a folder that are looked at to see whether it holds policy.
+const MOST_LISTED: usize = 1000;
 
 impl Config {
     /// Reads and checks the file at `path`.
@@ -47,19 +53,33 @@ fn read_config(path: &Path) -> Result<SourceFile, ConfigProblem> {
 /// # Errors
 /// Where one can't be read, is no text, or all together are too large; the text names it.
 pub fn policy_files(paths: &[PathBuf]) -> io::Result<Vec<SourceFile>> {
+    policy_files_and_others(paths).map(|(files, _)| files)
+}
+
+/// The same, and a warning for each file or folder that an author could believe to be read.
+///
+/// # Errors
+/// As [`policy_files`].
+pub fn policy_files_and_others(paths: &[PathBuf]) -> io::Result<(Vec<SourceFile>, Vec<Diagnostic>)> {
     let mut room = POLICY_MAXIMUM_BYTES;
     let mut files = Vec::new();
+    let mut skipped = Vec::new();
     for path in paths {
-        for path in expand(path)? {
+        for path in expand(path, &mut skipped)? {
             let file = read_file(&path, room)?;
             room = room.saturating_sub(file.text.len());
             files.push(file);
         }
     }
-    Ok(files)
+    skipped.sort();
+    let warning = |path: &PathBuf| {
+        let message = format!("{} is not read: only *.yaml directly in the folder", path.display());
+        Diagnostic::warning(NOT_READ, message).help("rename or move it, or name it on its own")
+    };
+    Ok((files, skipped.iter().map(warning).collect()))
 }
 
-fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
+fn expand(path: &Path, skipped: &mut Vec<PathBuf>) -> io::Result<Vec<PathBuf>> {
     let name = |error| at(path, &error);
     if !fs::metadata(path).map_err(name)?.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -70,16 +90,37 @@ fn expand(path: &Path) -> io::Result<Vec<PathBuf>> {
         let file_name = entry.file_name();
         let file_name = file_name.as_encoded_bytes();
         // Kubernetes mounts files as symlinks into folders with a leading dot; only the links are read.
-        if file_name.starts_with(b".") || !file_name.ends_with(b".yaml") {
+        if file_name.starts_with(b".") {
             continue;
         }
         let path = entry.path();
-        if !fs::metadata(&path).map_err(|error| at(&path, &error))?.is_dir() {
+        if !file_name.ends_with(b".yaml") {
+            if skipped.len() < MOST_SKIPPED && seems_policy(file_name, &path) {
+                skipped.push(path);
+            }
+        } else if !fs::metadata(&path).map_err(|error| at(&path, &error))?.is_dir() {
             found.push(path);
+        } else if skipped.len() < MOST_SKIPPED {
+            skipped.push(path);
         }
     }
     found.sort();
     Ok(found)
+}
+
+/// Whether somebody could believe that it is read: YAML in another spelling, or a folder with YAML directly in it.
+/// The folder `tests` has the policy's tests.
+fn seems_policy(file_name: &[u8], path: &Path) -> bool {
+    let is_yaml = |name: &[u8]| {
+        let name = name.to_ascii_lowercase();
+        name.ends_with(b".yaml") || name.ends_with(b".yml")
+    };
+    if !path.is_dir() {
+        return is_yaml(file_name);
+    }
+    // What can't be listed is not read either; that is no reason to fail.
+    let mut entries = fs::read_dir(path).into_iter().flatten().flatten().take(MOST_LISTED);
+    file_name != b"tests" && entries.any(|entry| is_yaml(entry.file_name().as_encoded_bytes()))
 }
 
 fn read_file(path: &Path, room: usize) -> io::Result<SourceFile> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::reader::{Map, Reader};
 
 macro_rules! limits {
-    ($(#[$of:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty = $default:literal, $low:literal to $high:literal;)* }) => {
+    ($(#[$of:meta])* pub struct $name:ident { $($(#[doc = $doc:literal])* $field:ident: $type:ty = $default:literal, $low:literal to $high:literal;)* }) => {
         $(#[$of])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name {
             $(
-                $(#[$doc])*
+                $(#[doc = $doc])*
                 #[doc = concat!("Default ", stringify!($default), "; ", stringify!($low), " to ", stringify!($high), ".")]
                 pub $field: $type,
             )*
@@ -26,6 +26,10 @@ macro_rules! limits {
         impl $name {
             /// The keys of the section.
             pub const KEYS: &'static [&'static str] = &[$(stringify!($field),)*];
+
+            /// What each key is for, its smallest, default and largest value.
+            pub(super) const ABOUT: &'static [(&'static str, &'static str, u64, u64, u64)] =
+                &[$((stringify!($field), concat!($($doc,)*), $low, $default, $high),)*];
 
             #[cfg(test)]
             pub(super) const RANGES: &'static [(&'static str, u64, u64, u64)] =
@@ -48,12 +52,12 @@ macro_rules! limits {
 }
 
 macro_rules! timeouts {
-    ($(#[$of:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident $key:literal = $default:literal, $low:literal to $high:literal;)* }) => {
+    ($(#[$of:meta])* pub struct $name:ident { $($(#[doc = $doc:literal])* $field:ident $key:literal = $default:literal, $low:literal to $high:literal;)* }) => {
         $(#[$of])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name {
             $(
-                $(#[$doc])*
+                $(#[doc = $doc])*
                 #[doc = concat!("Key `", $key, "`, default ", stringify!($default), "; ", stringify!($low), " to ", stringify!($high), ".")]
                 pub $field: Duration,
             )*
@@ -68,6 +72,10 @@ macro_rules! timeouts {
         impl $name {
             /// The keys of the section.
             pub const KEYS: &'static [&'static str] = &[$($key,)*];
+
+            /// What each key is for, its smallest, default and largest value.
+            pub(super) const ABOUT: &'static [(&'static str, &'static str, u64, u64, u64)] =
+                &[$(($key, concat!($($doc,)*), $low, $default, $high),)*];
 
             #[cfg(test)]
             pub(super) const RANGES: &'static [(&'static str, u64, u64, u64)] =

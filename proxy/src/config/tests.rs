@@ -276,6 +276,29 @@ mod policy_files {
     }
 
     #[test]
+    fn what_an_author_could_believe_to_be_read_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = folder.path().join("policy");
+        for below in ["tests", "more", "empty", "folder.yaml", "..data"] {
+            fs::create_dir_all(policy.join(below)).unwrap();
+        }
+        for name in
+            ["a.yaml", "deny.yml", "B.YAML", "README.md", ".x.yml", "tests/t.yaml", "more/m.yaml", "..data/x.yaml"]
+        {
+            fs::write(policy.join(name), name).unwrap();
+        }
+        let (files, skipped) = policy_files_and_others(std::slice::from_ref(&policy)).unwrap();
+        assert_eq!(files.len(), 1);
+        let said: Vec<String> =
+            skipped.iter().map(|one| one.message.replace(&format!("{}/", policy.display()), "")).collect();
+        let rule = "is not read: only *.yaml directly in the folder";
+        assert_eq!(said, ["B.YAML", "deny.yml", "folder.yaml", "more"].map(|name| format!("{name} {rule}")));
+        assert!(skipped.iter().all(|one| one.code == "SG0213" && !one.is_error()));
+        // A file that is named is read, whatever its name.
+        assert_eq!(policy_files_and_others(&[policy.join("deny.yml")]).unwrap().1, []);
+    }
+
+    #[test]
     fn kubernetes_links_are_read_once() {
         let folder = tempfile::tempdir().unwrap();
         let policy = folder.path().join("policy");

@@ -12,6 +12,8 @@ use super::{Advertise, Forward, Listen, codes};
 use crate::guard::{PrivateGrant, private_range};
 
 pub(super) const KEYS: &[&str] = &["nameservers", "ca_files", "connect_to", "allow_private"];
+pub(super) const FORWARD_KEYS: &[&str] = &["zones", "to"];
+pub(super) const GRANT_KEYS: &[&str] = &["hosts", "networks"];
 
 /// How origins are found, reached and trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +62,7 @@ impl Forward {
         let mut all = Vec::new();
         let mut zones: Vec<Placed<Name>> = Vec::new();
         for node in reader.list(section.get("forward")) {
-            let Some(entry) = reader.map(node, &["zones", "to"]) else {
+            let Some(entry) = reader.map(node, FORWARD_KEYS) else {
                 continue;
             };
             let items = reader.full_list(entry, "zones", "name the zones, such as `zones: [\"cluster.local\"]`");
@@ -144,7 +146,7 @@ fn once_each(reader: &mut Reader<'_>, all: Vec<(Placed<(Host, u16)>, SocketAddr)
 }
 
 fn grant(reader: &mut Reader<'_>, node: &Node) -> Option<PrivateGrant> {
-    let entry = reader.map(node, &["hosts", "networks"])?;
+    let entry = reader.map(node, GRANT_KEYS)?;
     let hosts = reader.full_list(entry, "hosts", "name the hosts, such as `hosts: [registry.corp.example]`");
     let hosts = hosts.iter().filter_map(|node| host(reader, node)).collect();
     let networks = reader.full_list(entry, "networks", "name the networks, such as `networks: [\"10.1.2.0/24\"]`");

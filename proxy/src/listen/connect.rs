@@ -99,7 +99,7 @@ fn decide(appliance: &Appliance, peer: SocketAddr, target: &Authority) -> Result
             let _ = appliance.audit.write(&line);
             Ok(())
         }
-        Decision::Deny(denial) => Err(Refusal { reason: denial.reason, rule: denial.rule }),
+        Decision::Deny(denial) => Err(Refusal { reason: denial.reason, rule: denial.rule, stub_of: None }),
         Decision::Answer(_) => Err(Reason::ConnectNotAllowed.into()),
     }
 }

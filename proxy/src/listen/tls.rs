@@ -98,7 +98,7 @@ fn reach(appliance: &Appliance, peer: SocketAddr, authority: &Authority, has_por
     match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority })) {
         Decision::Allow(_) => {}
         Decision::Deny(denial) if has_port || !name_is_allowed(&snapshot, agent, authority) => {
-            return Err(Refusal { reason: denial.reason, rule: denial.rule });
+            return Err(Refusal { reason: denial.reason, rule: denial.rule, stub_of: None });
         }
         Decision::Deny(_) => {}
         Decision::Answer(_) => return Err(Reason::ConnectNotAllowed.into()),

@@ -32,6 +32,10 @@ pub enum Event {
     Gap,
     /// A reload of policy or credentials.
     Reload,
+    /// What a policy that was taken allows more and less than the one before it.
+    PolicyChanged,
+    /// A file of that policy that is not what it was.
+    PolicyFile,
     /// The appliance started or stopped.
     Lifecycle,
 }
@@ -90,6 +94,8 @@ pub struct Line<'a> {
     pub reason: Option<Reason>,
     /// The credential swapped in, or the one that a reload is about, by name.
     pub credential: Option<&'a str>,
+    /// The credential, by name, whose stub a refused request presented.
+    pub stub_of: Option<&'a str>,
     /// A stub was where it has no business.
     pub tripwire: bool,
     /// Stubs seen in the body.
@@ -114,8 +120,29 @@ pub struct Line<'a> {
     pub generation: Option<u64>,
     /// Fingerprint of the policy that decided.
     pub policy: Option<&'a str>,
+    /// Changes of the policy that widen.
+    pub widens: Option<u64>,
+    /// Changes of the policy that narrow.
+    pub narrows: Option<u64>,
+    /// Some of the changes, in words.
+    pub changes: &'a [String],
+    /// A policy file.
+    pub file: Option<PolicyFile<'a>>,
     /// Text of our own, never from the wire.
     pub note: Option<&'a str>,
+}
+
+/// A policy file that changed: its name, its content, and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub struct PolicyFile<'a> {
+    /// Path as configured.
+    pub name: &'a str,
+    /// Of its content, hexadecimal; `None` where it is gone.
+    pub sha256: Option<&'a str>,
+    /// When it was written, as the file system says.
+    pub modified: Option<SystemTime>,
+    /// User id of its owner.
+    pub owner: Option<u32>,
 }
 
 impl Line<'_> {
@@ -137,6 +164,7 @@ impl Line<'_> {
             rule: None,
             reason: None,
             credential: None,
+            stub_of: None,
             tripwire: false,
             stubs_in_body: 0,
             status: None,
@@ -149,6 +177,10 @@ impl Line<'_> {
             count: None,
             generation: None,
             policy: None,
+            widens: None,
+            narrows: None,
+            changes: &[],
+            file: None,
             note: None,
         }
     }
@@ -175,6 +207,7 @@ impl Line<'_> {
         object.text("rule", self.rule);
         object.word_if("reason", self.reason.map(Reason::as_str));
         object.text("credential", self.credential);
+        object.text("stub_of", self.stub_of);
         if self.tripwire {
             object.key("tripwire");
             object.out.extend_from_slice(b"true");
@@ -190,6 +223,17 @@ impl Line<'_> {
         object.number_if("count", self.count);
         object.number_if("generation", self.generation);
         object.text("policy", self.policy);
+        object.number_if("widens", self.widens);
+        object.number_if("narrows", self.narrows);
+        if !self.changes.is_empty() {
+            object.texts("changes", self.changes);
+        }
+        if let Some(file) = &self.file {
+            object.text("file", Some(file.name));
+            object.text("sha256", file.sha256);
+            object.time("modified", file.modified);
+            object.number_if("owner", file.owner.map(u64::from));
+        }
         object.text("note", self.note);
         out.extend_from_slice(b"}\n");
     }
@@ -198,7 +242,7 @@ impl Line<'_> {
 impl Event {
     /// Every event, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Event; 9] = [
+    pub(super) const ALL: [Event; 11] = [
         Event::Begin,
         Event::End,
         Event::Refused,
@@ -207,6 +251,8 @@ impl Event {
         Event::Suppressed,
         Event::Gap,
         Event::Reload,
+        Event::PolicyChanged,
+        Event::PolicyFile,
         Event::Lifecycle,
     ];
 
@@ -220,6 +266,8 @@ impl Event {
             Event::Suppressed => "suppressed",
             Event::Gap => "gap",
             Event::Reload => "reload",
+            Event::PolicyChanged => "policy_changed",
+            Event::PolicyFile => "policy_file",
             Event::Lifecycle => "lifecycle",
         }
     }
@@ -302,6 +350,22 @@ impl Object<'_> {
             // Writing text to memory can't fail; keep the record valid all the same.
             self.out.extend_from_slice(b"null");
         }
+    }
+
+    fn texts(&mut self, key: &'static str, texts: &[String]) {
+        self.key(key);
+        if serde_json::to_writer(&mut *self.out, texts).is_err() {
+            // Writing text to memory can't fail; keep the record valid all the same.
+            self.out.extend_from_slice(b"null");
+        }
+    }
+
+    fn time(&mut self, key: &'static str, time: Option<SystemTime>) {
+        let Some(time) = time else { return };
+        self.key(key);
+        self.out.push(b'"');
+        write_time(self.out, time);
+        self.out.push(b'"');
     }
 
     /// What is shown in ASCII without quotes and backslashes: addresses and authorities.

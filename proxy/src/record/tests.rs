@@ -100,6 +100,9 @@ fn every_field_is_in_the_documents() {
     let peer = Some("192.0.2.1:1".parse().unwrap());
     let wire = Some(Wire("x"));
     let (text, number, time) = (Some("x"), Some(1), Some(Duration::from_secs(1)));
+    let changes = ["x".to_owned()];
+    let file =
+        PolicyFile { name: "x", sha256: text, modified: Some(std::time::SystemTime::UNIX_EPOCH), owner: Some(1) };
     // No `..`: a field that is added is added here.
     let full = Line {
         event: Event::End,
@@ -117,6 +120,7 @@ fn every_field_is_in_the_documents() {
         rule: text,
         reason: Some(Reason::Internal),
         credential: text,
+        stub_of: text,
         tripwire: true,
         stubs_in_body: 1,
         status: Some(200),
@@ -129,6 +133,10 @@ fn every_field_is_in_the_documents() {
         count: number,
         generation: number,
         policy: text,
+        widens: number,
+        narrows: number,
+        changes: &changes,
+        file: Some(file),
         note: text,
     };
     let mut out = Vec::new();

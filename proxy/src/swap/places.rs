@@ -1,16 +1,12 @@
 //! The credential places of a head, and what stands in them.
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use stubgate_credentials::slots::{Pair, Parsed, parse_authorization};
+use stubgate_policy::model::{CUSTOMARY_HEADERS, CUSTOMARY_QUERY_KEYS};
 use stubgate_policy::{BasicField, Policy, Reason, Slot, SlotRef, Token};
 
 use crate::request::Refusal;
 use crate::snapshot::StubScanner;
-
-/// Headers that carry credentials by custom, on every host.
-const CUSTOMARY: [&str; 4] = ["x-api-key", "api-key", "x-goog-api-key", "private-token"];
-/// Query keys that carry credentials by custom.
-const CUSTOMARY_KEYS: [&str; 3] = ["key", "token", "access_token"];
 
 /// One place, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +77,7 @@ impl Places {
             let value = value.as_bytes();
             if name == AUTHORIZATION {
                 places.authorization(stubs, value)?;
-            } else if name == COOKIE || CUSTOMARY.contains(&name.as_str()) || is_declared(name.as_str()) {
+            } else if CUSTOMARY_HEADERS.contains(&name.as_str()) || is_declared(name.as_str()) {
                 places.token(stubs, Place::Header(name.clone()), value);
             } else {
                 places.elsewhere(stubs, value);
@@ -151,7 +147,7 @@ impl Places {
             let value = percent_decoded(halves.next().unwrap_or_default());
             let name_text = String::from_utf8_lossy(&name);
             let is_declared = declared.iter().any(|slot| matches!(slot, Slot::Query(own) if **own == *name_text));
-            if CUSTOMARY_KEYS.contains(&&*name_text) || is_declared {
+            if CUSTOMARY_QUERY_KEYS.contains(&&*name_text) || is_declared {
                 self.token(stubs, Place::Query((*name_text).into()), &value);
             } else {
                 self.elsewhere(stubs, &value);

@@ -103,7 +103,7 @@ rules:
 "#;
 
 /// Every host that policy names; all lead to the one origin, which tells them apart by SNI.
-const HOSTS: [&str; 8] = [
+const HOSTS: [&str; 9] = [
     "api.example.test:443",
     "keyed.example.test:443",
     "lost.example.test:443",
@@ -113,6 +113,7 @@ const HOSTS: [&str; 8] = [
     "plain.example.test:80",
     // No rule names it: whatever arrives there is a hole.
     "evil.example.test:443",
+    "evil.example.test:80",
 ];
 
 /// What a test may want otherwise.
@@ -128,6 +129,8 @@ pub(crate) struct Setup {
     pub(crate) elsewhere: HashMap<String, SocketAddr>,
     /// Where secrets are, before the appliance starts.
     pub(crate) secrets: Vec<(&'static str, String)>,
+    /// Whom it asks for addresses of hosts; nobody listens there by default.
+    pub(crate) nameserver: SocketAddr,
     /// The CA that signs origins' certificates but is trusted by nobody.
     pub(crate) distrusted: bool,
 }
@@ -142,6 +145,7 @@ impl Default for Setup {
             origin_h2: false,
             elsewhere: HashMap::new(),
             secrets: vec![("api", REAL.into()), ("keyed", KEYED_REAL.into()), ("other", OTHER_REAL.into())],
+            nameserver: SocketAddr::from(([127, 0, 0, 1], 9)),
             distrusted: false,
         }
     }
@@ -193,9 +197,9 @@ impl Lab {
             "listen:\n  dns: [\"127.0.0.1:0\"]\n  http: [\"127.0.0.1:0\"]\n  https: [\"127.0.0.1:0\"]\n  \
              proxy: [\"127.0.0.1:0\"]\n  admin: [\"127.0.0.1:0\"]\nadvertise: [\"127.0.0.1\"]\n\
              policy: [\"{here}/policy\"]\nstate_dir: \"{here}\"\nupstream:\n  ca_files: [\"{here}/internet.pem\"]\n  \
-             nameservers: [\"127.0.0.1:9\"]\n  connect_to:\n{connect_to}limits: {{ {} }}\ntimeouts: {{ {} }}\n\
+             nameservers: [\"{}\"]\n  connect_to:\n{connect_to}limits: {{ {} }}\ntimeouts: {{ {} }}\n\
              audit:\n  files: {audit}\n",
-            setup.limits, setup.timeouts,
+            setup.nameserver, setup.limits, setup.timeouts,
         );
         let config = config::compile(SourceFile { name: "lab".into(), text }).unwrap();
         let started = start::start(config).await.unwrap();

@@ -121,6 +121,50 @@ async fn an_agent_put_in_quarantine_is_cut_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reload_records_what_it_widened_and_narrowed_and_from_which_file() {
+    let lab = Lab::new().await;
+    let told = |event: &str| -> Vec<serde_json::Value> {
+        lab.records().into_iter().filter(|record| record["event"] == event).collect()
+    };
+    assert!(told("policy_changed").is_empty() && told("policy_file").is_empty(), "the first policy changes nothing");
+
+    let widened =
+        POLICY.replace("methods: [GET, POST]\n    credentials: [keyed]", "methods: [any]\n    credentials: [keyed]");
+    assert_ne!(widened, POLICY);
+    assert_eq!(lab.reload(&widened).await, "taken");
+    lab.until("the change is recorded", || told("policy_changed").len() == 1).await;
+    let record = told("policy_changed").remove(0);
+    assert_eq!((&record["widens"], &record["narrows"]), (&1.into(), &0.into()), "{record}");
+    let change = record["changes"][0].as_str().unwrap();
+    assert!(change.contains("the rule keyed allows what was denied"), "{change}");
+    assert!(change.contains("devbot") && change.contains("any except GET, POST"), "{change}");
+    let file = told("policy_file").remove(0);
+    assert_eq!(file["outcome"], "changed");
+    assert_eq!(file["policy"], record["policy"]);
+    assert!(file["file"].as_str().unwrap().ends_with("policy/policy.yaml"), "{file}");
+    assert_eq!(file["sha256"].as_str().unwrap().len(), 64);
+    assert!(file["owner"].is_u64() && file["modified"].as_str().unwrap().ends_with('Z'), "{file}");
+
+    // A broken one in between is no policy to compare with.
+    assert_eq!(lab.reload("version: 2\n").await, "failed");
+    assert_eq!(lab.reload(&without_open()).await, "taken");
+    lab.until("the change is recorded", || told("policy_changed").len() == 2).await;
+    let record = told("policy_changed").remove(1);
+    assert_eq!((&record["widens"], &record["narrows"]), (&0.into(), &2.into()), "{record}");
+    assert_eq!(told("policy_file").len(), 2);
+
+    // Comments and names mean nothing, and the file is another all the same.
+    assert_eq!(lab.reload(&without_open().replace("name: keyed", "name: keys # once keyed")).await, "taken");
+    lab.until("the change is recorded", || told("policy_changed").len() == 3).await;
+    let record = told("policy_changed").remove(2);
+    assert_eq!((&record["widens"], &record["narrows"]), (&0.into(), &0.into()), "{record}");
+    assert!(record.get("changes").is_none(), "{record}");
+    let files = told("policy_file");
+    assert_eq!(files.len(), 3);
+    assert_ne!(files[1]["sha256"], files[2]["sha256"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_policy_keeps_the_last_good_one_and_says_so() {
     let lab = Lab::new().await;
     let _says = streams(&lab.origin, "/events");

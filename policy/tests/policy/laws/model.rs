@@ -53,7 +53,7 @@ fn name_covers(pattern: &str, host: &str) -> bool {
 }
 
 /// Whether some host of the rule covers the name, whatever the rest of the request.
-fn touches(rule: &Rule, request: &Request) -> bool {
+pub(crate) fn touches(rule: &Rule, request: &Request) -> bool {
     rule.hosts.iter().any(|text| {
         let rest = text.split_once("://").map_or(*text, |(_, rest)| rest);
         *text == "any" || name_covers(rest.split(':').next().unwrap(), request.host)
@@ -66,7 +66,7 @@ fn is_odd(path: &str) -> bool {
 
 fn segments_match(pattern: &[&str], path: &[&str], slash: bool, deny: bool) -> bool {
     match pattern {
-        [] => path.is_empty(),
+        [] => path.is_empty() || (deny && *path == [""]),
         ["**", after @ ..] => {
             let least = usize::from(!deny || after.is_empty());
             (least..=path.len()).any(|taken| {
@@ -151,7 +151,10 @@ fn judge(rules: &[Rule], request: &Request) -> Result<Verdict, Reason> {
     let allowed: Vec<&Rule> = matched.iter().copied().filter(|rule| rule.effect == Effect::Allow).collect();
     match (allowed.is_empty(), matched.is_empty()) {
         (true, true) => Err(Reason::PathNotAllowed),
-        (true, false) => Err(Reason::Observed),
+        (true, false) => match tokens(&matched, request) {
+            Err(tripwire @ (Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain)) => Err(tripwire),
+            _ => Err(Reason::Observed),
+        },
         _ => tokens(&allowed, request),
     }
 }

@@ -42,13 +42,17 @@ pub(crate) const PATHS: &[&str] = &[
     "/A",
     "/a/",
     "/a/b",
+    "/a/b/",
     "/A/b",
     "/a/b/c",
+    "/a%2F",
     "/a%2Fb",
+    "/a%2Fb/",
     "/a/b%2Fc",
     "/x/z",
     "/x/y%2Fy/z",
     "/z",
+    "/z/",
     "/a%2F%2Fb",
     "/a/../b",
     "/a//b",
@@ -235,6 +239,42 @@ pub(crate) fn rules() -> impl Strategy<Value = Vec<Rule>> {
     )
 }
 
+/// Rules among which some add nothing: narrow copies, and copies that deny.
+pub(crate) fn rules_with_needless_ones() -> impl Strategy<Value = Vec<Rule>> {
+    let twist = (any::<prop::sample::Index>(), any::<[bool; 6]>());
+    (rules(), prop::collection::vec(twist, 1..4)).prop_map(|(mut rules, twists)| {
+        for (at, (index, [agent, host, method, path, deny, loosen])) in twists.into_iter().enumerate() {
+            let mut copy = index.get(&rules).clone();
+            copy.name = format!("copy-{at}");
+            if deny && copy.effect != Effect::Deny {
+                copy.effect = Effect::Deny;
+                copy.credentials.clear();
+                copy.flags = Flags::default();
+            }
+            if agent && copy.agents.is_empty() {
+                copy.agents = vec!["a"];
+            }
+            if host && copy.credentials.is_empty() {
+                copy.hosts.truncate(1);
+            }
+            if method {
+                copy.methods = if copy.methods.is_empty() { vec!["GET"] } else { copy.methods[..1].to_vec() };
+            }
+            if path {
+                copy.paths = match copy.paths {
+                    Some(paths) => Some(paths[..1].to_vec()),
+                    None => Some(vec!["/a/**"]),
+                };
+            }
+            if loosen && copy.effect != Effect::Deny {
+                copy.flags = Flags { foreign: false, ranges: false, ..copy.flags };
+            }
+            rules.push(copy);
+        }
+        rules
+    })
+}
+
 pub(crate) fn token_sets() -> impl Strategy<Value = Vec<(SlotRef<'static>, &'static str)>> {
     const SLOTS: &[SlotRef<'static>] = &[
         SlotRef::Bearer,
@@ -243,7 +283,9 @@ pub(crate) fn token_sets() -> impl Strategy<Value = Vec<(SlotRef<'static>, &'sta
         SlotRef::Bare,
         SlotRef::Header("x-key"),
         SlotRef::Header("cookie"),
+        SlotRef::Header("x-own"),
         SlotRef::Query("key"),
+        SlotRef::Query("sig"),
     ];
     let token = (
         prop::sample::select(SLOTS),

@@ -1,0 +1,268 @@
+//! What comes of a request under one policy, and what the other gives more.
+//!
+//! The rules that match are told by the one matcher; here they are put together as `decide` does: any deny rule
+//! refuses, and of the allow rules all that match count together.
+
+use super::Aspect;
+use super::bound::Bound;
+use super::side::{Side, Swappable};
+use crate::model::{Authority, Effect, Options, RuleId, Scheme, Slot};
+
+/// The rules of one side that match a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Matched {
+    pub(super) allow: Vec<RuleId>,
+    pub(super) observe: Vec<RuleId>,
+    pub(super) deny: Vec<RuleId>,
+}
+
+impl Matched {
+    pub(super) fn add(&mut self, rule: RuleId, effect: Effect) {
+        match effect {
+            Effect::Allow => self.allow.push(rule),
+            Effect::Observe => self.observe.push(rule),
+            Effect::Deny => self.deny.push(rule),
+        }
+    }
+
+    pub(super) fn sort(&mut self) {
+        for rules in [&mut self.allow, &mut self.observe, &mut self.deny] {
+            rules.sort_unstable();
+        }
+    }
+}
+
+/// What comes of it.
+pub(super) struct Outcome<'s> {
+    side: &'s Side<'s>,
+    matched: &'s Matched,
+    bound: &'s Bound<'s>,
+    /// `None`: nothing is allowed.
+    allowed: Option<Allowed<'s>>,
+}
+
+struct Allowed<'s> {
+    swaps: Vec<Swappable<'s>>,
+    /// Stubs and sources for which ranges may stay.
+    ranges: Vec<Swappable<'s>>,
+    required: bool,
+    foreign: bool,
+    deny_stub_in_body: bool,
+}
+
+/// Something that one side gives and the other does not.
+#[derive(Debug)]
+pub(super) struct Gain<'s> {
+    pub(super) aspect: Aspect,
+    /// The rule responsible: `true` if it is one of the side that gives, `false` if one of the other side.
+    pub(super) blame: Option<(bool, RuleId)>,
+    /// The rule that allows on the side that gives.
+    pub(super) grants: Option<RuleId>,
+    /// Credentials that go with it.
+    pub(super) swaps: Vec<Swappable<'s>>,
+    /// Places that are no longer looked at.
+    pub(super) slots: Vec<&'s Slot>,
+    /// What the example must hold.
+    pub(super) token: Holds<'s>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Holds<'s> {
+    Nothing,
+    Stub(Swappable<'s>),
+    Foreign,
+    /// In this slot.
+    ForeignIn(&'s Slot),
+    /// In this slot, beside a stub.
+    ForeignBeside(&'s Slot, Swappable<'s>),
+}
+
+impl<'s> Outcome<'s> {
+    pub(super) fn new(
+        side: &'s Side<'s>,
+        matched: &'s Matched,
+        authority: &Authority,
+        bound: &'s Bound<'s>,
+    ) -> Outcome<'s> {
+        Outcome { side, matched, bound, allowed: allowed(side, matched, authority, bound.is_bound) }
+    }
+
+    fn is_observed(&self) -> bool {
+        self.allowed.is_none()
+            && self.matched.deny.is_empty()
+            && self.matched.allow.is_empty()
+            && !self.matched.observe.is_empty()
+    }
+
+    fn options(&self, rule: RuleId) -> Options {
+        self.side.policy.rule(rule).options
+    }
+
+    /// Of the rules that could be named as responsible one that the other side does not say, if there is one.
+    fn changed(&self, rules: &[RuleId], other: &Outcome<'_>, there: &[RuleId]) -> Option<RuleId> {
+        let said =
+            |rule: &&RuleId| there.iter().any(|other_rule| other.side.body(*other_rule) == self.side.body(**rule));
+        rules.iter().find(|rule| !said(rule)).or(rules.first()).copied()
+    }
+
+    /// What this gives that `from` does not.
+    pub(super) fn gains(&'s self, from: &'s Outcome<'s>) -> Vec<Gain<'s>> {
+        match (&from.allowed, &self.allowed) {
+            (None, Some(now)) => vec![self.reach(from, now)],
+            (Some(before), Some(now)) => self.more(from, before, now),
+            (None, None) if self.is_observed() && !from.is_observed() => {
+                let rule = self.changed(&self.matched.observe, from, &from.matched.observe);
+                vec![gain(Aspect::Observed, rule, Holds::Nothing)]
+            }
+            (_, None) => Vec::new(),
+        }
+    }
+
+    fn reach(&self, from: &Outcome<'_>, now: &Allowed<'s>) -> Gain<'s> {
+        let allow = self.changed(&self.matched.allow, from, &from.matched.allow);
+        let was_refused = !from.matched.deny.is_empty() && !from.matched.allow.is_empty();
+        let blame = if was_refused {
+            from.changed(&from.matched.deny, self, &self.matched.deny).map(|rule| (false, rule))
+        } else {
+            allow.map(|rule| (true, rule))
+        };
+        let token = match now.swaps.first() {
+            Some(swap) if now.required => Holds::Stub(*swap),
+            _ => Holds::Nothing,
+        };
+        Gain { aspect: Aspect::Reach, blame, grants: allow, swaps: now.swaps.clone(), slots: Vec::new(), token }
+    }
+
+    fn more(&self, from: &Outcome<'s>, before: &Allowed<'s>, now: &Allowed<'s>) -> Vec<Gain<'s>> {
+        let mut gains = Vec::new();
+        let missing = |of: &[Swappable<'s>], in_this: &[Swappable<'s>]| -> Vec<Swappable<'s>> {
+            of.iter().filter(|swap| !in_this.iter().any(|other| other.is(swap))).copied().collect()
+        };
+        for swap in missing(&now.swaps, &before.swaps) {
+            let rules = self.granting(swap.name, |_| true);
+            gains.push(Gain {
+                swaps: vec![swap],
+                ..gain(Aspect::Credential, self.changed(&rules, from, &from.matched.allow), Holds::Stub(swap))
+            });
+        }
+        for swap in missing(&now.ranges, &before.ranges) {
+            if before.swaps.iter().any(|known| known.is(&swap)) {
+                let rules = self.granting(swap.name, |options| options.ranges);
+                gains.push(Gain {
+                    swaps: vec![swap],
+                    ..gain(Aspect::Ranges, self.changed(&rules, from, &from.matched.allow), Holds::Stub(swap))
+                });
+            }
+        }
+        let with = |test: fn(Options) -> bool| -> Vec<RuleId> {
+            self.matched.allow.iter().copied().filter(|rule| test(self.options(*rule))).collect()
+        };
+        if before.required && !now.required {
+            let rules = with(|options| !options.credential_required);
+            gains.push(gain(
+                Aspect::WithoutCredential,
+                self.changed(&rules, from, &from.matched.allow),
+                Holds::Nothing,
+            ));
+        } else if now.foreign && !before.foreign {
+            let rules = match with(|options| options.foreign_credentials) {
+                rules if rules.is_empty() => with(|_| true),
+                rules => rules,
+            };
+            gains.push(gain(
+                Aspect::ForeignCredential,
+                self.changed(&rules, from, &from.matched.allow),
+                Holds::Foreign,
+            ));
+        }
+        gains.extend(self.unlooked(from, before, now));
+        if before.deny_stub_in_body && !now.deny_stub_in_body {
+            gains.extend(self.stub_in_body(from, before, now));
+        }
+        gains
+    }
+
+    /// Places that the other side looks at and this does not, where a foreign credential was refused: alone, or beside
+    /// a stub that both swap.
+    fn unlooked(&self, from: &Outcome<'s>, before: &Allowed<'s>, now: &Allowed<'s>) -> Option<Gain<'s>> {
+        let slots = from.bound.beyond(self.bound);
+        let first = *slots.first()?;
+        let shared = now.swaps.iter().find(|swap| before.swaps.iter().any(|other| other.is(swap)));
+        let token = match shared {
+            // That foreign credentials pass in all places is said apart.
+            _ if !before.foreign && !now.required && (before.required || !now.foreign) => Holds::ForeignIn(first),
+            Some(swap) => Holds::ForeignBeside(first, *swap),
+            None => return None,
+        };
+        let rule = self.changed(&self.matched.allow, from, &from.matched.allow);
+        Some(Gain { slots, ..gain(Aspect::ForeignPlace, rule, token) })
+    }
+
+    /// Of requests that pass on both sides: without a credential, or with one that both swap.
+    fn stub_in_body(&self, from: &Outcome<'_>, before: &Allowed<'s>, now: &Allowed<'s>) -> Option<Gain<'s>> {
+        let token = if before.required || now.required {
+            let shared = |swap: &&Swappable<'s>| before.swaps.iter().any(|other| other.is(swap));
+            Holds::Stub(*now.swaps.iter().find(shared)?)
+        } else {
+            Holds::Nothing
+        };
+        let rules: Vec<RuleId> =
+            from.matched.allow.iter().copied().filter(|rule| from.options(*rule).deny_stub_in_body).collect();
+        let blame = from.changed(&rules, self, &self.matched.allow).map(|rule| (false, rule));
+        let grants = self.matched.allow.first().copied();
+        Some(Gain { blame, grants, ..gain(Aspect::StubInBody, None, token) })
+    }
+
+    fn granting(&self, credential: &str, test: impl Fn(Options) -> bool) -> Vec<RuleId> {
+        let policy = self.side.policy;
+        let grants = |rule: &&RuleId| {
+            let mut granted = policy.rule(**rule).credentials.iter();
+            granted.any(|id| policy.credential(*id).name() == credential) && test(self.options(**rule))
+        };
+        self.matched.allow.iter().filter(grants).copied().collect()
+    }
+}
+
+fn gain<'s>(aspect: Aspect, rule: Option<RuleId>, token: Holds<'s>) -> Gain<'s> {
+    Gain { aspect, blame: rule.map(|rule| (true, rule)), grants: rule, swaps: Vec::new(), slots: Vec::new(), token }
+}
+
+/// As `decide` puts it together; `None` where no request is allowed.
+fn allowed<'s>(side: &Side<'s>, matched: &Matched, authority: &Authority, bound: bool) -> Option<Allowed<'s>> {
+    if !matched.deny.is_empty() || matched.allow.is_empty() {
+        return None;
+    }
+    let policy = side.policy;
+    let rules = || matched.allow.iter().map(|id| policy.rule(*id));
+    let mut swaps: Vec<Swappable<'s>> = Vec::new();
+    let mut ranges: Vec<Swappable<'s>> = Vec::new();
+    let secure = authority.scheme() == Scheme::Https;
+    for rule in rules().filter(|_| secure) {
+        for credential in rule.credentials.iter().map(|id| policy.credential(*id)) {
+            if !credential.hosts.iter().any(|host| host.covers(authority)) {
+                continue;
+            }
+            for slot in &credential.slots {
+                let swap =
+                    Swappable { name: credential.name(), stub: credential.stub(), slot, source: credential.source() };
+                if !swaps.contains(&swap) {
+                    swaps.push(swap);
+                }
+                if rule.options.ranges && !ranges.contains(&swap) {
+                    ranges.push(swap);
+                }
+            }
+        }
+    }
+    let required = rules().all(|rule| rule.options.credential_required);
+    if required && swaps.is_empty() {
+        return None;
+    }
+    Some(Allowed {
+        swaps,
+        ranges,
+        required,
+        foreign: !required && (!bound || rules().any(|rule| rule.options.foreign_credentials)),
+        deny_stub_in_body: rules().any(|rule| rule.options.deny_stub_in_body),
+    })
+}

@@ -1,0 +1,192 @@
+//! JSON Schema (draft-07) of the files that people write, for their editors.
+//!
+//! Made from the structs that read the files, so that a key can be neither forgotten nor invented. It says less than
+//! `stubgate policy check` does: what names mean across files, and what a host may be, is for that.
+
+use serde_json::{Map, Value, json};
+
+use crate::preset;
+use crate::raw::{Argument, Document, Entries, Flag, Given, Number, Text};
+
+/// The dialect that editors know.
+const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
+
+/// Of a policy file.
+pub fn policy() -> Value {
+    document("stubgate policy", Document::schema())
+}
+
+/// Of a file of policy tests.
+pub fn tests() -> Value {
+    document("stubgate policy tests", crate::raw::cases::Document::schema())
+}
+
+/// A schema as a file of its own.
+pub fn document(title: &str, schema: Value) -> Value {
+    let mut whole = Map::new();
+    whole.insert("$schema".into(), json!(DRAFT));
+    whole.insert("title".into(), json!(title));
+    if let Value::Object(schema) = schema {
+        whole.extend(schema);
+    }
+    Value::Object(whole)
+}
+
+/// What can be described.
+pub(crate) trait Describe {
+    /// Its schema, without what its place adds.
+    fn schema() -> Value;
+}
+
+/// A key of a map.
+pub(crate) struct Field {
+    pub(crate) key: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) schema: fn() -> Value,
+    pub(crate) limit: Limit,
+}
+
+/// What a key's place adds to the type of its value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limit {
+    required: bool,
+    only: Option<u64>,
+    choice: &'static [&'static str],
+    pattern: Option<&'static str>,
+    each: Option<&'static str>,
+    one_key: bool,
+    presets: bool,
+}
+
+impl Limit {
+    pub(crate) const NONE: Limit =
+        Limit { required: false, only: None, choice: &[], pattern: None, each: None, one_key: false, presets: false };
+
+    /// The form of a name that people choose.
+    pub(crate) const NAME: &'static str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+
+    /// The key must stand.
+    pub(crate) const fn required() -> Limit {
+        Limit { required: true, ..Limit::NONE }
+    }
+
+    /// One number.
+    pub(crate) const fn only(self, number: u64) -> Limit {
+        Limit { only: Some(number), ..self }
+    }
+
+    /// One of these words.
+    pub(crate) const fn choice(self, words: &'static [&'static str]) -> Limit {
+        Limit { choice: words, ..self }
+    }
+
+    /// A text of this form.
+    pub(crate) const fn pattern(self, pattern: &'static str) -> Limit {
+        Limit { pattern: Some(pattern), ..self }
+    }
+
+    /// A list of texts of this form.
+    pub(crate) const fn each(self, pattern: &'static str) -> Limit {
+        Limit { each: Some(pattern), ..self }
+    }
+
+    /// A map with exactly one of its keys.
+    pub(crate) const fn one_key(self) -> Limit {
+        Limit { one_key: true, ..self }
+    }
+
+    /// A released preset.
+    pub(crate) const fn presets(self) -> Limit {
+        Limit { presets: true, ..self }
+    }
+
+    fn apply(self, schema: &mut Map<String, Value>) {
+        let mut add = |key: &str, value: Value| schema.insert(key.into(), value);
+        if let Some(number) = self.only {
+            add("const", json!(number));
+        }
+        if !self.choice.is_empty() {
+            add("enum", json!(self.choice));
+        }
+        if let Some(pattern) = self.pattern {
+            add("pattern", json!(pattern));
+        }
+        if self.one_key {
+            add("minProperties", json!(1));
+            add("maxProperties", json!(1));
+        }
+        if self.presets {
+            let names: Vec<String> = preset::released().iter().map(ToString::to_string).collect();
+            add("enum", json!(names));
+        }
+        if let (Some(pattern), Some(Value::Object(items))) = (self.each, schema.get_mut("items")) {
+            items.insert("pattern".into(), json!(pattern));
+        }
+    }
+}
+
+/// A map with these keys and no others.
+pub(crate) fn object(fields: &[Field]) -> Value {
+    let mut properties = Map::new();
+    for field in fields {
+        let mut schema = match (field.schema)() {
+            Value::Object(schema) => schema,
+            _ => Map::new(),
+        };
+        field.limit.apply(&mut schema);
+        schema.insert("description".into(), json!(field.about.trim()));
+        properties.insert(field.key.to_owned(), Value::Object(schema));
+    }
+    let required: Vec<&str> = fields.iter().filter(|field| field.limit.required).map(|field| field.key).collect();
+    let mut whole = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    if let (false, Some(whole)) = (required.is_empty(), whole.as_object_mut()) {
+        whole.insert("required".into(), json!(required));
+    }
+    whole
+}
+
+impl Describe for Text {
+    fn schema() -> Value {
+        json!({ "type": "string" })
+    }
+}
+
+impl Describe for Number {
+    fn schema() -> Value {
+        json!({ "type": "integer", "minimum": 0 })
+    }
+}
+
+impl Describe for Flag {
+    fn schema() -> Value {
+        json!({ "type": "boolean" })
+    }
+}
+
+impl<T: Describe> Describe for Vec<Given<T>> {
+    fn schema() -> Value {
+        let items = T::schema();
+        let texts = items.get("type").is_some_and(|kind| kind == "string");
+        let mut list = json!({ "type": "array", "items": items, "minItems": 1 });
+        if let (true, Some(list)) = (texts, list.as_object_mut()) {
+            list.insert("uniqueItems".into(), json!(true));
+        }
+        list
+    }
+}
+
+impl<T: Describe> Describe for Entries<T> {
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "additionalProperties": T::schema(),
+            "propertyNames": { "pattern": Limit::NAME },
+        })
+    }
+}
+
+impl Describe for Argument {
+    fn schema() -> Value {
+        json!({ "anyOf": [Text::schema(), Vec::<Given<Text>>::schema()] })
+    }
+}

@@ -1,0 +1,112 @@
+//! `stubgate policy explain`.
+
+use std::io::IsTerminal;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use stubgate_policy::diagnostic::nearest;
+use stubgate_policy::explain::render;
+use stubgate_policy::{AgentId, Policy, Question, compile};
+
+use super::head::{Explainer, headers};
+use crate::cli::check::report;
+use crate::cli::say::{put, say};
+use crate::cli::{UNUSABLE, WRONG, fail};
+use crate::config::policy_files;
+
+#[derive(Debug, clap::Args)]
+#[command(override_usage = "stubgate policy explain [OPTIONS] <PATH>... <--agent <NAME>|--peer <IP>> <REQUEST>")]
+pub(in crate::cli) struct Args {
+    /// Policy files or folders, and last the request: 'POST https://host/path', 'WEBSOCKET wss://host/path',
+    /// 'DNS name TYPE' or 'CONNECT host:port'
+    #[arg(required = true, value_name = "PATH... REQUEST")]
+    paths_and_request: Vec<String>,
+    #[command(flatten)]
+    who: Who,
+    /// A header of the request; what stands in credential places is found as in a real one
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Who {
+    /// Who asks, by name
+    #[arg(long, value_name = "NAME")]
+    agent: Option<String>,
+    /// Who asks, by address
+    #[arg(long, value_name = "IP")]
+    peer: Option<IpAddr>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+/// Ends well whatever the decision is.
+pub(super) fn main(args: &Args) -> ExitCode {
+    let Some((request, paths)) = args.paths_and_request.split_last().filter(|(_, paths)| !paths.is_empty()) else {
+        return fail(UNUSABLE, "write the policy's files or folders, and then the request: 'GET https://host/path'");
+    };
+    let paths: Vec<PathBuf> = paths.iter().map(PathBuf::from).collect();
+    let question = match Question::parse(request) {
+        Ok(question) => question,
+        Err(error) => return fail(UNUSABLE, format_args!("'{}': {error}", request.escape_debug())),
+    };
+    let headers = match headers(args.headers.iter().map(String::as_str)) {
+        Ok(headers) => headers,
+        Err(error) => return fail(UNUSABLE, error),
+    };
+    if !headers.is_empty() && question.request().is_none() {
+        return fail(UNUSABLE, "only a request has headers");
+    }
+    let files = match policy_files(&paths) {
+        Ok(files) => files,
+        Err(error) => return fail(UNUSABLE, error),
+    };
+    let policy = match compile(&files) {
+        Ok(compiled) => compiled.policy,
+        Err(found) => {
+            report(&found, &files);
+            return ExitCode::from(WRONG);
+        }
+    };
+    let agent = match who(&policy, &args.who) {
+        Ok(agent) => agent,
+        Err(error) => return fail(UNUSABLE, error),
+    };
+    let explanation = Explainer::new(&policy).explain(agent, &question, &headers);
+    match args.format {
+        Format::Human => put(format_args!("{}", render(&explanation, color()))),
+        Format::Json => say(format_args!("{:#}", explanation.to_json())),
+    }
+    ExitCode::SUCCESS
+}
+
+/// Whose question it is; nobody's, if no agent has the address.
+fn who(policy: &Policy, who: &Who) -> Result<Option<AgentId>, String> {
+    if let Some(peer) = who.peer {
+        return Ok(policy.identify(peer));
+    }
+    let name = who.agent.as_deref().unwrap_or_default();
+    let known = policy.agent_named(name);
+    match known {
+        Some(agent) => Ok(Some(agent)),
+        None => {
+            let names = policy.agents().iter().map(stubgate_policy::Agent::name);
+            let help = nearest(name, names).map(|meant| format!("; did you mean `{meant}`?")).unwrap_or_default();
+            Err(format!("the policy has no agent `{}`{help}", name.escape_debug()))
+        }
+    }
+}
+
+/// Whether standard output is a terminal whose reader did not turn colour off (no-color.org).
+pub(super) fn color() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

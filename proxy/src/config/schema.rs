@@ -1,0 +1,156 @@
+//! JSON Schema of stubgate.yaml, for editors: made from the lists of keys that the reader takes, so that none is
+//! forgotten. It says less than `stubgate config check`: what fits together is for that.
+
+use serde_json::{Map, Value, json};
+use stubgate_policy::schema::document;
+
+use super::compile::{AUDIT_KEYS, CA_KEYS, DNS_KEYS, KEYS};
+use super::upstream::{FORWARD_KEYS, GRANT_KEYS};
+use super::{Limits, Timeouts, audit, listen, upstream};
+
+/// Of stubgate.yaml.
+pub fn schema() -> Value {
+    document("stubgate.yaml", map(KEYS, &["listen", "policy"], root))
+}
+
+type Described = Option<(&'static str, Value)>;
+
+/// A map with these keys and no others. A key without a description is left out, which a test finds.
+fn map(keys: &[&str], required: &[&str], describe: impl Fn(&str) -> Described) -> Value {
+    let mut properties = Map::new();
+    for key in keys {
+        let Some((about, Value::Object(mut schema))) = describe(key) else { continue };
+        schema.insert("description".into(), json!(about));
+        properties.insert((*key).to_owned(), Value::Object(schema));
+    }
+    let mut whole = json!({ "type": "object", "additionalProperties": false, "properties": properties });
+    if let (false, Some(whole)) = (required.is_empty(), whole.as_object_mut()) {
+        whole.insert("required".into(), json!(required));
+    }
+    whole
+}
+
+fn text() -> Value {
+    json!({ "type": "string", "minLength": 1 })
+}
+
+fn list(items: &Value) -> Value {
+    json!({ "type": "array", "items": items, "uniqueItems": true })
+}
+
+fn full_list(items: &Value) -> Value {
+    json!({ "type": "array", "items": items, "uniqueItems": true, "minItems": 1 })
+}
+
+/// An IP address and a port.
+fn address() -> Value {
+    json!({ "type": "string", "pattern": "^([0-9.]+|\\[[0-9A-Fa-f:.%]+\\]):[0-9]{1,5}$" })
+}
+
+fn number(low: u64, high: u64) -> Value {
+    json!({ "type": "integer", "minimum": low, "maximum": high })
+}
+
+fn root(key: &str) -> Described {
+    Some(match key {
+        "listen" => ("Where to accept connections and queries.", map(listen::KEYS, &[], door)),
+        "advertise" => ("The addresses under which agents reach stubgate: what DNS answers with.", list(&text())),
+        "policy" => (
+            "Policy files, and folders of which every *.yaml is read, without leading dot and not recursed; merged.",
+            full_list(&text()),
+        ),
+        "state_dir" => ("What must survive a restart lies here. Default /var/lib/stubgate.", text()),
+        "ca" => ("The operator's own certificate authority; left out, one is made in state_dir.", ca()),
+        "dns" => ("Zones whose questions go to other servers.", map(DNS_KEYS, &[], dns)),
+        "limits" => ("How much of everything.", numbers(Limits::KEYS, Limits::ABOUT)),
+        "timeouts" => ("How long for everything, in whole seconds.", numbers(Timeouts::KEYS, Timeouts::ABOUT)),
+        "upstream" => ("How origins are found, reached and trusted.", map(upstream::KEYS, &[], origin)),
+        "audit" => ("Where records of decisions go.", map(AUDIT_KEYS, &[], records)),
+        _ => return None,
+    })
+}
+
+fn door(key: &str) -> Described {
+    let about = match key {
+        "dns" => "DNS over UDP and TCP, such as 0.0.0.0:53.",
+        "http" => "Plain HTTP, such as 0.0.0.0:80.",
+        "https" => "TLS; the name comes from the ClientHello. Such as 0.0.0.0:443.",
+        "proxy" => "CONNECT and absolute-form on one port, such as 0.0.0.0:3128.",
+        "transparent" => "Redirected connections; the original destination is recorded, never dialled.",
+        "admin" => "/metrics, /healthz and /readyz; keep it from agents. Default 127.0.0.1:9090.",
+        _ => return None,
+    };
+    Some((about, list(&address())))
+}
+
+fn ca() -> Value {
+    map(CA_KEYS, &[], |key| {
+        Some(match key {
+            "certificate_file" => ("PEM, the issuing certificate first.", text()),
+            "key_file" => ("PEM, readable by nobody else.", text()),
+            _ => return None,
+        })
+    })
+}
+
+fn dns(key: &str) -> Described {
+    let entry = map(FORWARD_KEYS, FORWARD_KEYS, |key| {
+        Some(match key {
+            "zones" => ("Zones without wildcards, none in two entries.", full_list(&text())),
+            "to" => ("Servers, asked in this order.", full_list(&address())),
+            _ => return None,
+        })
+    });
+    let about = "Only says where questions go; who may ask what stands in policy, under `dns`.";
+    (key == "forward").then(|| (about, json!({ "type": "array", "items": entry })))
+}
+
+fn numbers(keys: &[&str], about: &'static [(&str, &str, u64, u64, u64)]) -> Value {
+    map(keys, &[], |key| {
+        let (_, about, low, default, high) = about.iter().find(|(name, ..)| *name == key)?;
+        let mut schema = number(*low, *high);
+        if let Some(schema) = schema.as_object_mut() {
+            schema.insert("default".into(), json!(default));
+        }
+        Some((about.trim(), schema))
+    })
+}
+
+fn origin(key: &str) -> Described {
+    Some(match key {
+        "nameservers" => ("Servers for names outside the forwarded zones. Default: the system's.", list(&address())),
+        "ca_files" => ("PEM files of roots that are trusted besides the system's.", list(&text())),
+        "connect_to" => (
+            "HOST:PORT, and the address that is dialled in its place, as curl's --connect-to.",
+            json!({ "type": "object", "additionalProperties": address() }),
+        ),
+        "allow_private" => ("Hosts that may be at private addresses.", json!({ "type": "array", "items": grant() })),
+        _ => return None,
+    })
+}
+
+fn grant() -> Value {
+    map(GRANT_KEYS, GRANT_KEYS, |key| {
+        Some(match key {
+            "hosts" => ("Exact names or addresses, without scheme and port.", full_list(&text())),
+            "networks" => ("Parts of the private ranges, such as 10.1.2.0/24.", full_list(&text())),
+            _ => return None,
+        })
+    })
+}
+
+fn records(key: &str) -> Described {
+    let entry = map(audit::KEYS, &["path"], |key| {
+        Some(match key {
+            "path" => ("A file, or `-` for standard output. JSON, one record a line.", text()),
+            "max_bytes" => ("The file is exchanged for a new one at this size.", number(65_536, 1 << 50)),
+            "keep" => ("Old files kept, with max_bytes. Default 5.", number(1, 10_000)),
+            "durable" => (
+                "Whether a record counts as written only after fdatasync. Default false.",
+                json!({ "type": "boolean" }),
+            ),
+            _ => return None,
+        })
+    });
+    (key == "files").then(|| ("Default: standard output.", full_list(&entry)))
+}
