@@ -112,6 +112,8 @@ impl Surroundings for Around {
 
     fn record(&self, policy: &Policy, queries: &[QueryRecord<'_>]) -> bool {
         assert!(!queries.is_empty());
+        // Before anybody can see the record: whoever waits for it may change this next.
+        let keeps = self.keeps.load(Ordering::SeqCst);
         self.records.lock().unwrap().extend(queries.iter().map(|query| Recorded {
             agent: query.agent.map(|agent| policy.agent(agent).name().to_owned()),
             peer: query.peer.ip(),
@@ -122,7 +124,7 @@ impl Surroundings for Around {
             reason: query.reason,
         }));
         self.recorded.notify_all();
-        self.keeps.load(Ordering::SeqCst)
+        keeps
     }
 }
 
