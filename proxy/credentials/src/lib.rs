@@ -12,8 +12,11 @@ pub mod slots;
 mod source;
 mod store;
 mod swap;
+#[expect(unsafe_code, reason = "locked memory is had from the system alone")]
+mod sys;
 
 pub use secret::{Secret, SecretError};
 pub use source::SourceError;
 pub use store::{CredentialStore, LoadProblem, Loaded};
 pub use swap::SwapError;
+pub use sys::{try_lock_memory, unlocked_secrets};

@@ -5,9 +5,11 @@
 //! breaks, NUL, spaces, anything that is not visible ASCII) is refused when a value is loaded, not when it is used
 //! (CR-19).
 
-use secrecy::{ExposeSecret as _, SecretSlice};
+use secrecy::{ExposeSecret as _, SecretBox};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
+
+use crate::sys::Kept;
 
 /// The shortest value that is taken. Shorter ones are placeholders or cut-off files, and could be guessed.
 pub(crate) const MINIMUM_BYTES: usize = 8;
@@ -38,7 +40,7 @@ pub enum SecretError {
     },
 }
 
-/// A real credential. Wiped when dropped. It can't be printed, copied or compared outside this crate:
+/// A real credential, in locked memory where the system allows it. Wiped when dropped. It can't be printed, copied or compared outside this crate:
 ///
 /// ```compile_fail,E0277
 /// fn shown<T: std::fmt::Debug>() {}
@@ -61,7 +63,7 @@ pub enum SecretError {
 /// fn shared<T: Send + Sync>() {}
 /// shared::<stubgate_credentials::Secret>();
 /// ```
-pub struct Secret(SecretSlice<u8>);
+pub struct Secret(SecretBox<Kept>);
 
 impl Secret {
     /// Takes a value as a file or variable holds it: one line break at the end (`\n` or `\r\n`) is cut off. The buffer
@@ -72,9 +74,7 @@ impl Secret {
     pub fn new(bytes: Zeroizing<Vec<u8>>) -> Result<Self, SecretError> {
         let value = bytes.strip_suffix(b"\r\n").or_else(|| bytes.strip_suffix(b"\n")).unwrap_or(&bytes);
         check(value)?;
-        // A fresh allocation of the exact size: shrinking the buffer in place could leave a copy behind.
-        let exact: Box<[u8]> = Box::from(value);
-        Ok(Self(SecretSlice::from(exact)))
+        Ok(Self(SecretBox::new(Box::new(Kept::copy_of(value)))))
     }
 
     /// Whether two values are the same, in constant time for values of one length; for the store, to tell a rotation.
@@ -84,7 +84,7 @@ impl Secret {
 
     /// The bytes, for the one place that puts them into a header.
     pub(crate) fn reveal(&self) -> &[u8] {
-        self.0.expose_secret()
+        self.0.expose_secret().bytes()
     }
 }
 
