@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let bound = DnsServer::bind(config).await?;
+        let bound = DnsServer::bind(config)?;
         println!("listening on {:?}", bound.local_addrs());
         Ok(bound.serve(surroundings, CancellationToken::new()).await?)
     })

@@ -1,6 +1,12 @@
 //! Sockets around the responder: binds, serves UDP and TCP, forwards, and drains when told to stop.
 
-use std::{io, net::SocketAddr, sync::Arc, thread, time::Instant};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener as StdListener},
+    sync::Arc,
+    thread,
+    time::Instant,
+};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpListener, runtime::Handle, sync::oneshot, task::JoinSet};
@@ -48,13 +54,14 @@ pub struct ServeError;
 #[derive(Debug)]
 pub struct Bound {
     config: DnsConfig,
-    sockets: Vec<(Port, TcpListener)>,
+    sockets: Vec<(Port, StdListener)>,
     local_addrs: Vec<SocketAddr>,
 }
 
 impl DnsServer {
-    /// Opens UDP and TCP sockets for every configured address; all or none. An IPv6 address serves IPv6 only.
-    pub async fn bind(config: DnsConfig) -> Result<Bound, BindError> {
+    /// Opens UDP and TCP sockets for every configured address; all or none. An IPv6 address serves IPv6 only. Needs no
+    /// runtime, so that sockets can be opened before there are threads.
+    pub fn bind(config: DnsConfig) -> Result<Bound, BindError> {
         let mut sockets = Vec::new();
         let mut local_addrs = Vec::new();
         for &address in &config.udp_and_tcp {
@@ -90,6 +97,7 @@ impl Bound {
         let guard = StopOnDrop(stop.clone());
         let mut loops = JoinSet::new();
         for (udp, tcp) in self.sockets {
+            let tcp = TcpListener::from_std(tcp).map_err(|_| ServeError)?;
             loops.spawn(udp_thread(udp, service.clone(), stop.clone()));
             loops.spawn(tcp::serve(tcp, service.clone()));
         }
@@ -157,7 +165,7 @@ impl Service {
     }
 }
 
-fn bind_both(address: SocketAddr) -> Result<(Port, TcpListener, SocketAddr), BindError> {
+fn bind_both(address: SocketAddr) -> Result<(Port, StdListener, SocketAddr), BindError> {
     let mut attempts = if address.port() == 0 { PORT_ATTEMPTS } else { 1 };
     loop {
         let failed = |transport| move |source| BindError { address, transport, source };
@@ -172,12 +180,12 @@ fn bind_both(address: SocketAddr) -> Result<(Port, TcpListener, SocketAddr), Bin
     }
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_tcp(address: SocketAddr) -> io::Result<StdListener> {
     let socket = open(address, Type::STREAM, Protocol::TCP)?;
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(1024)?;
-    TcpListener::from_std(socket.into())
+    Ok(socket.into())
 }
 
 fn open(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {

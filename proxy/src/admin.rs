@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::appliance::{Appliance, refresh};
+use crate::lockdown::Part;
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
@@ -67,7 +68,7 @@ async fn answer(appliance: &Arc<Appliance>, request: &Request<Incoming>) -> Resp
         "/readyz" if !appliance.snapshot.load().is_ready() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "no usable policy; see the log\n")
         }
-        "/readyz" => text(StatusCode::OK, "ready\n"),
+        "/readyz" => text(StatusCode::OK, ready(appliance)),
         _ => text(StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz\n"),
     }
 }
@@ -79,6 +80,17 @@ async fn rendered(appliance: Arc<Appliance>) -> String {
         appliance.metrics.render()
     };
     tokio::task::spawn_blocking(render).await.unwrap_or_default()
+}
+
+/// A line for each part of the lock-down follows.
+fn ready(appliance: &Appliance) -> String {
+    let mut text = "ready\n".to_owned();
+    if let Some(confinement) = appliance.confinement.get() {
+        for part in Part::ALL {
+            text.push_str(&format!("{}: {}\n", part.as_str(), confinement.state(part)));
+        }
+    }
+    text
 }
 
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {

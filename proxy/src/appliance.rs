@@ -1,6 +1,6 @@
 //! What every part of the appliance shares: the policy in force, the credentials, the records, the connections.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::forward::dial::Dialer;
 use crate::forward::pool::h1_limits;
 use crate::listen::Admissions;
 use crate::live::Live;
+use crate::lockdown::Confinement;
 use crate::metrics::Metrics;
 use crate::record::{Audit, Event, Layer, Line, Wire};
 use crate::request::Ids;
@@ -56,6 +57,8 @@ pub struct Appliance {
     pub closing: CancellationToken,
     /// Connections and what they started.
     pub tasks: TaskTracker,
+    /// What the process is locked down to; empty where it is not, as in a demonstration.
+    pub confinement: OnceLock<Confinement>,
 }
 
 impl Appliance {
@@ -121,4 +124,9 @@ pub(crate) fn refresh(appliance: &Appliance) {
     };
     metrics.credentials_missing.set(count(&|name| !credentials.available(name)));
     metrics.credentials_stale.set(count(&|name| credentials.is_stale(name)));
+    for part in crate::lockdown::Part::ALL {
+        let confinement = appliance.confinement.get();
+        let is_in_force = confinement.is_some_and(|confinement| confinement.state(part).is_in_force());
+        metrics.lockdown(part).set(i64::from(is_in_force));
+    }
 }

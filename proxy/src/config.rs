@@ -12,6 +12,7 @@ mod files;
 mod listen;
 mod node;
 mod numbers;
+mod process;
 mod reader;
 mod schema;
 mod upstream;
@@ -28,6 +29,7 @@ pub use compile::compile;
 pub use files::{policy_files, policy_files_and_others};
 pub use listen::{Advertise, Listen};
 pub use numbers::{Limits, Timeouts};
+pub use process::{Process, User};
 pub use schema::schema;
 pub use upstream::Upstream;
 
@@ -54,6 +56,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where records go; never empty.
     pub audit: Vec<AuditFile>,
+    /// What the process is after the start.
+    pub process: Process,
 }
 
 /// Certificate and key of the operator's CA, PEM.

@@ -72,7 +72,7 @@ pub async fn run() -> anyhow::Result<bool> {
     let minter = Arc::new(Minter::new(Arc::clone(&internet), &MinterConfig::default(), system_clock())?);
     let origin = origin::start(minter, REAL).await?;
     let config = configure(&folder.0, origin.address, &internet.certificate_pem())?;
-    let started = start::start(config).await?;
+    let started = start::start(config)?;
     let addresses = started.addresses();
     let ca = started.appliance.minter.authority().certificate_pem();
     let audit = folder.0.join("audit.jsonl");

@@ -25,6 +25,7 @@ pub mod headers;
 pub mod identify;
 pub mod listen;
 pub mod live;
+pub mod lockdown;
 pub mod metrics;
 pub mod record;
 pub mod reload;

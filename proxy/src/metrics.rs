@@ -8,6 +8,8 @@ use prometheus::{
 };
 use stubgate_policy::Reason;
 
+use crate::lockdown::Part;
+
 /// Every metric of the appliance. Cloning shares them.
 #[derive(Clone)]
 pub struct Metrics {
@@ -18,6 +20,7 @@ pub struct Metrics {
     swaps: IntCounterVec,
     tripwires: IntCounterVec,
     reloads: IntCounterVec,
+    lockdown: IntGaugeVec,
     /// From a request's head to the end of its response.
     pub request_seconds: Histogram,
     /// Grows with every policy that was taken.
@@ -117,6 +120,13 @@ impl Metrics {
                 &["reason"],
             ),
             reloads: counters("stubgate_policy_reloads_total", "Reloads of policy, by outcome.", &["outcome"]),
+            lockdown: register(
+                &registry,
+                IntGaugeVec::new(
+                    Opts::new("stubgate_lockdown", "1 where that part of the process's lock-down is in force."),
+                    &["part"],
+                ),
+            ),
             request_seconds: register(
                 &registry,
                 Histogram::with_opts(
@@ -153,6 +163,9 @@ impl Metrics {
         };
         for listener in [Listener::Http, Listener::Https, Listener::Proxy] {
             metrics.connections(listener).set(0);
+        }
+        for part in Part::ALL {
+            metrics.lockdown(part).set(0);
         }
         for outcome in [Reload::Taken, Reload::Failed] {
             metrics.reload(outcome).inc_by(0);
@@ -212,6 +225,11 @@ impl Metrics {
             Reload::Taken => "taken",
             Reload::Failed => "failed",
         }])
+    }
+
+    /// Whether a part of the lock-down is in force.
+    pub fn lockdown(&self, part: Part) -> IntGauge {
+        self.lockdown.with_label_values(&[part.as_str()])
     }
 
     /// The text that Prometheus scrapes.

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use stubgate_policy::{Policy, SourceFile, compile, render};
+use stubgate_policy::diagnostic::Diagnostic;
+use stubgate_policy::{Compiled, Policy, SourceFile, compile, render};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
@@ -49,11 +50,25 @@ pub struct Reloader {
     generation: u64,
     /// Of the policy in force.
     files: evidence::Files,
+    first: Option<First>,
+}
+
+/// A policy that was compiled before the reloader was there.
+pub struct First {
+    /// What it was read from.
+    pub files: Vec<SourceFile>,
+    /// The policy, or what is wrong with it.
+    pub compiled: Result<Compiled, Vec<Diagnostic>>,
 }
 
 impl Reloader {
-    /// Reads nothing yet.
-    pub fn new(appliance: Arc<Appliance>, config: Arc<Config>, config_file: Option<PathBuf>) -> Self {
+    /// Reads nothing yet. `first` saves compiling the first policy twice.
+    pub fn new(
+        appliance: Arc<Appliance>,
+        config: Arc<Config>,
+        config_file: Option<PathBuf>,
+        first: Option<First>,
+    ) -> Self {
         Reloader {
             appliance,
             config,
@@ -64,6 +79,7 @@ impl Reloader {
             exposed: BTreeSet::new(),
             generation: 0,
             files: evidence::Files::default(),
+            first,
         }
     }
 
@@ -136,7 +152,7 @@ impl Reloader {
         let files = match policy_files(&self.config.policy) {
             Ok(files) => files,
             Err(error) => {
-                let why = format!("the policy can't be read: {error}");
+                let why = format!("the policy can't be read: {error}{}", self.why_unreadable());
                 if self.unreadable.as_ref() != Some(&why) {
                     self.failed(&why);
                 }
@@ -150,8 +166,15 @@ impl Reloader {
         if self.tried.as_ref() == Some(&files) {
             return false;
         }
-        let compiled = compile(&files);
+        let compiled = match self.first.take() {
+            Some(first) if first.files == files => first.compiled,
+            _ => compile(&files),
+        };
         let is_good = match compiled {
+            Ok(compiled) if let Some(why) = self.why_outside(&compiled.policy) => {
+                self.failed(&why);
+                false
+            }
             Ok(compiled) => {
                 if !compiled.warnings.is_empty() {
                     let first = compiled.warnings.get(..WARNINGS_SHOWN).unwrap_or(&compiled.warnings);
@@ -171,6 +194,25 @@ impl Reloader {
         };
         self.tried = Some(files);
         is_good
+    }
+
+    /// Why a policy can't be taken by this process: the lock-down holds to the folders that were named at the start.
+    fn why_outside(&self, policy: &Policy) -> Option<String> {
+        let (credential, path) = self.appliance.confinement.get()?.boundary.outside(policy)?;
+        Some(format!(
+            "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart to \
+             read from a new folder, or name it in process.credential_folders of stubgate.yaml before the next start",
+            path.display()
+        ))
+    }
+
+    /// A policy folder can be a symlink that leads elsewhere now.
+    fn why_unreadable(&self) -> &'static str {
+        let Some(confinement) = self.appliance.confinement.get() else { return "" };
+        if self.config.policy.iter().all(|path| confinement.boundary.holds(path)) {
+            return "";
+        }
+        "; it lies outside of the folders that stubgate was started with: restart to read from a new folder"
     }
 
     fn take(&mut self, policy: Policy) {

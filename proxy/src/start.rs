@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, TrustRoots, bundle_pem, client_config, system_clock};
 use stubgate_credentials::CredentialStore;
 use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, Resolver, ResolverConfig};
-use stubgate_policy::Policy;
+use stubgate_policy::{Policy, compile};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,15 +18,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::appliance::Appliance;
-use crate::config::Config;
+use crate::config::{AuditSink, Config, policy_files};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::guard::Guard;
 use crate::listen::{self, Admissions};
 use crate::live::Live;
+use crate::lockdown::{self, Confinement, Identity, Part, Plan};
 use crate::metrics::{Listener, Metrics};
 use crate::record::{Audit, Event, Layer, Line};
-use crate::reload::Reloader;
+use crate::reload::{First, Reloader};
 use crate::request::Ids;
 use crate::snapshot::Snapshot;
 
@@ -41,8 +42,14 @@ pub struct Started {
     pub appliance: Arc<Appliance>,
     config: Arc<Config>,
     config_file: Option<PathBuf>,
-    sockets: Vec<(Listener, TcpListener)>,
-    admin: Vec<TcpListener>,
+    sockets: Sockets,
+    first: Option<First>,
+}
+
+/// Opened before there is a runtime, so that no thread is there when the process is locked down.
+struct Sockets {
+    agents: Vec<(Listener, StdListener)>,
+    admin: Vec<StdListener>,
     dns: Option<stubgate_dns::Bound>,
 }
 
@@ -76,17 +83,24 @@ pub fn certificate_authority(config: &Config) -> anyhow::Result<CertificateAutho
     Ok(ca)
 }
 
-/// Opens everything that a configuration names. Nothing is served before [`Started::serve`].
+/// Opens everything that a configuration names: the sockets, and after them, as the user that it names, the files.
+/// Nothing is served before [`Started::serve`]. Needs no runtime.
 ///
 /// # Errors
 /// What could not be opened, by name. A bad policy is no error here: it serves refusals and is not ready.
-pub async fn start(config: Config) -> anyhow::Result<Started> {
+pub fn start(config: Config) -> anyhow::Result<Started> {
     let config = Arc::new(config);
     if !config.listen.transparent.is_empty() {
         return Err(anyhow!("listen.transparent is not served by this version; remove it"));
     }
     let metrics = Metrics::new();
-    let ca = certificate_authority(&config)?;
+    let zones: Vec<ForwardZone> =
+        config.forward.iter().map(|zone| ForwardZone { zones: zone.zones.clone(), to: zone.to.clone() }).collect();
+    let sockets = open_sockets(&config, &zones)?;
+    // The operator's own key is for whoever starts the appliance; the user that it becomes needs no right to it.
+    let given = config.ca.is_some().then(|| certificate_authority(&config)).transpose()?;
+    become_user(&config)?;
+    let ca = given.map_or_else(|| certificate_authority(&config), Ok)?;
     if ca.is_new() {
         tracing::warn!(
             folder = %config.state_dir.join("ca").display(),
@@ -98,11 +112,9 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
     let bundle = bundle_pem(&ca, true).into();
     let minting = MinterConfig::default().with_cache_entries(config.limits.minted_certificates);
     let minter = Minter::new(Arc::new(ca), &minting, system_clock())?;
-    let zones: Vec<ForwardZone> =
-        config.forward.iter().map(|zone| ForwardZone { zones: zone.zones.clone(), to: zone.to.clone() }).collect();
     let resolver = Resolver::new(ResolverConfig {
         nameservers: config.upstream.nameservers.clone(),
-        zones: zones.clone(),
+        zones,
         timeout: config.timeouts.connect,
         cache_entries: 10_000,
     })?;
@@ -138,15 +150,20 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
         draining: CancellationToken::new(),
         closing: CancellationToken::new(),
         tasks: TaskTracker::new(),
+        confinement: OnceLock::new(),
     });
-    let mut sockets = Vec::new();
+    Ok(Started { appliance, config, config_file: None, sockets, first: None })
+}
+
+fn open_sockets(config: &Config, zones: &[ForwardZone]) -> anyhow::Result<Sockets> {
+    let mut agents = Vec::new();
     for (listener, addresses) in [
         (Listener::Http, &config.listen.http),
         (Listener::Https, &config.listen.https),
         (Listener::Proxy, &config.listen.proxy),
     ] {
         for &address in addresses {
-            sockets.push((listener, bind(address).with_context(|| format!("listen.{} {address}", listener.as_str()))?));
+            agents.push((listener, bind(address).with_context(|| format!("listen.{} {address}", listener.as_str()))?));
         }
     }
     let mut admin = Vec::new();
@@ -154,8 +171,22 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
         admin.push(bind(address).with_context(|| format!("listen.admin {address}"))?);
     }
     let dns =
-        if config.listen.dns.is_empty() { None } else { Some(DnsServer::bind(dns_config(&config, zones)).await?) };
-    Ok(Started { appliance, config, config_file: None, sockets, admin, dns })
+        if config.listen.dns.is_empty() { None } else { Some(DnsServer::bind(dns_config(config, zones.to_vec()))?) };
+    Ok(Sockets { agents, admin, dns })
+}
+
+/// Becomes the user that the configuration names, with folders to write in.
+fn become_user(config: &Config) -> anyhow::Result<()> {
+    let Some(user) = &config.process.user else { return Ok(()) };
+    let identity = Identity::find(user)?;
+    let audit = config.audit.iter().filter_map(|file| match &file.sink {
+        AuditSink::File(path) => path.parent(),
+        AuditSink::Stdout => None,
+    });
+    for folder in audit.chain([config.state_dir.as_path()]) {
+        identity.make_folder(folder).with_context(|| format!("the folder {}", folder.display()))?;
+    }
+    identity.assume()
 }
 
 impl Started {
@@ -166,10 +197,45 @@ impl Started {
         self
     }
 
+    /// Locks the process down to what serving takes, and says what of that is in force. Must be called before there is a
+    /// runtime: what is locked down is the calling thread with those that it starts later. The first policy is read
+    /// before, because it says where credentials are; credentials are read after, as each reload reads them.
+    ///
+    /// # Errors
+    /// Where a part is not to be had that the configuration requires.
+    pub fn lock_down(mut self) -> anyhow::Result<Self> {
+        // What is wrong with it is said by the reload that takes it.
+        self.first = policy_files(&self.config.policy).ok().map(|files| First { compiled: compile(&files), files });
+        let policy = self.first.as_ref().and_then(|first| first.compiled.as_ref().ok()).map(|good| &good.policy);
+        let plan = Plan::new(&self.config, self.config_file.as_deref(), policy);
+        let report = lockdown::apply(&plan);
+        let state = |part| report.state(part).map(ToString::to_string);
+        let missing: Vec<&str> = report.missing().into_iter().map(Part::as_str).collect();
+        let landlock = state(Part::Landlock);
+        let seccomp = state(Part::Seccomp);
+        let capabilities = state(Part::Capabilities);
+        let no_new_privileges = state(Part::NoNewPrivileges);
+        let not_dumpable = state(Part::NotDumpable);
+        let locked_memory = state(Part::LockedMemory);
+        if missing.is_empty() {
+            let message = "locked down";
+            tracing::info!(landlock, seccomp, capabilities, no_new_privileges, not_dumpable, locked_memory, message);
+        } else {
+            let message = "locked down in part";
+            tracing::warn!(landlock, seccomp, capabilities, no_new_privileges, not_dumpable, locked_memory, message);
+        }
+        if self.config.process.require_lockdown && !missing.is_empty() {
+            return Err(anyhow!("process.require_lockdown is set, and not all is in force: {report}"));
+        }
+        // It is set once: nobody locks down twice.
+        let _ = self.appliance.confinement.set(Confinement { report, boundary: plan.boundary() });
+        Ok(self)
+    }
+
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
         let mut found = Addresses::default();
-        for (listener, socket) in &self.sockets {
+        for (listener, socket) in &self.sockets.agents {
             let of = match listener {
                 Listener::Http => &mut found.http,
                 Listener::Https => &mut found.https,
@@ -177,8 +243,8 @@ impl Started {
             };
             of.extend(socket.local_addr());
         }
-        found.admin.extend(self.admin.iter().filter_map(|socket| socket.local_addr().ok()));
-        if let Some(dns) = &self.dns {
+        found.admin.extend(self.sockets.admin.iter().filter_map(|socket| socket.local_addr().ok()));
+        if let Some(dns) = &self.sockets.dns {
             found.dns.extend(dns.local_addrs());
         }
         found
@@ -190,10 +256,10 @@ impl Started {
     /// Where a part failed that the appliance can't do without.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let addresses = self.addresses();
-        let Started { appliance, config, config_file, sockets, admin, dns } = self;
+        let Started { appliance, config, config_file, sockets: Sockets { agents, admin, dns }, first } = self;
         // Before anything else: until someone listens for it, SIGHUP ends a process.
         let hangup = signal(SignalKind::hangup())?;
-        let mut reloader = Reloader::new(Arc::clone(&appliance), config, config_file);
+        let mut reloader = Reloader::new(Arc::clone(&appliance), config, config_file, first);
         let ready = reloader.reload();
         lifecycle(&appliance, if ready { "started" } else { "started without a policy" });
         tracing::info!(
@@ -206,10 +272,12 @@ impl Started {
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
-        for (listener, socket) in sockets {
+        for (listener, socket) in agents {
+            let socket = TcpListener::from_std(socket)?;
             tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener));
         }
         for socket in admin {
+            let socket = TcpListener::from_std(socket)?;
             tokio::spawn(admin::serve(Arc::clone(&appliance), socket));
         }
         let names = dns.map(|dns| tokio::spawn(dns.serve(appliance.clone(), appliance.draining.child_token())));
@@ -273,7 +341,7 @@ fn lifecycle(appliance: &Appliance, outcome: &'static str) {
     let _ = appliance.audit.write(&line);
 }
 
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> std::io::Result<StdListener> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM.nonblocking(), Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -282,7 +350,7 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    TcpListener::from_std(StdListener::from(socket))
+    Ok(socket.into())
 }
 
 /// Addresses that must never be dialled: the machine's, and those that lead back to us.

@@ -180,7 +180,7 @@ impl Server {
             move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
-                    let bound = DnsServer::bind(config).await.unwrap();
+                    let bound = DnsServer::bind(config).unwrap();
                     tell.send(bound.local_addrs()[0]).unwrap();
                     bound.serve(around, stop).await.unwrap();
                 });

@@ -141,7 +141,7 @@ fn stopping_closes_connections_and_ends() {
 fn a_server_that_is_dropped_lets_go_of_its_address() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (at, task) = runtime.block_on(async {
-        let bound = stubgate_dns::DnsServer::bind(config()).await.unwrap();
+        let bound = stubgate_dns::DnsServer::bind(config()).unwrap();
         let at = bound.local_addrs()[0];
         let around = std::sync::Arc::new(crate::setup::Nowhere);
         (at, tokio::spawn(bound.serve(around, tokio_util::sync::CancellationToken::new())))

@@ -18,14 +18,20 @@ pub(super) fn run(path: &Path) -> ExitCode {
         Ok(config) => config,
         Err(problem) => return check::refuse(&problem),
     };
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(WRONG, error),
-    };
-    let result = runtime.block_on(async {
+    match serve(path, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(WRONG, format!("{error:#}")),
+    }
+}
+
+fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
+    // What a container may use of the machine stands in files that are out of reach later.
+    let cores = cores();
+    let started = start::start(config)?.read_from(path).lock_down()?;
+    // Only now are there threads: each of them is locked down from its first instruction.
+    runtime(cores)?.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
-        let started = start::start(config).await?.read_from(path);
         started
             .serve(async move {
                 tokio::select! {
@@ -34,15 +40,11 @@ pub(super) fn run(path: &Path) -> ExitCode {
                 }
             })
             .await
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(WRONG, format!("{error:#}")),
-    }
+    })
 }
 
 pub(super) fn demo() -> ExitCode {
-    match runtime() {
+    match runtime(cores()) {
         Ok(runtime) => match runtime.block_on(demo::run()) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::from(WRONG),
@@ -52,10 +54,14 @@ pub(super) fn demo() -> ExitCode {
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 /// A single core gains nothing from handing tasks between threads.
-fn runtime() -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() }.enable_all().build()
+fn runtime(cores: usize) -> std::io::Result<Runtime> {
+    let mut builder = if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.worker_threads(cores).enable_all().build()
 }
 
 /// Logs for people go to standard error; records of decisions go where `audit` says. `STUBGATE_LOG` chooses the level.

@@ -34,6 +34,7 @@ codes! {
     USELESS "SC0017" "a setting that has no effect here",
     ADMIN_EXPOSED "SC0018" "an admin endpoint that agents can reach",
     NOT_THERE "SC0019" "a file or folder that is not there",
+    BAD_USER "SC0020" "not a user to run as",
 }
 
 #[cfg(test)]

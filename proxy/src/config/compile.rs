@@ -7,11 +7,13 @@ use stubgate_policy::source::{self, SourceFile};
 use super::node::Node;
 use super::reader::{FILE, Map, Reader};
 use super::upstream::Own;
-use super::{Advertise, AuditFile, CaFiles, Config, ConfigProblem, Forward, Limits, Listen, Timeouts, Upstream};
-use super::{codes, upstream};
+use super::{
+    Advertise, AuditFile, CaFiles, Config, ConfigProblem, Forward, Limits, Listen, Process, Timeouts, Upstream,
+};
+use super::{codes, process, upstream};
 
 pub(super) const KEYS: &[&str] =
-    &["listen", "advertise", "policy", "state_dir", "ca", "dns", "limits", "timeouts", "upstream", "audit"];
+    &["listen", "advertise", "policy", "state_dir", "ca", "dns", "limits", "timeouts", "upstream", "audit", "process"];
 pub(super) const DNS_KEYS: &[&str] = &["forward"];
 pub(super) const CA_KEYS: &[&str] = &["certificate_file", "key_file"];
 pub(super) const AUDIT_KEYS: &[&str] = &["files"];
@@ -58,7 +60,10 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     let timeouts = Timeouts::read(reader, timeouts);
     let audit = reader.section(root, "audit", AUDIT_KEYS);
     let audit = AuditFile::read_all(reader, audit);
-    Some(Config { listen, advertise, policy, state_dir: state_dir?, ca, forward, limits, timeouts, upstream, audit })
+    let section = reader.section(root, "process", process::KEYS);
+    let process = Process::read(reader, section);
+    let state_dir = state_dir?;
+    Some(Config { listen, advertise, policy, state_dir, ca, forward, limits, timeouts, upstream, audit, process })
 }
 
 fn ca(reader: &mut Reader<'_>, root: Map<'_>) -> Option<CaFiles> {

@@ -6,7 +6,7 @@ use stubgate_policy::schema::document;
 
 use super::compile::{AUDIT_KEYS, CA_KEYS, DNS_KEYS, KEYS};
 use super::upstream::{FORWARD_KEYS, GRANT_KEYS};
-use super::{Limits, Timeouts, audit, listen, upstream};
+use super::{Limits, Timeouts, audit, listen, process, upstream};
 
 /// Of stubgate.yaml.
 pub fn schema() -> Value {
@@ -66,6 +66,7 @@ fn root(key: &str) -> Described {
         "timeouts" => ("How long for everything, in whole seconds.", numbers(Timeouts::KEYS, Timeouts::ABOUT)),
         "upstream" => ("How origins are found, reached and trusted.", map(upstream::KEYS, &[], origin)),
         "audit" => ("Where records of decisions go.", map(AUDIT_KEYS, &[], records)),
+        "process" => ("As whom the appliance runs, and what it must be locked down to.", map(process::KEYS, &[], own)),
         _ => return None,
     })
 }
@@ -153,4 +154,22 @@ fn records(key: &str) -> Described {
         })
     });
     (key == "files").then(|| ("Default: standard output.", full_list(&entry)))
+}
+
+fn own(key: &str) -> Described {
+    Some(match key {
+        "user" => (
+            "Whom it becomes once its sockets are open, where it starts as root: a name, or numbers such as 65532:65532.",
+            text(),
+        ),
+        "require_lockdown" => (
+            "Whether it refuses to start where a part of the lock-down is not to be had. Default false.",
+            json!({ "type": "boolean" }),
+        ),
+        "credential_folders" => (
+            "Folders that later policies may read credentials from, besides those of the policy at the start.",
+            list(&text()),
+        ),
+        _ => return None,
+    })
 }

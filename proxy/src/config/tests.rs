@@ -77,6 +77,14 @@ audit:
     assert_eq!(config.audit[0].sink, AuditSink::Stdout);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.timeouts, Timeouts::default());
+    assert_eq!(config.process, Process::default());
+}
+
+#[test]
+fn the_appliance_never_becomes_root() {
+    assert_eq!(findings(&with("process: { user: root }")), ["SC0020 3:18"]);
+    assert_eq!(findings(&with("process: { user: \"0\" }")), ["SC0020 3:18"]);
+    assert_eq!(findings(&with("process: { user: stubgate }")), [""; 0]);
 }
 
 #[test]
@@ -98,6 +106,7 @@ audit:
   files:
     - { path: audit.jsonl, max_bytes: 1000000, keep: 3, durable: true }
     - { path: "-" }
+process: { user: "65532:101", require_lockdown: true, credential_folders: [more, /run/more] }
 "#;
     let config = check(text).unwrap_or_else(|problem| panic!("{problem}"));
     assert_eq!(config.listen.admin, []);
@@ -116,6 +125,9 @@ audit:
     assert_eq!(config.audit.len(), 2);
     assert_eq!(config.audit[0].max_bytes, Some(1_000_000));
     assert!(config.audit[0].durable);
+    assert_eq!(config.process.user, Some(User::Numbers { user: 65532, group: 101 }));
+    assert!(config.process.require_lockdown);
+    assert_eq!(config.process.credential_folders, [Path::new("/etc/stubgate/more"), Path::new("/run/more")]);
 }
 
 #[test]

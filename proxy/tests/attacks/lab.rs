@@ -202,7 +202,7 @@ impl Lab {
             setup.nameserver, setup.limits, setup.timeouts,
         );
         let config = config::compile(SourceFile { name: "lab".into(), text }).unwrap();
-        let started = start::start(config).await.unwrap();
+        let started = start::start(config).unwrap();
         let addresses = started.addresses();
         let appliance = Arc::clone(&started.appliance);
         let mut roots = RootCertStore::empty();
