@@ -71,6 +71,24 @@ pub enum CaError {
         /// Its permission bits.
         mode: u32,
     },
+    /// The key file belongs to a user who is neither root nor this process's.
+    #[error(
+        "{} belongs to user {owner}: the CA key must belong to root or to the user that stubgate runs as; run chown on it", path.display()
+    )]
+    KeyOwner {
+        /// The key file, or the folder that it stands in.
+        path: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+    },
+    /// Everybody can put another key in the place of this one.
+    #[error("{} has mode {mode:04o}: others could exchange the CA key in it; run chmod o-w on it", path.display())]
+    KeyFolderExposed {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// The certificate file holds no PEM certificate, or a broken one.
     #[error("the CA certificate is not a readable PEM certificate")]
     Certificate,

@@ -5,9 +5,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -16,8 +16,14 @@ use crate::provider;
 
 /// More than any certificate chain or key needs; a mistyped path must not fill memory.
 const FILE_MAXIMUM_BYTES: usize = 256 * 1024;
+/// Making a CA takes milliseconds; a draft that is older was left behind.
+const DRAFT_LIFETIME: Duration = Duration::from_secs(60);
 /// Permission bits that a key file may not have: anything for group and others.
 const PRIVATE: u32 = 0o077;
+/// Every user may make, remove and rename files in the folder, ...
+const OTHERS_MAY_WRITE: u32 = 0o002;
+/// ... but only their own: so are folders of mounted secrets in Kubernetes.
+const STICKY: u32 = 0o1000;
 /// The same for an operator's own file, which Kubernetes mounts readable by the pod's group (`fsGroup`).
 const GROUP_MAY_READ: u32 = 0o037;
 
@@ -34,6 +40,7 @@ impl CertificateAuthority {
             is_new = create_folder(state_dir, &folder, now)?;
         }
         let authority = read_pair(&folder.join("certificate.pem"), &folder.join("key.pem"), PRIVATE)?;
+        remove_drafts(state_dir, now);
         Ok(Self { is_new, ..authority })
     }
 
@@ -71,6 +78,20 @@ fn create_folder(state_dir: &Path, folder: &Path, now: SystemTime) -> Result<boo
     }
 }
 
+/// Removes what processes left that were killed while they made a CA: keys that were never used. Those of a process that
+/// may still be at it stay.
+fn remove_drafts(state_dir: &Path, now: SystemTime) {
+    // What can't be looked at or removed does no harm but to lie there.
+    for entry in fs::read_dir(state_dir).into_iter().flatten().flatten() {
+        let is_draft = entry.file_name().as_encoded_bytes().starts_with(b".ca-");
+        let modified = entry.metadata().and_then(|found| found.modified());
+        let is_old = modified.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > DRAFT_LIFETIME));
+        if is_draft && is_old {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A folder that is removed unless it was renamed away.
 struct Draft(PathBuf);
 
@@ -96,18 +117,44 @@ fn read_pair(certificate: &Path, key: &Path, forbidden: u32) -> Result<Certifica
             return Err(CaError::Half { missing: missing.to_owned(), present: present.to_owned() });
         }
     }
-    let certificate_pem = read(certificate, 0)?;
-    let key_pem = read(key, forbidden)?;
+    let certificate_pem = read(certificate, |_| Ok(()))?;
+    let key_pem = read(key, |file| check_key(key, file, forbidden))?;
     CertificateAuthority::load(&certificate_pem, &key_pem)
 }
 
-/// Reads a file into memory that is wiped on drop. Permissions are those of the open file, not of the path.
-fn read(path: &Path, forbidden: u32) -> Result<Zeroizing<Vec<u8>>, CaError> {
-    let file = File::open(path).map_err(at(path))?;
-    let mode = file.metadata().map_err(at(path))?.permissions().mode() & 0o777;
+/// Whether nobody but root and this process's user (and a group, where `forbidden` lets it) can read the key or put
+/// another in its place. Permissions are those of the open file; of the folders, of the one that is named and the one
+/// that symlinks lead to. What is above them is not looked at.
+fn check_key(path: &Path, file: &File, forbidden: u32) -> Result<(), CaError> {
+    let own = rustix::process::geteuid().as_raw();
+    let check_owner = |path: &Path, owner| match owner {
+        0 => Ok(()),
+        owner if owner == own => Ok(()),
+        owner => Err(CaError::KeyOwner { path: path.to_owned(), owner }),
+    };
+    let found = file.metadata().map_err(at(path))?;
+    let mode = found.mode() & 0o777;
     if mode & forbidden != 0 {
         return Err(CaError::KeyExposed { path: path.to_owned(), mode });
     }
+    check_owner(path, found.uid())?;
+    let real = path.canonicalize().map_err(at(path))?;
+    for folder in [path, &real].into_iter().filter_map(Path::parent) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let found = fs::metadata(folder).map_err(at(folder))?;
+        let mode = found.mode() & 0o7777;
+        if mode & OTHERS_MAY_WRITE != 0 && mode & STICKY == 0 {
+            return Err(CaError::KeyFolderExposed { path: folder.to_owned(), mode });
+        }
+        check_owner(folder, found.uid())?;
+    }
+    Ok(())
+}
+
+/// Reads a file into memory that is wiped on drop, if the open file passes a check.
+fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), CaError>) -> Result<Zeroizing<Vec<u8>>, CaError> {
+    let file = File::open(path).map_err(at(path))?;
+    check(&file)?;
     // Reserved up front: growing would leave copies of the key in freed memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAXIMUM_BYTES + 1));
     let limit = u64::try_from(FILE_MAXIMUM_BYTES + 1).unwrap_or(u64::MAX);

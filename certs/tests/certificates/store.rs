@@ -133,3 +133,63 @@ fn a_file_that_never_ends_is_cut_short() {
     let error = CertificateAuthority::load_files(Path::new("/dev/zero"), &key).unwrap_err();
     assert!(matches!(error, CaError::Io { .. }), "{error}");
 }
+
+#[test]
+fn a_key_in_a_folder_that_everybody_can_write_to_is_refused_also_behind_a_symlink() {
+    let folder = tempfile::tempdir().unwrap();
+    CertificateAuthority::load_or_create(folder.path(), SystemTime::now()).unwrap();
+    let ca = folder.path().join("ca");
+    let links = folder.path().join("links");
+    fs::create_dir(&links).unwrap();
+    std::os::unix::fs::symlink(ca.join("key.pem"), links.join("key.pem")).unwrap();
+    let load = |key: &Path| CertificateAuthority::load_files(&ca.join("certificate.pem"), key);
+    for (bits, good) in
+        [(0o700, true), (0o755, true), (0o775, true), (0o1777, true), (0o3777, true), (0o777, false), (0o702, false)]
+    {
+        for open in [&ca, &links] {
+            set_mode(open, bits);
+            let loaded = load(&links.join("key.pem"));
+            match loaded {
+                Ok(_) => assert!(good, "{bits:o}"),
+                Err(error) => {
+                    assert!(!good, "{bits:o}: {error}");
+                    let text = error.to_string();
+                    assert!(text.starts_with(&format!("{} has mode {bits:04o}", open.display())), "{text}");
+                    assert!(text.contains("chmod o-w"), "{text}");
+                }
+            }
+            set_mode(open, 0o700);
+        }
+    }
+    set_mode(&ca, 0o777);
+    assert!(CertificateAuthority::load_or_create(folder.path(), SystemTime::now()).is_err());
+}
+
+#[test]
+fn a_key_of_another_user_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    CertificateAuthority::load_or_create(folder.path(), SystemTime::now()).unwrap();
+    let key = folder.path().join("ca/key.pem");
+    // Only root can give a file away; whoever else runs this test has the owner of the key looked at all the same.
+    let gave = std::os::unix::fs::chown(&key, Some(4711), None).is_ok();
+    let loaded = CertificateAuthority::load_or_create(folder.path(), SystemTime::now());
+    assert_eq!(loaded.as_ref().err().map(ToString::to_string).is_some_and(|text| text.contains("user 4711")), gave);
+    assert_eq!(loaded.is_ok(), !gave);
+}
+
+#[test]
+fn a_draft_that_a_killed_process_left_goes_and_a_fresh_one_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, fresh) = (folder.path().join(".ca-0123456789abcdef"), folder.path().join(".ca-fedcba9876543210"));
+    for draft in [&old, &fresh] {
+        fs::create_dir(draft).unwrap();
+        fs::write(draft.join("key.pem"), "half a k").unwrap();
+    }
+    fs::create_dir(folder.path().join("escrow")).unwrap();
+    let now = SystemTime::now();
+    let hour = std::time::Duration::from_secs(3600);
+    fs::File::open(&old).unwrap().set_modified(now - hour).unwrap();
+    let made = CertificateAuthority::load_or_create(folder.path(), now).unwrap();
+    assert!(made.is_new());
+    assert_eq!((old.exists(), fresh.exists(), folder.path().join("escrow").exists()), (false, true, true));
+}
