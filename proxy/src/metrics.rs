@@ -52,8 +52,10 @@ pub enum Listener {
     Http,
     /// TLS by SNI.
     Https,
-    /// CONNECT and absolute-form.
+    /// CONNECT, absolute-form and SOCKS5.
     Proxy,
+    /// TLS and plain HTTP that the system redirected.
+    Transparent,
 }
 
 impl Listener {
@@ -63,6 +65,7 @@ impl Listener {
             Listener::Http => "http",
             Listener::Https => "https",
             Listener::Proxy => "proxy",
+            Listener::Transparent => "transparent",
         }
     }
 }
@@ -161,7 +164,7 @@ impl Metrics {
             ),
             registry,
         };
-        for listener in [Listener::Http, Listener::Https, Listener::Proxy] {
+        for listener in [Listener::Http, Listener::Https, Listener::Proxy, Listener::Transparent] {
             metrics.connections(listener).set(0);
         }
         for part in Part::ALL {

@@ -103,7 +103,7 @@ rules:
 "#;
 
 /// Every host that policy names; all lead to the one origin, which tells them apart by SNI.
-const HOSTS: [&str; 9] = [
+const HOSTS: [&str; 10] = [
     "api.example.test:443",
     "keyed.example.test:443",
     "lost.example.test:443",
@@ -111,6 +111,7 @@ const HOSTS: [&str; 9] = [
     "a.wild.example.test:443",
     "paths.example.test:443",
     "plain.example.test:80",
+    "10.0.0.5:8006",
     // No rule names it: whatever arrives there is a hole.
     "evil.example.test:443",
     "evil.example.test:80",
@@ -195,7 +196,7 @@ impl Lab {
         let audit = setup.audit.unwrap_or_else(|| format!("[{{ path: \"{here}/audit.jsonl\" }}]"));
         let text = format!(
             "listen:\n  dns: [\"127.0.0.1:0\"]\n  http: [\"127.0.0.1:0\"]\n  https: [\"127.0.0.1:0\"]\n  \
-             proxy: [\"127.0.0.1:0\"]\n  admin: [\"127.0.0.1:0\"]\nadvertise: [\"127.0.0.1\"]\n\
+             proxy: [\"127.0.0.1:0\"]\n  transparent: [\"127.0.0.1:0\"]\n  admin: [\"127.0.0.1:0\"]\nadvertise: [\"127.0.0.1\"]\n\
              policy: [\"{here}/policy\"]\nstate_dir: \"{here}\"\nupstream:\n  ca_files: [\"{here}/internet.pem\"]\n  \
              nameservers: [\"{}\"]\n  connect_to:\n{connect_to}limits: {{ {} }}\ntimeouts: {{ {} }}\n\
              audit:\n  files: {audit}\n",

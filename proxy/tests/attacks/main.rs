@@ -19,6 +19,7 @@ mod paths;
 mod records;
 mod reload;
 mod smuggling;
+mod socks;
 mod streams;
 mod uploads;
 mod websocket;
