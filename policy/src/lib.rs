@@ -32,7 +32,7 @@ pub use decide::{
 pub use diagnostic::{Diagnostic, Label, Severity, json, render, sarif};
 pub use explain::Explanation;
 pub use model::{
-    Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
+    Agent, AgentId, AgentLimits, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
     Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
 };
 pub use question::{Question, QuestionError};
