@@ -60,17 +60,16 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    pub(crate) const NONE: Limit =
-        Limit {
-            required: false,
-            only: None,
-            least: None,
-            choice: &[],
-            pattern: None,
-            each: None,
-            one_key: false,
-            presets: false,
-        };
+    pub(crate) const NONE: Limit = Limit {
+        required: false,
+        only: None,
+        least: None,
+        choice: &[],
+        pattern: None,
+        each: None,
+        one_key: false,
+        presets: false,
+    };
 
     /// The form of a name that people choose.
     pub(crate) const NAME: &'static str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";

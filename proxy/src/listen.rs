@@ -7,8 +7,10 @@
 
 mod admission;
 mod connect;
+mod descriptors;
 mod h1;
 mod h2;
+mod handshakes;
 mod meter;
 mod tls;
 
@@ -21,6 +23,9 @@ use stubgate_policy::Reason;
 use tokio::net::{TcpListener, TcpStream};
 
 pub use admission::Admissions;
+use descriptors::Shedding;
+pub use descriptors::take_descriptors;
+pub use handshakes::Handshakes;
 
 use crate::appliance::Appliance;
 use crate::client::{Client, Entry};
@@ -30,6 +35,7 @@ use crate::stream::{Socket, Stream};
 
 /// Accepts until the appliance drains.
 pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: Listener) {
+    let mut shedding = Shedding::new();
     loop {
         let accepted = tokio::select! {
             accepted = sockets.accept() => accepted,
@@ -38,8 +44,11 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
         match accepted {
             Ok((tcp, peer)) => admit(&appliance, tcp, unmapped(peer), listener),
             Err(error) => {
-                // Out of file descriptors, most likely: give connections time to end instead of spinning.
-                tracing::warn!(%error, listener = listener.as_str(), "a connection could not be accepted");
+                appliance.metrics.accept_errors.inc();
+                // Connections to origins that wait to be used again are worth less than agents that wait now.
+                appliance.pool.clear();
+                shedding.shed(&sockets, &error, listener);
+                // Gives connections time to end instead of spinning.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

@@ -95,10 +95,7 @@ fn an_agent_that_is_held_is_denied_at_every_stage_and_the_difference_does_not_hi
     let (policy, again) = (policy(&limited("", "")), policy(&limited("", "")));
     policy.hold(policy.agent_named("a").unwrap());
     assert_eq!(reason(&ask(&policy, "a", "GET https://x.example/")), Some(Reason::Quarantined));
-    assert_eq!(
-        reason(&name(&policy, "a", "x.example", stubgate_policy::QueryKind::A)),
-        Some(Reason::Quarantined)
-    );
+    assert_eq!(reason(&name(&policy, "a", "x.example", stubgate_policy::QueryKind::A)), Some(Reason::Quarantined));
     assert_eq!(reason(&crate::support::connect(&policy, "a", "https://x.example")), Some(Reason::Quarantined));
     assert_eq!(said(&policy, &ask(&policy, "b", "GET https://x.example/")), "allow r");
     let lowered = self::policy(&limited("", "{ requests_per_minute: 5 }"));

@@ -25,6 +25,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
     let result = runtime.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         let mut interrupted = signal(SignalKind::interrupt())?;
+        crate::listen::take_descriptors(config.limits.connections);
         let started = start::start(config).await?.read_from(path);
         started
             .serve(async move {
