@@ -11,7 +11,7 @@ use std::{
 };
 
 use stubgate_dns::{DnsConfig, DnsServer, QueryRecord, Surroundings};
-use stubgate_policy::{Policy, SourceFile};
+use stubgate_policy::{AgentId, Name, Policy, SourceFile};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -56,6 +56,10 @@ struct Bench {
 impl Surroundings for Bench {
     fn policy(&self) -> Arc<Policy> {
         self.policy.clone()
+    }
+
+    fn admits(&self, _: &Policy, _: AgentId, _: &Name) -> bool {
+        true
     }
 
     fn record(&self, policy: &Policy, queries: &[QueryRecord<'_>]) -> bool {

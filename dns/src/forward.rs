@@ -114,7 +114,7 @@ fn request(query: &Query<'_>, id: u16) -> Vec<u8> {
 }
 
 /// Whether `answer` answers this question under this id. The server may have changed the case of the name.
-fn belongs(answer: &[u8], query: &Query<'_>, id: u16) -> bool {
+pub(crate) fn belongs(answer: &[u8], query: &Query<'_>, id: u16) -> bool {
     let Some((&[id0, id1, flags, _, 0, 1, ..], rest)) = answer.split_first_chunk::<12>() else { return false };
     let opcode_and_response = flags & 0xf8;
     u16::from_be_bytes([id0, id1]) == id

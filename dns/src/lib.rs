@@ -9,14 +9,19 @@
 mod allowance;
 mod config;
 mod forward;
+mod handler;
+mod novelty;
 mod record;
 mod resolver;
 mod respond;
 mod server;
+mod vet;
 mod wire;
 mod zones;
 
 pub use config::{DnsConfig, ForwardZone};
+pub use handler::{Handled, Handler};
+pub use novelty::{NameBudget, NameBudgets};
 pub use record::{QueryOutcome, QueryRecord, Surroundings, Transport};
 pub use resolver::{ResolveError, Resolver, ResolverConfig, ResolverError};
 pub use server::{BindError, Bound, DnsServer, ServeError};

@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use stubgate_policy::{AgentId, Policy, Reason, RuleId};
+use stubgate_policy::{AgentId, Name, Policy, Reason, RuleId};
 
 /// What the server needs around it.
 pub trait Surroundings: Send + Sync + 'static {
@@ -14,6 +14,10 @@ pub trait Surroundings: Send + Sync + 'static {
     /// they could not be kept: then none of the batch's answers goes out. `policy` is the one that decided the batch, which
     /// the ids in it belong to.
     fn record(&self, policy: &Policy, queries: &[QueryRecord<'_>]) -> bool;
+
+    /// Whether an agent may use one more name that policy allows to it: what it says in names under wildcards is bounded
+    /// (see [`NameBudgets`](crate::NameBudgets)), for questions and requests together. Asked for granted names only.
+    fn admits(&self, policy: &Policy, agent: AgentId, name: &Name) -> bool;
 }
 
 /// One decision on one question.
@@ -82,11 +86,13 @@ pub enum QueryOutcome {
     Malformed,
     /// Above the agent's share of questions or connections: dropped over UDP, REFUSED or closed over TCP.
     RateLimited,
+    /// Allowed, but one new name under a wildcard too many for the agent's budget: REFUSED.
+    OverBudget,
 }
 
 impl QueryOutcome {
     /// Every outcome, for registering metrics.
-    pub const ALL: [QueryOutcome; 10] = [
+    pub const ALL: [QueryOutcome; 11] = [
         QueryOutcome::Advertised,
         QueryOutcome::Nodata,
         QueryOutcome::Minimal,
@@ -97,6 +103,7 @@ impl QueryOutcome {
         QueryOutcome::NotImplemented,
         QueryOutcome::Malformed,
         QueryOutcome::RateLimited,
+        QueryOutcome::OverBudget,
     ];
 
     /// The name in records and metrics.
@@ -112,6 +119,7 @@ impl QueryOutcome {
             QueryOutcome::NotImplemented => "not_implemented",
             QueryOutcome::Malformed => "malformed",
             QueryOutcome::RateLimited => "rate_limited",
+            QueryOutcome::OverBudget => "over_budget",
         }
     }
 
@@ -127,7 +135,8 @@ impl QueryOutcome {
             | QueryOutcome::Refused
             | QueryOutcome::NotImplemented
             | QueryOutcome::Malformed
-            | QueryOutcome::RateLimited => false,
+            | QueryOutcome::RateLimited
+            | QueryOutcome::OverBudget => false,
         }
     }
 }

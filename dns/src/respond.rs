@@ -28,9 +28,16 @@ const NEGATIVE_TTL: u32 = 10;
 /// What questions are answered from.
 pub(crate) struct Responder {
     addresses: Addresses,
-    zones: Zones<Arc<[SocketAddr]>>,
+    zones: Zones<Zone>,
     pub(crate) allowances: Allowances,
     forwards: Arc<Semaphore>,
+}
+
+/// A forwarded zone.
+#[derive(Clone, Debug)]
+pub(crate) struct Zone {
+    pub(crate) name: Name,
+    pub(crate) servers: Arc<[SocketAddr]>,
 }
 
 /// Where a question came from.
@@ -44,7 +51,7 @@ pub(crate) struct Source {
 /// A granted question that a server of its zone is to answer.
 pub(crate) struct Forward {
     pub(crate) packet: Box<[u8]>,
-    pub(crate) servers: Arc<[SocketAddr]>,
+    pub(crate) zone: Zone,
     pub(crate) policy: Arc<Policy>,
     pub(crate) agent: Option<AgentId>,
     pub(crate) source: Source,
@@ -114,6 +121,16 @@ impl Verdict {
         }
     }
 
+    fn over_budget() -> Verdict {
+        Verdict::Local {
+            outcome: QueryOutcome::OverBudget,
+            why: Reason::LimitReached.into(),
+            code: Rcode::Refused,
+            content: Content::Nothing,
+            error: Some(ExtendedError::TooManyNames),
+        }
+    }
+
     fn failed(reason: Reason) -> Verdict {
         Verdict::Local {
             outcome: QueryOutcome::ForwardFailed,
@@ -129,7 +146,8 @@ impl Responder {
     pub(crate) fn new(config: &DnsConfig, start: Instant) -> Responder {
         let zones = config.forward.iter().flat_map(|entry| {
             let servers: Arc<[SocketAddr]> = entry.to.iter().copied().collect();
-            entry.zones.iter().map(move |zone| (zone.clone(), servers.clone()))
+            let zone = move |name: &Name| (name.clone(), Zone { name: name.clone(), servers: servers.clone() });
+            entry.zones.iter().map(zone)
         });
         let bounds = Bounds {
             rate: Rate::new(config.queries_per_second, config.burst),
@@ -144,7 +162,13 @@ impl Responder {
         }
     }
 
-    fn judge(&self, policy: &Policy, agent: Option<AgentId>, query: &Query<'_>) -> Verdict {
+    fn judge(
+        &self,
+        surroundings: &dyn Surroundings,
+        policy: &Policy,
+        agent: Option<AgentId>,
+        query: &Query<'_>,
+    ) -> Verdict {
         let Some(agent) = agent else {
             return Verdict::refused(Reason::UnknownAgent, Rcode::Refused, Some(ExtendedError::Prohibited));
         };
@@ -171,7 +195,13 @@ impl Responder {
             None => return Verdict::denied(Reason::NameNotAllowed),
         };
         let Ok(name) = name else { return Verdict::denied(Reason::NameNotAllowed) };
-        match policy.decide(&Ask::new(agent, NameStage { name: &name, kind })) {
+        let decision = policy.decide(&Ask::new(agent, NameStage { name: &name, kind }));
+        if matches!(decision, Decision::Allow(NameGrant::Advertise | NameGrant::Forward))
+            && !surroundings.admits(policy, agent, &name)
+        {
+            return Verdict::over_budget();
+        }
+        match decision {
             Decision::Allow(NameGrant::Advertise) | Decision::Answer(_) => self.advertise(kind),
             Decision::Allow(NameGrant::Nodata) => {
                 Verdict::local(QueryOutcome::Nodata, Rcode::NoError, Content::Absence)
@@ -193,20 +223,16 @@ impl Responder {
     }
 
     /// Finds servers and room for a granted question, or says why there is none.
-    fn prepare(
-        &self,
-        name: &Name,
-        share: &Allowance,
-    ) -> Result<(Arc<[SocketAddr]>, [OwnedSemaphorePermit; 2]), Reason> {
-        let servers = self.zones.find(name).filter(|servers| !servers.is_empty()).ok_or(Reason::Unresolvable)?;
+    fn prepare(&self, name: &Name, share: &Allowance) -> Result<(Zone, [OwnedSemaphorePermit; 2]), Reason> {
+        let zone = self.zones.find(name).filter(|zone| !zone.servers.is_empty()).ok_or(Reason::Unresolvable)?;
         let permit = |of: &Arc<Semaphore>| of.clone().try_acquire_owned().map_err(|_| Reason::LimitReached);
-        Ok((servers.clone(), [permit(&share.forwards)?, permit(&self.forwards)?]))
+        Ok((zone.clone(), [permit(&share.forwards)?, permit(&self.forwards)?]))
     }
 
-    /// The answer to a granted question that no server answered.
-    pub(crate) fn unanswered(&self, query: &Query<'_>) -> Vec<u8> {
+    /// The answer to a granted question that no server answered, or that its server answered as it may not.
+    pub(crate) fn unanswered(&self, query: &Query<'_>, error: ExtendedError) -> Vec<u8> {
         let mut out = Vec::new();
-        let error = Some(ExtendedError::NoReachableAuthority);
+        let error = Some(error);
         Answer { query, code: Rcode::ServerFailure, content: Content::Nothing, error }.write(
             &self.addresses,
             query.udp_limit(),
@@ -243,6 +269,7 @@ impl Batch {
     pub(crate) fn decide<'p>(
         &mut self,
         responder: &Responder,
+        surroundings: &dyn Surroundings,
         policy: Arc<Policy>,
         arrived: impl Iterator<Item = (Source, &'p [u8])>,
         now: Instant,
@@ -253,7 +280,7 @@ impl Batch {
         self.forwards.clear();
         let mut shares = responder.allowances.open(&policy);
         for (source, packet) in arrived {
-            self.decide_one(responder, &policy, &mut shares, source, packet, now);
+            self.decide_one((responder, surroundings), &policy, &mut shares, source, packet, now);
         }
         drop(shares);
         self.policy = Some(policy);
@@ -261,7 +288,7 @@ impl Batch {
 
     fn decide_one(
         &mut self,
-        responder: &Responder,
+        (responder, surroundings): (&Responder, &dyn Surroundings),
         policy: &Arc<Policy>,
         shares: &mut Open<'_>,
         source: Source,
@@ -307,13 +334,13 @@ impl Batch {
         wire::present(query.question.name, &mut self.names);
         decided.name = Some(name_start..self.names.len());
         decided.qtype = query.question.kind;
-        let mut verdict = responder.judge(policy, agent, &query);
+        let mut verdict = responder.judge(surroundings, policy, agent, &query);
         if let Verdict::Forward(name) = &verdict {
             match responder.prepare(name, share) {
-                Ok((servers, permits)) => {
+                Ok((zone, permits)) => {
                     return self.forwards.push(Forward {
                         packet: packet.into(),
-                        servers,
+                        zone,
                         policy: policy.clone(),
                         agent,
                         source,
@@ -376,7 +403,7 @@ impl Batch {
 
 impl Forward {
     /// The record of how it ended.
-    pub(crate) fn record(&self, outcome: QueryOutcome, now: Instant) -> QueryRecord<'_> {
+    pub(crate) fn record(&self, outcome: QueryOutcome, reason: Option<Reason>, now: Instant) -> QueryRecord<'_> {
         QueryRecord {
             agent: self.agent,
             peer: self.source.peer,
@@ -385,7 +412,7 @@ impl Forward {
             qtype: self.qtype,
             outcome,
             rule: None,
-            reason: (outcome == QueryOutcome::ForwardFailed).then_some(Reason::Unresolvable),
+            reason,
             micros: micros(now.saturating_duration_since(self.arrived)),
         }
     }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
+use stubgate_policy::Reason;
 use tokio::{net::TcpListener, runtime::Handle, sync::oneshot, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,7 +20,8 @@ use self::{
 use crate::{
     DnsConfig, QueryOutcome, Surroundings, Transport, forward,
     respond::{Batch, Forward, Responder, Source},
-    wire::Query,
+    vet,
+    wire::{ExtendedError, Query},
 };
 
 mod stop;
@@ -145,22 +147,29 @@ impl Service {
     /// Decides and records what arrived. `false`: it could not be recorded, so that nothing may be sent or forwarded.
     fn take<'p>(&self, batch: &mut Batch, arrived: impl Iterator<Item = (Source, &'p [u8])>) -> bool {
         let now = Instant::now();
-        batch.decide(&self.responder, self.surroundings.policy(), arrived, now);
+        batch.decide(&self.responder, &*self.surroundings, self.surroundings.policy(), arrived, now);
         batch.record(&*self.surroundings, now.elapsed())
     }
 
     /// Has a granted question answered by its zone, and records how that ended. `None`: nothing may be sent.
     async fn forward(&self, forward: Forward) -> Option<Vec<u8>> {
         let query = Query::parse(&forward.packet).ok()?;
-        let relayed = forward::relay(&query, forward.transport, &forward.servers, self.config.forward_timeout).await;
-        let (outcome, answer) = match relayed {
-            Ok(answer) if forward.transport == Transport::Udp && answer.len() > query.udp_limit() => {
-                (QueryOutcome::Forwarded, self.responder.truncated(&query))
+        let relayed =
+            forward::relay(&query, forward.transport, &forward.zone.servers, self.config.forward_timeout).await;
+        let vetted = relayed.map(|answer| vet::vet(&answer, &query, &forward.zone.name));
+        let failed = |error| self.responder.unanswered(&query, error);
+        let (outcome, reason, answer) = match vetted {
+            Ok(Some(answer)) if forward.transport == Transport::Udp && answer.len() > query.udp_limit() => {
+                (QueryOutcome::Forwarded, None, self.responder.truncated(&query))
             }
-            Ok(answer) => (QueryOutcome::Forwarded, answer),
-            Err(forward::Unanswered) => (QueryOutcome::ForwardFailed, self.responder.unanswered(&query)),
+            Ok(Some(answer)) => (QueryOutcome::Forwarded, None, answer),
+            Ok(None) => (QueryOutcome::ForwardFailed, Some(Reason::UpstreamProtocol), failed(ExtendedError::Untrusted)),
+            Err(forward::Unanswered) => {
+                let error = ExtendedError::NoReachableAuthority;
+                (QueryOutcome::ForwardFailed, Some(Reason::Unresolvable), failed(error))
+            }
         };
-        let record = forward.record(outcome, Instant::now());
+        let record = forward.record(outcome, reason, Instant::now());
         self.surroundings.record(&forward.policy, &[record]).then_some(answer)
     }
 }

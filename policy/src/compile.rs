@@ -9,6 +9,7 @@ mod credentials;
 mod forwards;
 mod hosts;
 mod include;
+mod limits;
 mod names;
 mod presets;
 pub(crate) mod reader;

@@ -15,6 +15,7 @@ mod reach;
 mod request;
 mod table;
 mod tokens;
+mod wild;
 
 use smallvec::SmallVec;
 
@@ -41,7 +42,7 @@ impl Policy {
     pub fn decide<S: Stage>(&self, ask: &Ask<'_, S>) -> Decision<S::Grant> {
         match self.agents.get(ask.agent.index()) {
             None => Decision::deny(Reason::UnknownAgent),
-            Some(agent) if agent.quarantined => Decision::deny(Reason::Quarantined),
+            Some(agent) if agent.is_shut() => Decision::deny(Reason::Quarantined),
             Some(_) => ask.at.decide(self, ask.agent),
         }
     }

@@ -10,6 +10,7 @@
 
 mod bound;
 mod compare;
+mod limits;
 mod names;
 mod outcome;
 mod pairs;
@@ -82,6 +83,9 @@ pub struct Change {
     /// Types of DNS records, by number.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub types: Vec<u16>,
+    /// Limits of the agents, as they were and as they are: `requests_per_minute 60 -> 120`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
     /// A request that is answered differently.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub witness: Option<Witness>,
@@ -123,6 +127,8 @@ pub enum Aspect {
     Dns,
     /// Too much to compare: it may differ.
     Unclear,
+    /// How much agents may do (`limits`).
+    Limits,
     /// Denied still, but the name resolves and heads are read and recorded.
     Observed,
     /// Denied still, and no longer observed.
@@ -190,6 +196,7 @@ impl Diff {
         let covered = Covered::new(&places, &found);
         let mut changes: Vec<Change> =
             found.into_iter().map(|(key, piece)| Change::new(old, new, &pairs, &covered, key, piece)).collect();
+        changes.extend(limits::changes(old, new, &pairs));
         changes.extend(stubs(old, new));
         if !complete {
             let key = Key {
@@ -201,6 +208,7 @@ impl Diff {
             };
             changes.insert(0, Change::new(old, new, &pairs, &covered, key, Piece::nothing()));
         }
+        changes.sort_by_key(|change| change.direction);
         Diff { changes, pairs, places, complete }
     }
 
@@ -283,6 +291,7 @@ impl Change {
             stubs: stub_texts(key.aspect, &piece),
             slots: piece.slots.iter().map(Slot::to_string).collect(),
             types: piece.types.iter().copied().collect(),
+            limits: Vec::new(),
             witness: piece.witness.clone(),
             piece,
         }
@@ -425,6 +434,7 @@ fn stubs(old: &Policy, new: &Policy) -> Vec<Change> {
                 stubs: stub_texts(aspect, &piece),
                 slots: Vec::new(),
                 types: Vec::new(),
+                limits: Vec::new(),
                 witness: None,
                 piece,
             });

@@ -32,8 +32,8 @@ pub use decide::{
 pub use diagnostic::{Diagnostic, Label, Severity, json, render, sarif};
 pub use explain::Explanation;
 pub use model::{
-    Agent, AgentId, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method, MethodError,
-    Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
+    Agent, AgentId, AgentLimits, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method,
+    MethodError, Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
 };
 pub use question::{Question, QuestionError};
 pub use source::SourceFile;

@@ -26,6 +26,8 @@ lenient! {
         include: Vec<Given<Include>>,
         /// Who may ask which names of the zones that stubgate.yaml forwards.
         dns: Vec<Given<Dns>>,
+        /// How much each agent may do. Default: no limit.
+        limits: Limits,
     }
 }
 
@@ -36,6 +38,20 @@ lenient! {
         sources: Vec<Given<Text>> = Limit::required(),
         /// Denies all to this agent at once. Default false.
         quarantined: Flag,
+        /// How much this agent may do; a number here takes the place of the one under the top-level `limits`.
+        limits: Limits,
+    }
+}
+
+lenient! {
+    /// `limits: { … }`, for every agent or for one.
+    pub(crate) struct Limits {
+        /// Requests of one agent in a minute, in the long run; as many may come at once.
+        requests_per_minute: Number = Limit::NONE.least(1),
+        /// Bytes of requests that one agent may send to one host in a day (UTC).
+        bytes_out_per_day: Number = Limit::NONE.least(1),
+        /// Tripwires of one agent in a day (UTC) after which all is denied to it.
+        quarantine_after_tripwires: Number = Limit::NONE.least(1),
     }
 }
 

@@ -51,6 +51,7 @@ pub(crate) struct Field {
 pub(crate) struct Limit {
     required: bool,
     only: Option<u64>,
+    least: Option<u64>,
     choice: &'static [&'static str],
     pattern: Option<&'static str>,
     each: Option<&'static str>,
@@ -59,8 +60,16 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    pub(crate) const NONE: Limit =
-        Limit { required: false, only: None, choice: &[], pattern: None, each: None, one_key: false, presets: false };
+    pub(crate) const NONE: Limit = Limit {
+        required: false,
+        only: None,
+        least: None,
+        choice: &[],
+        pattern: None,
+        each: None,
+        one_key: false,
+        presets: false,
+    };
 
     /// The form of a name that people choose.
     pub(crate) const NAME: &'static str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
@@ -73,6 +82,11 @@ impl Limit {
     /// One number.
     pub(crate) const fn only(self, number: u64) -> Limit {
         Limit { only: Some(number), ..self }
+    }
+
+    /// A number not below this one.
+    pub(crate) const fn least(self, number: u64) -> Limit {
+        Limit { least: Some(number), ..self }
     }
 
     /// One of these words.
@@ -104,6 +118,9 @@ impl Limit {
         let mut add = |key: &str, value: Value| schema.insert(key.into(), value);
         if let Some(number) = self.only {
             add("const", json!(number));
+        }
+        if let Some(number) = self.least {
+            add("minimum", json!(number));
         }
         if !self.choice.is_empty() {
             add("enum", json!(self.choice));

@@ -7,18 +7,20 @@ use bytes::Bytes;
 use stubgate_certs::Minter;
 use stubgate_credentials::CredentialStore;
 use stubgate_dns::{QueryRecord, Surroundings};
-use stubgate_policy::Policy;
+use stubgate_policy::{AgentId, Name, Policy};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::budget::Budgets;
 use crate::config::{Limits, Timeouts};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::forward::pool::h1_limits;
-use crate::listen::Admissions;
+use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
 use crate::lockdown::Confinement;
 use crate::metrics::Metrics;
+use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line, Wire};
 use crate::request::Ids;
 use crate::snapshot::Snapshot;
@@ -47,6 +49,12 @@ pub struct Appliance {
     pub live: Arc<Live>,
     /// Connections of agents.
     pub admissions: Admissions,
+    /// TLS handshakes of agents.
+    pub handshakes: Handshakes,
+    /// What agents may use of it.
+    pub budgets: Budgets,
+    /// Agents that all is denied to because of what they did.
+    pub quarantine: Quarantine,
     /// Names for requests.
     pub ids: Ids,
     /// The certificates that agents must trust, PEM.
@@ -110,10 +118,14 @@ impl Surroundings for Appliance {
         let _ = lines.is_empty() || self.audit.write_all(&lines).is_ok();
         true
     }
+
+    fn admits(&self, policy: &Policy, agent: AgentId, name: &Name) -> bool {
+        self.budgets.name(policy, agent, name).is_ok()
+    }
 }
 
 /// Counts what the minter signed and how credentials are, for a scrape.
-pub(crate) fn refresh(appliance: &Appliance) {
+pub fn refresh(appliance: &Appliance) {
     let Appliance { metrics, credentials, .. } = appliance;
     let minted = i64::try_from(appliance.minter.minted_total()).unwrap_or(i64::MAX);
     metrics.certificates_minted.set(minted);
@@ -122,6 +134,7 @@ pub(crate) fn refresh(appliance: &Appliance) {
         let found = policy.credentials().iter().filter(|credential| is_so(credential.name())).count();
         i64::try_from(found).unwrap_or(i64::MAX)
     };
+    metrics.agents_quarantined.set(i64::try_from(appliance.quarantine.len(&policy)).unwrap_or(i64::MAX));
     metrics.credentials_missing.set(count(&|name| !credentials.available(name)));
     metrics.credentials_stale.set(count(&|name| credentials.is_stale(name)));
     for part in crate::lockdown::Part::ALL {

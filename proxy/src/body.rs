@@ -15,6 +15,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use stubgate_h1::{BodyError, SharedBody, SharedConn};
 
+use crate::budget::Charge;
 use crate::snapshot::StubScanner;
 use crate::stream::Stream;
 
@@ -43,6 +44,9 @@ pub enum RequestBodyError {
     /// It holds a stub where that is denied.
     #[error("a stub in the body")]
     Stub,
+    /// The agent's budget of bytes is spent.
+    #[error("a limit of the agent is reached")]
+    Limit,
 }
 
 impl RequestBody {
@@ -150,12 +154,20 @@ pub struct Watched {
     carry: Vec<u8>,
     passed: Arc<Passed>,
     continue_first: bool,
+    charge: Option<Charge>,
 }
 
 impl Watched {
     /// Watches `body`.
     pub fn new(body: RequestBody, stubs: StubScanner, deny_stubs: bool) -> Self {
-        Watched { stubs, deny_stubs, carry: Vec::new(), passed: Arc::new(Passed::new(body)), continue_first: false }
+        Watched {
+            stubs,
+            deny_stubs,
+            carry: Vec::new(),
+            passed: Arc::new(Passed::new(body)),
+            continue_first: false,
+            charge: None,
+        }
     }
 
     /// None.
@@ -166,6 +178,11 @@ impl Watched {
     /// What passed so far.
     pub fn passed(&self) -> Arc<Passed> {
         Arc::clone(&self.passed)
+    }
+
+    /// Counts what passes against a budget, and stops before the piece that it does not cover.
+    pub fn charge(&mut self, charge: Option<Charge>) {
+        self.charge = charge;
     }
 
     /// Has `100 Continue` sent when the body is first asked for.
@@ -179,6 +196,9 @@ impl Watched {
     }
 
     fn look(&mut self, data: &[u8]) -> Result<(), RequestBodyError> {
+        if let Some(charge) = &self.charge {
+            charge.spend(data.len() as u64).map_err(|_| RequestBodyError::Limit)?;
+        }
         self.passed.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
         let keep = self.stubs.longest().saturating_sub(1);
         if keep == 0 {

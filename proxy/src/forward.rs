@@ -28,7 +28,7 @@ use crate::appliance::Appliance;
 use crate::body::{RequestBody, Watched};
 use crate::decide::Permitted;
 use crate::headers;
-use crate::live::Underway;
+use crate::live::{Pace, Underway};
 use crate::request::Refusal;
 use crate::respond::ResponseBody;
 use crate::snapshot::Snapshot;
@@ -128,7 +128,7 @@ async fn connect(
     }
     let dialled = tokio::select! {
         dialled = appliance.dialer.dial(outgoing.permit.authority(), wanted) => dialled?,
-        () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => return Err(Reason::PolicyChanged.into()),
+        () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => return Err(outgoing.cut_reason().into()),
     };
     pool::open(appliance, key, dialled).await
 }
@@ -168,11 +168,18 @@ fn prepare(
         target.push_str(&String::from_utf8_lossy(query));
     }
     let body = if arrived.body.is_end_stream() { RequestBody::Empty } else { arrived.body };
-    let body = Watched::new(body, snapshot.stubs.clone(), permit.stub_in_body_denied());
+    let mut body = Watched::new(body, snapshot.stubs.clone(), permit.stub_in_body_denied());
+    body.charge(transaction.spending.charge().cloned());
     transaction.watch(body.passed());
     let peer = arrived.client.peer.ip();
     let question = Arc::new(question);
-    let underway = appliance.live.enter(peer, Arc::clone(&question));
+    let pace = Pace {
+        since: arrived.at,
+        most: websocket.is_none().then_some(appliance.timeouts.request),
+        body: (websocket.is_none() && !is_grpc && !body.is_end_stream()).then(|| body.passed()),
+        spending: transaction.spending.end().clone(),
+    };
+    let underway = appliance.live.enter(peer, Arc::clone(&question), pace);
     let now = appliance.snapshot.load();
     if now.generation != snapshot.generation && !question.holds_under(&now, peer) {
         // A reload since the decision did not see this request among what is under way.
@@ -200,10 +207,15 @@ impl Outgoing {
         std::mem::replace(&mut self.body, Watched::empty())
     }
 
+    /// Why it was cut.
+    fn cut_reason(&self) -> Reason {
+        if self.transaction.spending.reached().is_some() { Reason::LimitReached } else { Reason::PolicyChanged }
+    }
+
     /// The last step before the bytes go: the `begin` record, then the credential.
     async fn seal(&mut self, appliance: &Appliance, verified: Option<&Verified>) -> Result<(), Refusal> {
         if self.underway.is_cut() {
-            return Err(Reason::PolicyChanged.into());
+            return Err(self.cut_reason().into());
         }
         if self.permit.swap().is_some() && verified.is_none_or(|verified| verified.0 != *self.permit.authority()) {
             // No path leads here; the credential may be in its place already.
@@ -219,7 +231,7 @@ impl Outgoing {
         }
         self.transaction.begin(&self.snapshot, &self.permit).await?;
         if self.underway.is_cut() {
-            return Err(Reason::PolicyChanged.into());
+            return Err(self.cut_reason().into());
         }
         if self.permit.swap().is_some() {
             let place = self.place.as_ref().ok_or(Reason::Internal)?;

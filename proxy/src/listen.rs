@@ -8,9 +8,11 @@
 
 mod admission;
 mod connect;
+mod descriptors;
 mod first;
 mod h1;
 mod h2;
+mod handshakes;
 mod meter;
 mod socks;
 mod tls;
@@ -25,6 +27,9 @@ use stubgate_policy::Reason;
 use tokio::net::{TcpListener, TcpStream};
 
 pub use admission::Admissions;
+use descriptors::Shedding;
+pub use descriptors::take_descriptors;
+pub use handshakes::Handshakes;
 
 use crate::appliance::Appliance;
 use crate::client::{Entry, Whence};
@@ -34,6 +39,7 @@ use crate::stream::{Socket, Stream};
 
 /// Accepts until the appliance drains.
 pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: Listener) {
+    let mut shedding = Shedding::new();
     loop {
         let accepted = tokio::select! {
             accepted = sockets.accept() => accepted,
@@ -45,8 +51,11 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
                 admit(&appliance, tcp, whence);
             }
             Err(error) => {
-                // Out of file descriptors, most likely: give connections time to end instead of spinning.
-                tracing::warn!(%error, listener = listener.as_str(), "a connection could not be accepted");
+                appliance.metrics.accept_errors.inc();
+                // Connections to origins that wait to be used again are worth less than agents that wait now.
+                appliance.pool.clear();
+                shedding.shed(&sockets, &error, listener);
+                // Gives connections time to end instead of spinning.
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

@@ -7,11 +7,14 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use slab::Slab;
 use stubgate_credentials::CredentialStore;
 
+use crate::body::Passed;
+use crate::budget::{Budgets, Limit, SpendingEnd};
 use crate::decide::Question;
 use crate::snapshot::Snapshot;
 
@@ -25,6 +28,41 @@ struct Entry {
     peer: IpAddr,
     question: Arc<Question>,
     cut: Arc<Cut>,
+    pace: Pace,
+}
+
+/// What bounds something under way in time.
+pub struct Pace {
+    /// When its head was complete.
+    pub since: Instant,
+    /// How long it may last; a tunnel has no end.
+    pub most: Option<Duration>,
+    /// Its body, if that has to come at a rate.
+    pub body: Option<Arc<Passed>>,
+    /// Where it is told that a limit ended it.
+    pub spending: SpendingEnd,
+}
+
+/// How fast bodies must come.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    /// Bytes a second, on average.
+    pub bytes_per_second: u64,
+    /// From when on.
+    pub grace: Duration,
+}
+
+impl Pace {
+    /// The limit that this is past.
+    fn passed(&self, rate: Rate, now: Instant) -> Option<Limit> {
+        let age = now.saturating_duration_since(self.since);
+        if self.most.is_some_and(|most| age >= most) {
+            return Some(Limit::Request);
+        }
+        let body = self.body.as_ref().filter(|_| age >= rate.grace)?;
+        let slow = body.bytes.load(Ordering::Relaxed) < rate.bytes_per_second.saturating_mul(age.as_secs());
+        (slow && !body.is_whole()).then_some(Limit::BodyRate)
+    }
 }
 
 #[derive(Default)]
@@ -53,9 +91,9 @@ impl Watch {
 
 impl Live {
     /// Enters a request.
-    pub fn enter(self: &Arc<Self>, peer: IpAddr, question: Arc<Question>) -> Underway {
+    pub fn enter(self: &Arc<Self>, peer: IpAddr, question: Arc<Question>, pace: Pace) -> Underway {
         let cut = Arc::new(Cut::default());
-        let entry = Entry { peer, question, cut: Arc::clone(&cut) };
+        let entry = Entry { peer, question, cut: Arc::clone(&cut), pace };
         let key = self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(entry);
         Underway { live: Arc::clone(self), key, cut }
     }
@@ -71,6 +109,18 @@ impl Live {
             }
         }
         count
+    }
+
+    /// Cuts what takes too long or comes too slowly.
+    pub fn keep_pace(&self, rate: Rate, budgets: &Budgets, now: Instant) {
+        for (_, entry) in self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if !entry.cut.is_done()
+                && let Some(limit) = entry.pace.passed(rate, now)
+            {
+                entry.pace.spending.tell(budgets.reached(limit, Duration::from_secs(1)));
+                entry.cut.fire();
+            }
+        }
     }
 
     /// How many are under way.

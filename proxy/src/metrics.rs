@@ -8,6 +8,7 @@ use prometheus::{
 };
 use stubgate_policy::Reason;
 
+use crate::budget::Limit;
 use crate::lockdown::Part;
 
 /// Every metric of the appliance. Cloning shares them.
@@ -21,6 +22,15 @@ pub struct Metrics {
     tripwires: IntCounterVec,
     reloads: IntCounterVec,
     lockdown: IntGaugeVec,
+    limits: IntCounterVec,
+    /// Requests under way.
+    pub requests_open: IntGauge,
+    /// Agents that all is denied to.
+    pub agents_quarantined: IntGauge,
+    /// TLS handshakes with agents under way.
+    pub handshakes_open: IntGauge,
+    /// Connections that could not be accepted, or were let go, for want of file descriptors.
+    pub accept_errors: IntCounter,
     /// From a request's head to the end of its response.
     pub request_seconds: Histogram,
     /// Grows with every policy that was taken.
@@ -130,6 +140,21 @@ impl Metrics {
                     &["part"],
                 ),
             ),
+            limits: counters(
+                "stubgate_limits_reached_total",
+                "What was refused or ended because a limit was reached, by limit.",
+                &["limit"],
+            ),
+            requests_open: gauge("stubgate_requests_open", "Requests and tunnels of agents that are under way."),
+            agents_quarantined: gauge(
+                "stubgate_agents_quarantined",
+                "Agents that all is denied to, by policy or because of their tripwires.",
+            ),
+            handshakes_open: gauge("stubgate_handshakes_open", "TLS handshakes with agents that are under way."),
+            accept_errors: counter(
+                "stubgate_accept_errors_total",
+                "Times that a connection could not be accepted, for want of file descriptors most likely.",
+            ),
             request_seconds: register(
                 &registry,
                 Histogram::with_opts(
@@ -173,7 +198,15 @@ impl Metrics {
         for outcome in [Reload::Taken, Reload::Failed] {
             metrics.reload(outcome).inc_by(0);
         }
+        for &limit in Limit::ALL {
+            metrics.limit_reached(limit).inc_by(0);
+        }
         metrics
+    }
+
+    /// Refusals by a limit.
+    pub fn limit_reached(&self, limit: Limit) -> IntCounter {
+        self.limits.with_label_values(&[limit.as_str()])
     }
 
     /// Allowed requests of a rule.

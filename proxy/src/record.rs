@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
+pub(crate) use line::rfc3339;
 pub use line::{Event, Layer, Line, PolicyFile, Wire};
 pub use sink::Sink;
 

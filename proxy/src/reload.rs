@@ -222,7 +222,11 @@ impl Reloader {
         let snapshot = Arc::new(Snapshot::new(policy, self.generation, metrics));
         // Secrets first, so that no request of the new policy meets the old ones.
         self.reload_credentials(&snapshot);
+        appliance.quarantine.hold_in(&snapshot.policy);
         appliance.snapshot.store(Arc::clone(&snapshot));
+        // Once more: whoever was quarantined just now was held in the policy before this one.
+        appliance.quarantine.hold_in(&snapshot.policy);
+        appliance.budgets.keep(&snapshot.policy);
         metrics.reload(Reload::Taken).inc();
         metrics.policy_last_ok.set(1);
         metrics.policy_generation.set(i64::try_from(self.generation).unwrap_or(i64::MAX));

@@ -16,7 +16,9 @@ use stubgate_h1::Framing;
 use stubgate_policy::Reason;
 
 use crate::authority::is_temporary;
+use crate::budget::Reached;
 use crate::forward::{Relay, RelayError};
+use crate::record::rfc3339;
 
 /// The body of any response to an agent.
 pub enum ResponseBody {
@@ -108,10 +110,41 @@ impl Shape {
 
 /// The response to a refused request.
 pub fn refusal(reason: Reason, status: StatusCode, id: &str, shape: Shape) -> Response<ResponseBody> {
-    let hint = reason.hint();
+    worded(reason, status, id, shape, None)
+}
+
+/// The response to a request that a limit of its agent refuses: which one, and when it lifts.
+pub fn limited(reached: Reached, id: &str, shape: Shape) -> Response<ResponseBody> {
+    let mut response = worded(Reason::LimitReached, StatusCode::TOO_MANY_REQUESTS, id, shape, Some(reached));
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, reached.seconds().into());
+    headers.insert("x-stubgate-limit", HeaderValue::from_static(reached.limit().as_str()));
+    if shape == Shape::Grpc {
+        // RESOURCE_EXHAUSTED.
+        headers.insert("grpc-status", HeaderValue::from_static("8"));
+    }
+    response
+}
+
+fn worded(
+    reason: Reason,
+    status: StatusCode,
+    id: &str,
+    shape: Shape,
+    reached: Option<Reached>,
+) -> Response<ResponseBody> {
+    let hint = match reached {
+        None => reason.hint().to_owned(),
+        Some(reached) => format!(
+            "the limit {} of this agent is reached; it lifts in {} seconds, at {}",
+            reached.limit().as_str(),
+            reached.seconds(),
+            rfc3339(reached.lifts_at())
+        ),
+    };
     let (status, kind, body) = match shape {
         Shape::Json => {
-            let body = serde_json::json!({
+            let mut body = serde_json::json!({
                 "type": "error",
                 "error": { "type": error_type(status), "message": format!("stubgate: {hint}") },
                 "message": format!("stubgate: {hint}"),
@@ -119,6 +152,11 @@ pub fn refusal(reason: Reason, status: StatusCode, id: &str, shape: Shape) -> Re
                 "hint": hint,
                 "request_id": id,
             });
+            if let (Some(reached), Some(body)) = (reached, body.as_object_mut()) {
+                body.insert("limit".into(), reached.limit().as_str().into());
+                body.insert("retry_after_seconds".into(), reached.seconds().into());
+                body.insert("lifts_at".into(), rfc3339(reached.lifts_at()).into());
+            }
             (status, "application/json", format!("{body}\n"))
         }
         Shape::Text => (status, "text/plain", format!("stubgate: {} ({hint}) {id}\n", reason.as_str())),

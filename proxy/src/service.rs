@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use http::Response;
-use stubgate_policy::Answer;
+use stubgate_policy::{Answer, Reason};
 
 use crate::appliance::Appliance;
 use crate::authority;
+use crate::budget;
 use crate::decide::{self, Outcome};
 use crate::forward;
 use crate::headers;
@@ -32,16 +33,19 @@ pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'sta
     };
     let mut transaction = Transaction::new(Arc::clone(appliance), known, &arrived.client);
     let refused = match decided(&snapshot, arrived, &mut transaction) {
-        Ok(Outcome::Permitted(permitted)) => match forward::forward(appliance, *permitted, transaction).await {
-            Ok(response) => return response,
-            Err(refused) => refused,
+        Ok(Outcome::Permitted(permitted)) => match budget::admit(appliance, &permitted, &mut transaction) {
+            Ok(()) => match forward::forward(appliance, *permitted, transaction).await {
+                Ok(response) => return response,
+                Err(refused) => refused,
+            },
+            Err(refusal) => (refusal, transaction),
         },
         Ok(Outcome::Answer(Answer::CaBundle)) => {
             transaction.answer(&snapshot);
             return respond::whole("application/x-pem-file", appliance.bundle.clone());
         }
         // No login is in escrow yet; nothing of such a request may go on.
-        Ok(Outcome::Answer(Answer::OauthToken(_))) => (stubgate_policy::Reason::CredentialMissing.into(), transaction),
+        Ok(Outcome::Answer(Answer::OauthToken(_))) => (Reason::CredentialMissing.into(), transaction),
         Err(refusal) => (refusal, transaction),
     };
     refuse(&snapshot, refused.0, refused.1, shape)
@@ -50,8 +54,12 @@ pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'sta
 /// Records a refusal and words it.
 pub fn refuse(snapshot: &Snapshot, refusal: Refusal, transaction: Transaction, shape: Shape) -> Response<ResponseBody> {
     let status = authority::status(refusal.reason);
+    let reached = transaction.spending.reached().filter(|_| refusal.reason == Reason::LimitReached);
     let known = transaction.refuse(snapshot, refusal, status);
-    respond::refusal(refusal.reason, status, &known.id, shape)
+    match reached {
+        Some(reached) => respond::limited(reached, &known.id, shape),
+        None => respond::refusal(refusal.reason, status, &known.id, shape),
+    }
 }
 
 fn decided(snapshot: &Arc<Snapshot>, arrived: Arrived, transaction: &mut Transaction) -> Result<Outcome, Refusal> {
@@ -59,7 +67,7 @@ fn decided(snapshot: &Arc<Snapshot>, arrived: Arrived, transaction: &mut Transac
     transaction.known.agent = Some(Arc::clone(&agent_name));
     headers::check(&arrived.headers)?;
     let address = authority::establish(&arrived).inspect_err(|refusal| {
-        if refusal.reason == stubgate_policy::Reason::AuthorityMismatch {
+        if refusal.reason == Reason::AuthorityMismatch {
             // Both sides of the mismatch are evidence.
             transaction.known.authority = authority::claimed(&arrived);
             transaction.known.connection = authority::of_connection(&arrived);

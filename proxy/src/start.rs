@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, TrustRoots, bundle_pem, client_config, system_clock};
 use stubgate_credentials::CredentialStore;
-use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, Resolver, ResolverConfig};
+use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, NameBudget, Resolver, ResolverConfig};
 use stubgate_policy::{Policy, compile};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,14 +19,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin;
 use crate::appliance::Appliance;
+use crate::budget::Budgets;
 use crate::config::{AuditSink, Config, policy_files};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::guard::Guard;
-use crate::listen::{self, Admissions};
-use crate::live::Live;
+use crate::listen::{self, Admissions, Handshakes};
+use crate::live::{Live, Rate};
 use crate::lockdown::{self, Confinement, Identity, Part, Plan};
 use crate::metrics::{Listener, Metrics};
+use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line};
 use crate::reload::{First, Reloader};
 use crate::request::Ids;
@@ -34,6 +36,10 @@ use crate::snapshot::Snapshot;
 
 /// How often waiting records are written and idle connections looked through.
 const TICK: Duration = Duration::from_millis(100);
+/// Ticks between two looks at what takes too long: about a second.
+const TICKS_PER_LOOK: u32 = 10;
+/// How long a request's body may come slowly.
+const BODY_GRACE: Duration = Duration::from_secs(60);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -133,18 +139,27 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
     let (credentials, _) = CredentialStore::load(&Policy::empty());
     let audit = Audit::open(&config.audit, config.limits.refusals_per_second, metrics.clone())?;
     let limits = config.limits.clone();
+    let names = NameBudget {
+        names: limits.wildcard_names_per_minute,
+        label_bytes: limits.wildcard_label_bytes_per_minute,
+        label_bits: limits.wildcard_label_bits_per_minute,
+    };
+    let budgets = Budgets::new(limits.requests_per_agent, names, metrics.clone());
     let appliance = Arc::new(Appliance {
         snapshot: ArcSwap::from_pointee(Snapshot::refusing(&metrics)),
         credentials,
         audit,
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
-        metrics,
-        limits,
         timeouts: config.timeouts.clone(),
         minter,
         dialer,
         live: Arc::new(Live::default()),
+        handshakes: Handshakes::new(limits.handshakes_per_agent, &metrics),
+        budgets,
+        quarantine: Quarantine::default(),
+        metrics,
+        limits,
         ids: Ids::new(),
         bundle,
         draining: CancellationToken::new(),
@@ -331,10 +346,19 @@ async fn drain(appliance: &Appliance) {
 async fn tick(appliance: Arc<Appliance>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let rate = Rate {
+        bytes_per_second: appliance.limits.body_bytes_per_second,
+        grace: appliance.timeouts.body_idle.min(BODY_GRACE),
+    };
+    let mut turn = 0_u32;
     loop {
         ticks.tick().await;
         appliance.audit.tick(Instant::now());
         appliance.pool.sweep();
+        if turn.is_multiple_of(TICKS_PER_LOOK) {
+            appliance.live.keep_pace(rate, &appliance.budgets, Instant::now());
+        }
+        turn = turn.wrapping_add(1);
     }
 }
 
@@ -398,6 +422,9 @@ fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
         queries_per_second: config.limits.dns_queries_per_second,
         burst: config.limits.dns_burst,
         forward_timeout: config.timeouts.dns_forward,
+        tcp_connections_per_agent: config.limits.dns_connections_per_agent,
+        tcp_idle: config.timeouts.dns_idle,
+        max_forwards: config.limits.dns_forwards,
         ..DnsConfig::default()
     }
 }

@@ -15,7 +15,9 @@ use stubgate_policy::{Permit, Policy, Reason, RuleId};
 use crate::appliance::Appliance;
 use crate::authority::is_tripwire;
 use crate::body::Passed;
+use crate::budget::{Limit, Spending};
 use crate::client::Client;
+use crate::quarantine;
 use crate::record::suppress::Admission;
 use crate::record::{Event, Layer, Line, Wire};
 use crate::request::{Known, Refusal};
@@ -39,6 +41,8 @@ pub struct Transaction {
     first_byte: Option<Duration>,
     /// Body bytes to the agent.
     pub bytes_out: u64,
+    /// What it holds and uses of its agent's budget.
+    pub spending: Spending,
 }
 
 struct Begun {
@@ -54,7 +58,7 @@ pub enum Outcome {
     Complete,
     /// One side left, or a deadline passed.
     Aborted,
-    /// Policy changed.
+    /// Policy changed, or a limit was reached.
     Cut,
 }
 
@@ -73,6 +77,7 @@ impl Transaction {
             status: None,
             first_byte: None,
             bytes_out: 0,
+            spending: Spending::default(),
         }
     }
 
@@ -116,6 +121,11 @@ impl Transaction {
         self.first_byte = Some(self.known.at.elapsed());
     }
 
+    /// Counts that a deadline ended it.
+    pub fn timed_out(&self, limit: Limit) {
+        self.appliance.metrics.limit_reached(limit).inc();
+    }
+
     /// Bytes that a tunnel took from the agent.
     pub fn sent(&mut self, bytes: u64) {
         if let Some(passed) = &self.passed {
@@ -157,6 +167,9 @@ impl Transaction {
                 "a stub where it has no business"
             );
         }
+        if let (true, Some(agent)) = (tripwire, &self.known.agent) {
+            quarantine::tripwire(&self.appliance, agent);
+        }
         std::mem::replace(
             &mut self.known,
             Known {
@@ -192,12 +205,16 @@ impl Transaction {
     fn write_end(&mut self, outcome: Outcome) {
         let Some(begun) = self.begun.take() else { return };
         let total = self.known.at.elapsed();
+        let reached = self.spending.reached();
+        // A limit ends an exchange in the middle of it, which looks like an agent that left.
+        let outcome = if reached.is_some() && outcome != Outcome::Complete { Outcome::Cut } else { outcome };
         self.appliance.metrics.request_seconds.observe(total.as_secs_f64());
         if outcome == Outcome::Cut {
             self.appliance.metrics.cuts.inc();
         }
         let line = Line {
             status: self.status.map(|status| status.as_u16()),
+            reason: reached.map(|_| Reason::LimitReached),
             bytes_out: Some(self.bytes_out),
             first_byte_us: self.first_byte,
             total_us: Some(total),

@@ -2,15 +2,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use stubgate_dns::QueryOutcome;
 use stubgate_policy::Reason;
 use stubgate_proxy::authority::{is_temporary, is_tripwire, status};
+use stubgate_proxy::budget::Limit;
+use stubgate_proxy::config;
 use stubgate_proxy::metrics::Metrics;
 
 fn document() -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/audit.md")).unwrap()
+    read("docs/audit.md")
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
 /// The cells of the rows below a heading's table.
@@ -59,16 +69,65 @@ fn every_outcome_of_a_dns_question_is_named_on_its_side() {
 #[test]
 fn every_metric_is_named_and_no_other() {
     let metrics = Metrics::new();
+    let known = names_of(&metrics);
+    let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+    let rows = rows(&document(), "## Metrics");
+    let told: BTreeSet<String> = rows.iter().flat_map(|row| words(&row[0])).collect();
+    let told: BTreeSet<&str> = told.iter().map(|word| word.split('{').next().unwrap()).collect();
+    assert_eq!(told, known);
+}
+
+/// Every family of metrics.
+fn names_of(metrics: &Metrics) -> BTreeSet<String> {
     // Families appear with their first series.
     metrics.allowed("rule").inc();
     metrics.dns_query(1, "denied").inc();
     metrics.swaps("credential").inc();
     metrics.tripwire(Reason::StubInBody).inc();
     let text = metrics.render();
-    let known: BTreeSet<&str> =
-        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
-    let rows = rows(&document(), "## Metrics");
-    let told: BTreeSet<String> = rows.iter().flat_map(|row| words(&row[0])).collect();
-    let told: BTreeSet<&str> = told.iter().map(|word| word.split('{').next().unwrap()).collect();
-    assert_eq!(told, known);
+    text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect()
+}
+
+/// The names of all functions below a folder.
+fn functions(folder: &Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            functions(&entry, found);
+        } else if entry.extension().is_some_and(|ending| ending == "rs") {
+            let text = std::fs::read_to_string(&entry).unwrap();
+            let names = text.lines().filter_map(|line| line.trim_start().split_once("fn ")?.1.split_once('('));
+            found.extend(names.map(|(name, _)| name.to_owned()));
+        }
+    }
+}
+
+#[test]
+fn every_bound_has_its_row_with_default_metric_and_test() {
+    let text = read("docs/configuration.md");
+    let rows = rows(&text, "## Bounds");
+    let metrics = names_of(&Metrics::new());
+    let mut tests = BTreeSet::new();
+    for folder in ["proxy/src", "proxy/tests", "dns/src", "dns/tests", "certs/tests"] {
+        functions(&root().join(folder), &mut tests);
+    }
+    let keys: BTreeSet<&str> = config::Limits::KEYS.iter().chain(config::Timeouts::KEYS).copied().collect();
+    let mut told = BTreeSet::new();
+    for row in &rows {
+        let [_, default, key, metric, test] = &row[..] else { panic!("{row:?}") };
+        let (metric, test) = (metric.trim_matches('`'), test.trim_matches('`'));
+        assert!(metrics.contains(metric), "{metric} is no metric");
+        assert!(tests.contains(test), "{test} is no test");
+        let name = words(key).pop_first().unwrap_or_default();
+        if keys.contains(&*name) {
+            assert!(text.contains(&format!("\n| `{name}` | {default} | ")), "{name}: another default than above");
+        } else {
+            assert!(key.starts_with("policy: ") || key == "fixed", "{key} is no key");
+        }
+        told.insert(name);
+    }
+    let missing: Vec<&&str> = keys.iter().filter(|key| !told.contains(**key)).collect();
+    assert!(missing.is_empty(), "no row for {missing:?}");
+    for limit in Limit::ALL {
+        assert!(told.contains(limit.as_str()), "{} can refuse, and has no row", limit.as_str());
+    }
 }

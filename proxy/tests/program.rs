@@ -2,11 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -309,4 +310,44 @@ fn sighup_tells_that_the_configuration_is_no_longer_what_runs() {
     while running.said("policy taken")["generation"] != 4 {}
     let log = running.stop();
     assert_eq!(times(&log, "the configuration "), 2, "{log:#?}");
+}
+
+#[test]
+fn without_file_descriptors_agents_are_turned_away_and_the_log_stays_short() {
+    let site = Site::new();
+    let mut running = Running::start(&site);
+    let to: SocketAddr = running.said("serving")["proxy"].as_str().unwrap().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(running.child.id()).unwrap());
+    let few = rustix::process::Rlimit { current: Some(64), maximum: Some(64) };
+    rustix::process::prlimit(pid, rustix::process::Resource::Nofile, few).unwrap();
+    let agents: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(to).unwrap()).collect();
+    running.said("connections can't be accepted");
+    // RE-06: whoever is one too many notices at once, and does not wait for an answer that never comes.
+    let is_closed = |mut agent: &TcpStream| {
+        agent.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+        match agent.read(&mut [0]) {
+            Ok(read) => read == 0,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        }
+    };
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while agents.iter().filter(|agent| is_closed(agent)).count() < 100 {
+        assert!(Instant::now() < deadline, "those who are too many are left to wait");
+    }
+    drop(agents);
+    // And once there are some again, it serves.
+    let answer = (0..50).find_map(|_| {
+        let mut agent = TcpStream::connect(to).unwrap();
+        agent.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let _ = agent.write_all(b"CONNECT other.example.test:443 HTTP/1.1\r\nhost: other.example.test:443\r\n\r\n");
+        let mut answer = String::new();
+        let _ = agent.read_to_string(&mut answer);
+        if answer.is_empty() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(answer).filter(|answer| !answer.is_empty())
+    });
+    assert!(answer.is_some_and(|answer| answer.starts_with("HTTP/1.1 403")));
+    let log = running.stop();
+    assert!(times(&log, "can't be accepted") <= 3 && log.len() < 30, "{} lines", log.len());
 }

@@ -44,16 +44,20 @@ pub(crate) enum ExtendedError {
     Blocked,
     /// 18: the source may ask nothing here.
     Prohibited,
+    /// 18 too: the agent asked for too many new names under a wildcard.
+    TooManyNames,
     /// 22: no server of the zone answered.
     NoReachableAuthority,
+    /// 22 too: what a server of the zone answered does not belong to the zone.
+    Untrusted,
 }
 
 impl ExtendedError {
     fn code(self) -> u16 {
         match self {
             ExtendedError::Blocked => 15,
-            ExtendedError::Prohibited => 18,
-            ExtendedError::NoReachableAuthority => 22,
+            ExtendedError::Prohibited | ExtendedError::TooManyNames => 18,
+            ExtendedError::NoReachableAuthority | ExtendedError::Untrusted => 22,
         }
     }
 
@@ -61,7 +65,9 @@ impl ExtendedError {
         match self {
             ExtendedError::Blocked => "not allowed by policy",
             ExtendedError::Prohibited => "",
+            ExtendedError::TooManyNames => "too many new names",
             ExtendedError::NoReachableAuthority => "no server answered",
+            ExtendedError::Untrusted => "answer outside zone",
         }
     }
 }

@@ -8,15 +8,17 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use hickory_proto::{
     op::{Edns, Message, MessageType, OpCode, Query},
     rr::{Name, RecordType},
 };
-use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, QueryOutcome, QueryRecord, Surroundings, Transport};
-use stubgate_policy::{Policy, Reason, SourceFile};
+use stubgate_dns::{
+    DnsConfig, DnsServer, ForwardZone, NameBudget, NameBudgets, QueryOutcome, QueryRecord, Surroundings, Transport,
+};
+use stubgate_policy::{AgentId, Name as PolicyName, Policy, Reason, SourceFile};
 use tokio_util::sync::CancellationToken;
 
 /// The longest that anything may take here; a test that waits so long has failed.
@@ -77,6 +79,7 @@ pub(crate) struct Around {
     records: Mutex<Vec<Recorded>>,
     recorded: Condvar,
     pub(crate) keeps: AtomicBool,
+    names: NameBudgets,
 }
 
 impl Around {
@@ -126,6 +129,11 @@ impl Surroundings for Around {
         self.recorded.notify_all();
         keeps
     }
+
+    fn admits(&self, policy: &Policy, agent: AgentId, name: &PolicyName) -> bool {
+        let Some(wild) = policy.wild_part(agent, name) else { return true };
+        self.names.spend(policy.agent(agent).name(), name.as_str(), wild, Instant::now()).is_ok()
+    }
 }
 
 /// Surroundings without a policy that take no record.
@@ -137,6 +145,10 @@ impl Surroundings for Nowhere {
     }
 
     fn record(&self, _: &Policy, _: &[QueryRecord<'_>]) -> bool {
+        false
+    }
+
+    fn admits(&self, _: &Policy, _: AgentId, _: &PolicyName) -> bool {
         false
     }
 }
@@ -167,11 +179,17 @@ pub(crate) fn forwarding(to: &[SocketAddr]) -> DnsConfig {
 
 impl Server {
     pub(crate) fn start(config: DnsConfig) -> Server {
+        Server::start_with(config, NameBudget { names: 1_000_000, label_bytes: 1 << 30, label_bits: 1 << 30 })
+    }
+
+    /// With a budget for names under wildcards.
+    pub(crate) fn start_with(config: DnsConfig, names: NameBudget) -> Server {
         let around = Arc::new(Around {
             policy: Mutex::new(policy(POLICY)),
             records: Mutex::default(),
             recorded: Condvar::new(),
             keeps: AtomicBool::new(true),
+            names: NameBudgets::new(names),
         });
         let stop = CancellationToken::new();
         let (tell, told) = std::sync::mpsc::channel();

@@ -5,11 +5,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::Draft;
+use super::limits;
 use super::names::AGENT;
 use super::reader::{Item, Place, Reader};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::model::policy::{AgentSet, SourceRange, Spot, spot};
-use crate::model::{Agent, AgentId};
+use crate::model::{Agent, AgentId, AgentLimits};
 use crate::raw;
 
 pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
@@ -27,12 +28,14 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
             }
         }
     }
+    let common = limits::common(documents, &mut draft.found);
     draft.agents.sort();
     defined.sort_by_key(|(name, _)| *name);
     let mut networks = Vec::new();
     for (at, (name, checked)) in defined.into_iter().enumerate() {
         let Some(id) = AgentId::at(at) else { continue };
-        draft.parts.agents.push(Agent { name: name.as_str().into(), quarantined: checked.quarantined });
+        let limits = checked.limits.or(common);
+        draft.parts.agents.push(Agent::new(name.as_str(), checked.quarantined, limits));
         networks.extend(checked.networks.into_iter().map(|(net, place)| Network::new(net, id, place)));
     }
     draft.parts.sources = ranges(networks, &draft.parts.agents, &mut draft.found);
@@ -61,6 +64,7 @@ pub(super) fn resolve(items: &[Item<'_>], draft: &mut Draft, file: usize) -> Age
 #[derive(Default)]
 struct Checked {
     quarantined: bool,
+    limits: AgentLimits,
     networks: Vec<(IpNet, Place)>,
 }
 
@@ -69,7 +73,8 @@ fn read(agent: &raw::Agent, span: &raw::Span, reader: &mut Reader<'_>) -> Checke
     let sources = reader.required_texts(&agent.sources, "sources", span).unwrap_or_default();
     let networks = sources.iter().filter_map(|item| Some((network(item, reader)?, reader.place(item.span)))).collect();
     let quarantined = reader.optional(&agent.quarantined).is_some_and(|flag| flag.value.0);
-    Checked { quarantined, networks }
+    let limits = reader.optional(&agent.limits).map(|limits| limits::read(limits.value, reader)).unwrap_or_default();
+    Checked { quarantined, limits, networks }
 }
 
 fn network(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<IpNet> {

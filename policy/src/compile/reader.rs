@@ -210,5 +210,5 @@ macro_rules! maps {
     };
 }
 
-maps!(Document Agent Credential Rule Dns);
+maps!(Document Agent Limits Credential Rule Dns);
 maps!(Include PresetFile PresetCredential PresetParameter);

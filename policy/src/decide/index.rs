@@ -190,19 +190,25 @@ impl<V> HostIndex<V> {
     }
 
     fn find_name<'a>(&'a self, name: &Name, visit: &mut impl FnMut(&'a V)) {
-        self.exact.get(name.as_str()).into_iter().for_each(&mut *visit);
+        self.each_base(name, |_, value| visit(value));
+    }
+
+    /// Calls `visit` with the value of every pattern with a name that covers this one, and how many bytes of it that
+    /// name takes.
+    pub(super) fn each_base<'a>(&'a self, name: &Name, mut visit: impl FnMut(usize, &'a V)) {
+        self.exact.get(name.as_str()).into_iter().for_each(|value| visit(name.as_str().len(), value));
         let Some((_, parent)) = name.as_str().split_once('.') else {
             return;
         };
         if !self.one.is_empty() {
-            self.one.get(parent).into_iter().for_each(&mut *visit);
+            self.one.get(parent).into_iter().for_each(|value| visit(parent.len(), value));
         }
         if self.deep.is_empty() {
             return;
         }
         let mut ending = Some(shorten(parent, self.deepest));
         while let Some(base) = ending {
-            self.deep.get(base).into_iter().for_each(&mut *visit);
+            self.deep.get(base).into_iter().for_each(|value| visit(base.len(), value));
             ending = base.split_once('.').map(|(_, rest)| rest);
         }
     }

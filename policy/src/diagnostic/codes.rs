@@ -44,6 +44,8 @@ codes! {
     OVERLAP "SG0112" "one address belongs to two agents",
     WIDE_SOURCE "SG0113" "a network that holds every address",
 
+    BAD_LIMIT "SG0114" "a limit of 0, or one that nothing could reach",
+
     BAD_STUB "SG0120" "a stub in a form that is not allowed",
     STUB_CLASH "SG0121" "one stub is part of another",
     STUB_SHARED "SG0122" "two credentials with one stub are granted to one agent",

@@ -194,6 +194,8 @@ impl Piece {
                 tokens.iter().any(|token| self.swapped.iter().any(|swapped| swapped.stub.as_bytes() == token.text))
             }
             Aspect::Observed | Aspect::NotObserved | Aspect::Connect | Aspect::NoConnect | Aspect::Dns => false,
+            // Of no single request can it be said.
+            Aspect::Limits => false,
         }
     }
 }

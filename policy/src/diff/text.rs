@@ -112,6 +112,8 @@ impl Change {
             Aspect::StubInBody => format!("{} refuses stubs in bodies", rule("a rule")),
             Aspect::Dns if wide => "names may be asked of their zone's servers".into(),
             Aspect::Dns => "names may no longer be asked of their zone's servers".into(),
+            Aspect::Limits if wide => "agents may do more".into(),
+            Aspect::Limits => "agents may do less".into(),
             Aspect::Unclear => "this may widen: it is too complex to compare; split it, or read it with care".into(),
             Aspect::Observed => format!("{} observes what is denied: names resolve, heads are read", rule("a rule")),
             Aspect::NotObserved => format!("{} no longer observes what is denied", rule("a rule")),
@@ -150,6 +152,7 @@ impl Change {
             ("credentials", list(&self.credentials)),
             ("stubs", list(&self.stubs)),
             ("slots", list(&self.slots)),
+            ("limits", list(&self.limits)),
         ];
         lines.retain(|(_, value)| !value.is_empty());
         for (label, value) in &mut lines {

@@ -5,9 +5,11 @@
 use std::net::IpAddr;
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::hosts::HostRule;
 use super::ids::{AgentId, CredentialId, RuleId};
+use super::limits::AgentLimits;
 use super::methods::MethodSet;
 use super::paths::Paths;
 use super::slot::Slot;
@@ -55,7 +57,7 @@ impl Policy {
             forwards: parts.forwards.into(),
             fingerprint: format!("{:016x}", parts.fingerprint).into(),
             index,
-            nobody: Agent { name: "".into(), quarantined: true },
+            nobody: Agent::new("", true, AgentLimits::default()),
             nothing: Rule::nothing(),
             worthless: Credential {
                 name: "".into(),
@@ -111,6 +113,15 @@ impl Policy {
         AgentId::at(at)
     }
 
+    /// Denies all to an agent from now on, as `quarantined: true` would, in this value of the policy. It is the one thing
+    /// about a policy that can change after compile, it changes in one direction, and every decision sees it at once:
+    /// no stage can miss it (law 1). What a person wrote ([`Agent::quarantined`], `policy diff`) stays as it is.
+    pub fn hold(&self, agent: AgentId) {
+        if let Some(agent) = self.agents.get(agent.index()) {
+            agent.held.store(true, Ordering::Release);
+        }
+    }
+
     /// The rule of that name.
     pub fn rule_named(&self, name: &str) -> Option<RuleId> {
         let at = self.rules.binary_search_by(|rule| rule.name().cmp(name)).ok()?;
@@ -139,15 +150,32 @@ impl Policy {
 pub struct Agent {
     pub(crate) name: Arc<str>,
     pub(crate) quarantined: bool,
+    limits: AgentLimits,
+    /// Whether all is denied to it although no file says so; see [`Policy::hold`].
+    held: AtomicBool,
 }
 
 impl Agent {
+    pub(crate) fn new(name: &str, quarantined: bool, limits: AgentLimits) -> Agent {
+        Agent { name: name.into(), quarantined, limits, held: AtomicBool::new(false) }
+    }
+
+    /// How much it may do.
+    pub fn limits(&self) -> &AgentLimits {
+        &self.limits
+    }
+
+    /// Whether all is denied to it now: as policy says, or because it was held.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.quarantined || self.held.load(Ordering::Acquire)
+    }
+
     /// Its name in policy.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether all is denied to it at once.
+    /// Whether policy itself says that all is denied to it.
     pub fn quarantined(&self) -> bool {
         self.quarantined
     }

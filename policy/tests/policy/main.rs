@@ -13,6 +13,7 @@ mod files;
 mod hosts;
 mod import;
 mod laws;
+mod limits;
 mod lints;
 mod paths;
 mod presets;

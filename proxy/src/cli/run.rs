@@ -27,6 +27,7 @@ pub(super) fn run(path: &Path) -> ExitCode {
 fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     // What a container may use of the machine stands in files that are out of reach later.
     let cores = cores();
+    crate::listen::take_descriptors(config.limits.connections);
     let started = start::start(config)?.read_from(path).lock_down()?;
     // Only now are there threads: each of them is locked down from its first instruction.
     runtime(cores)?.block_on(async {

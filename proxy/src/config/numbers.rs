@@ -111,10 +111,28 @@ limits! {
         headers: usize = 100, 8 to 10_000;
         /// Bytes of the first line of a request: method, target and version.
         request_line_bytes: usize = 16_384, 256 to 262_144;
+        /// Requests of one agent under way at once, over all connections; tunnels too.
+        requests_per_agent: usize = 2_048, 1 to 1_000_000;
+        /// Requests on one connection of an agent, before it is closed.
+        requests_per_connection: u64 = 10_000, 1 to 1_000_000_000;
+        /// TLS handshakes of one agent at once; more wait for their turn.
+        handshakes_per_agent: usize = 32, 1 to 100_000;
+        /// Least rate of a request's body, once it has lasted a minute (or `body_idle_seconds`, if that is less). Not of gRPC.
+        body_bytes_per_second: u64 = 100, 1 to 1_000_000_000;
+        /// New names under wildcards that one agent may use in a minute, by DNS or in requests.
+        wildcard_names_per_minute: u32 = 120, 1 to 1_000_000;
+        /// Bytes of what wildcards stand for in those names, in a minute.
+        wildcard_label_bytes_per_minute: u32 = 2_048, 1 to 100_000_000;
+        /// Bits that those bytes may carry (their entropy), in a minute.
+        wildcard_label_bits_per_minute: u32 = 6_144, 1 to 800_000_000;
         /// DNS queries of one agent in a second, in the long run.
         dns_queries_per_second: u32 = 500, 1 to 10_000_000;
         /// DNS queries of one agent at once, on top of the long run.
         dns_burst: u32 = 1_000, 1 to 10_000_000;
+        /// DNS connections (TCP) of one agent.
+        dns_connections_per_agent: usize = 16, 1 to 10_000;
+        /// Forwarded DNS queries under way at once; one agent gets a quarter of them at most.
+        dns_forwards: usize = 256, 4 to 100_000;
         /// Names whose certificates are kept.
         minted_certificates: u64 = 10_000, 1 to 10_000_000;
         /// Idle connections kept for one agent to one authority.
@@ -135,6 +153,8 @@ timeouts! {
         idle "idle_seconds" = 120, 1 to 86_400;
         /// A body, in either direction, without a byte moving. Event streams pause long.
         body_idle "body_idle_seconds" = 300, 1 to 86_400;
+        /// A request from its head to the end of its response, whatever moves. Not tunnels.
+        request "request_seconds" = 86_400, 1 to 2_592_000;
         /// Resolving, connecting to and shaking hands with an origin.
         connect "connect_seconds" = 10, 1 to 300;
         /// From the end of a request to the head of its response. Models think long.
@@ -143,6 +163,8 @@ timeouts! {
         tunnel_idle "tunnel_idle_seconds" = 900, 1 to 604_800;
         /// From SIGTERM to cutting what is still open; below the 30 seconds that Kubernetes gives.
         drain "drain_seconds" = 25, 1 to 3_600;
+        /// A DNS connection (TCP) without a whole query, or that takes no answer.
+        dns_idle "dns_idle_seconds" = 5, 1 to 600;
         /// A forwarded DNS question, all servers together.
         dns_forward "dns_forward_seconds" = 4, 1 to 60;
         /// An idle connection to an origin before it is closed.

@@ -149,11 +149,12 @@ async fn head(upstream: &mut UpstreamH1, upload: &mut Upload, outgoing: &Outgoin
     let mut interims = 0;
     poll_fn(|cx| {
         if outgoing.underway.poll_cut(cx).is_ready() {
-            return Poll::Ready(Err(Wait::Refused(Reason::PolicyChanged)));
+            return Poll::Ready(Err(Wait::Refused(outgoing.cut_reason())));
         }
         match upload.poll(&mut upstream.conn, cx) {
             Ok(true) => upstream.deadline.touch(),
             Ok(false) => {}
+            Err(RequestBodyError::Limit) => return Poll::Ready(Err(Wait::Refused(Reason::LimitReached))),
             Err(RequestBodyError::Stub) => return Poll::Ready(Err(Wait::Refused(Reason::StubInBody))),
             Err(_) => return Poll::Ready(Err(Wait::Refused(Reason::BadRequest))),
         }

@@ -41,14 +41,21 @@ pub(super) async fn exchange(
     let mut deadline = Deadline::new(appliance.timeouts.upstream_header);
     let mut bytes = 0;
     let underway = &outgoing.underway;
+    let spending = &outgoing.transaction.spending;
     let sent = std::future::poll_fn(|cx| {
         if underway.poll_cut(cx).is_ready() {
-            return Poll::Ready(Err(Reason::PolicyChanged));
+            return Poll::Ready(Err(if spending.reached().is_some() {
+                Reason::LimitReached
+            } else {
+                Reason::PolicyChanged
+            }));
         }
         if let Poll::Ready(result) = sending.as_mut().poll(cx) {
             return Poll::Ready(result.map_err(|error| {
                 tracing::debug!(%error, "an HTTP/2 exchange with an origin failed");
-                if passed.stopped.load(std::sync::atomic::Ordering::Relaxed) {
+                if spending.reached().is_some() {
+                    Reason::LimitReached
+                } else if passed.stopped.load(std::sync::atomic::Ordering::Relaxed) {
                     Reason::StubInBody
                 } else if error.is_user() {
                     Reason::BadRequest

@@ -15,6 +15,7 @@ use super::h1::Upload;
 use super::pool::{Key, UpstreamH1};
 use crate::appliance::Appliance;
 use crate::body::Passed;
+use crate::budget::Limit;
 use crate::deadline::Deadline;
 use crate::live::{Underway, Watch};
 use crate::transaction::{Outcome, Transaction};
@@ -201,7 +202,12 @@ impl Body for Relay {
                     }
                 }
             }
-            Poll::Ready(Some(Err(_))) => this.end(Outcome::Aborted),
+            Poll::Ready(Some(Err(error))) => {
+                if let (RelayError::TimedOut, Some(transaction)) = (error, &this.transaction) {
+                    transaction.timed_out(Limit::BodyIdle);
+                }
+                this.end(Outcome::Aborted);
+            }
             Poll::Ready(None) => this.end(Outcome::Complete),
             Poll::Pending => {}
         }

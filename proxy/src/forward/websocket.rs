@@ -19,6 +19,7 @@ use stubgate_h1::ResponseHead;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::pool::UpstreamH1;
+use crate::budget::{Charge, Limit};
 use crate::deadline::Deadline;
 use crate::headers;
 use crate::live::Underway;
@@ -102,8 +103,8 @@ impl Tunnel {
     /// Copies both ways. `from_client` is what the client sent behind its handshake.
     pub async fn run(self, mut client: Stream, from_client: BytesMut, idle: Duration) {
         let Tunnel { mut io, read, underway, mut transaction } = self;
-        let mut up = Half::new(from_client);
-        let mut down = Half::new(read);
+        let mut up = Half::new(from_client, transaction.spending.charge().cloned());
+        let mut down = Half::new(read, None);
         let mut deadline = Deadline::new(idle);
         let outcome = poll_fn(|cx| {
             if underway.poll_cut(cx).is_ready() {
@@ -118,7 +119,10 @@ impl Tunnel {
             match (sent, received) {
                 (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => Poll::Ready(Outcome::Aborted),
                 (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(Outcome::Complete),
-                _ => deadline.poll(cx).map(|()| Outcome::Aborted),
+                _ => deadline.poll(cx).map(|()| {
+                    transaction.timed_out(Limit::TunnelIdle);
+                    Outcome::Aborted
+                }),
             }
         })
         .await;
@@ -134,15 +138,30 @@ struct Half {
     is_ended: bool,
     is_shut: bool,
     moved: u64,
+    /// Where what was read is counted before it goes on.
+    charge: Option<Charge>,
+    uncounted: usize,
 }
 
 impl Half {
-    fn new(buffer: BytesMut) -> Self {
-        Half { buffer, is_ended: false, is_shut: false, moved: 0 }
+    fn new(buffer: BytesMut, charge: Option<Charge>) -> Self {
+        Half { uncounted: buffer.len(), buffer, is_ended: false, is_shut: false, moved: 0, charge }
+    }
+
+    /// Counts what was read and is to be sent. The transaction knows the limit if that fails.
+    fn count(&mut self) -> std::io::Result<()> {
+        let bytes = std::mem::take(&mut self.uncounted);
+        match &self.charge {
+            Some(charge) if bytes > 0 => {
+                charge.spend(bytes as u64).map_err(|_| std::io::ErrorKind::QuotaExceeded.into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn poll(&mut self, from: &mut Stream, to: &mut Stream, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
         while !self.is_shut {
+            self.count()?;
             while !self.buffer.is_empty() {
                 let n = ready!(Pin::new(&mut *to).poll_write(cx, &self.buffer))?;
                 if n == 0 {
@@ -165,6 +184,7 @@ impl Half {
                     result?;
                     self.is_ended = read.filled().is_empty();
                     self.buffer.extend_from_slice(read.filled());
+                    self.uncounted = read.filled().len();
                 }
                 Poll::Pending => {
                     ready!(Pin::new(&mut *to).poll_flush(cx))?;

@@ -5,7 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::IntGauge;
 
+use crate::budget::Limit;
 use crate::metrics::{Listener, Metrics};
+
+/// Connections that every agent may have, also when all have theirs together: some agents can't shut out another.
+const RESERVED: usize = 8;
 
 /// Counts connections.
 pub struct Admissions {
@@ -37,14 +41,17 @@ impl Admissions {
     /// Enters a connection; `None` where the agent, or all, have theirs. Unknown sources share one name, the empty one.
     pub fn enter(&self, agent: &Arc<str>, listener: Listener) -> Option<Admission> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.all >= self.of_all {
+        let is_full = counts.all >= self.of_all;
+        let refused = match counts.agents.get(agent).copied().unwrap_or(0) {
+            open if open >= self.per_agent => Some(Limit::ConnectionsPerAgent),
+            open if is_full && (agent.is_empty() || open >= RESERVED) => Some(Limit::Connections),
+            _ => None,
+        };
+        if let Some(limit) = refused {
+            self.metrics.limit_reached(limit).inc();
             return None;
         }
-        let of_agent = counts.agents.entry(Arc::clone(agent)).or_insert(0);
-        if *of_agent >= self.per_agent {
-            return None;
-        }
-        *of_agent += 1;
+        *counts.agents.entry(Arc::clone(agent)).or_insert(0) += 1;
         counts.all += 1;
         let open = self.metrics.connections(listener);
         open.inc();
@@ -72,14 +79,25 @@ mod tests {
 
     #[test]
     fn an_agent_can_use_up_only_its_own_share() {
-        let admissions = Admissions::new(2, 3, Metrics::new());
+        let admissions = Admissions::new(20, 30, Metrics::new());
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let first = admissions.enter(&a, Listener::Https).unwrap();
-        let _second = admissions.enter(&a, Listener::Proxy).unwrap();
-        assert!(admissions.enter(&a, Listener::Https).is_none());
-        let _third = admissions.enter(&b, Listener::Https).unwrap();
+        let mut of_a: Vec<_> = (0..20).map(|_| admissions.enter(&a, Listener::Https).unwrap()).collect();
+        assert!(admissions.enter(&a, Listener::Proxy).is_none());
+        let of_b: Vec<_> = (0..10).map(|_| admissions.enter(&b, Listener::Https).unwrap()).collect();
         assert!(admissions.enter(&b, Listener::Https).is_none(), "all have theirs");
-        drop(first);
+        assert!(admissions.enter(&"".into(), Listener::Http).is_none(), "so nobody unknown gets one");
+        of_a.pop();
         assert!(admissions.enter(&a, Listener::Https).is_some());
+        drop(of_b);
+    }
+
+    #[test]
+    fn an_agent_gets_its_first_connections_also_when_others_took_all_there_are() {
+        let admissions = Admissions::new(100, 10, Metrics::new());
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let _of_a: Vec<_> = (0..10).map(|_| admissions.enter(&a, Listener::Https).unwrap()).collect();
+        assert!(admissions.enter(&a, Listener::Https).is_none());
+        let _of_b: Vec<_> = (0..RESERVED).map(|_| admissions.enter(&b, Listener::Https).unwrap()).collect();
+        assert!(admissions.enter(&b, Listener::Https).is_none());
     }
 }

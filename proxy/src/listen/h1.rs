@@ -19,6 +19,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::appliance::Appliance;
 use crate::authority;
 use crate::body::RequestBody;
+use crate::budget::Limit;
 use crate::client::{Client, Entry};
 use crate::deadline::Deadline;
 use crate::forward::websocket::{TunnelSlot, is_handshake};
@@ -39,6 +40,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, already_re
         appliance,
         client: Arc::new(client),
         conn,
+        left: appliance.limits.requests_per_connection,
         deadline: Deadline::new(appliance.timeouts.idle),
         draining: Box::pin(appliance.draining.clone().cancelled_owned()),
     };
@@ -65,6 +67,8 @@ struct Server<'a> {
     appliance: &'a Arc<Appliance>,
     client: Arc<Client>,
     conn: SharedConn<Stream>,
+    /// Requests that it may bring still.
+    left: u64,
     deadline: Deadline,
     draining: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -84,6 +88,10 @@ impl Server<'_> {
             Ok(None) => return Next::Close { linger: false },
             Err(status) => return self.refuse_head(status).await,
         };
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.appliance.metrics.limit_reached(Limit::RequestsPerConnection).inc();
+        }
         let asked = Asked {
             method: head.method.clone(),
             version: head.version,
@@ -118,7 +126,11 @@ impl Server<'_> {
             if let Poll::Ready(readable) = conn.lock().poll_readable(cx) {
                 return Poll::Ready(readable.unwrap_or(false));
             }
-            if draining.as_mut().poll(cx).is_ready() || deadline.poll(cx).is_ready() {
+            if draining.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(false);
+            }
+            if deadline.poll(cx).is_ready() {
+                appliance.metrics.limit_reached(Limit::Idle).inc();
                 return Poll::Ready(false);
             }
             Poll::Pending
@@ -132,7 +144,10 @@ impl Server<'_> {
             Poll::Ready(Ok(head)) => Poll::Ready(Ok(head)),
             Poll::Ready(Err(ReadError::Io(_))) => Poll::Ready(Ok(None)),
             Poll::Ready(Err(ReadError::Head(error))) => Poll::Ready(Err(error.status())),
-            Poll::Pending => deadline.poll(cx).map(|()| Err(StatusCode::REQUEST_TIMEOUT)),
+            Poll::Pending => deadline.poll(cx).map(|()| {
+                appliance.metrics.limit_reached(Limit::Header).inc();
+                Err(StatusCode::REQUEST_TIMEOUT)
+            }),
         })
         .await
     }
@@ -183,6 +198,7 @@ impl Server<'_> {
         };
         let read_whole = self.conn.lock().is_read();
         let keeps = asked.keeps
+            && self.left > 0
             && !asked.websocket
             && framing != Framing::Close
             && !self.appliance.draining.is_cancelled()
@@ -207,7 +223,12 @@ impl Server<'_> {
                     Poll::Ready(Err(_)) => return Poll::Ready(false),
                     // An agent that does not read must not outlive its permission.
                     Poll::Pending if body.poll_cut(cx).is_ready() => return Poll::Ready(false),
-                    Poll::Pending => return deadline.poll(cx).map(|()| false),
+                    Poll::Pending => {
+                        return deadline.poll(cx).map(|()| {
+                            appliance.metrics.limit_reached(Limit::BodyIdle).inc();
+                            false
+                        });
+                    }
                 }
                 match body.as_mut().poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => {

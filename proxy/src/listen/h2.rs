@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,7 @@ use stubgate_policy::Reason;
 use super::meter::Metered;
 use crate::appliance::Appliance;
 use crate::body::RequestBody;
+use crate::budget::Limit;
 use crate::client::Client;
 use crate::deadline::Deadline;
 use crate::request::{Arrived, Known};
@@ -45,11 +46,14 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Client) {
     let client = Arc::new(client);
     let active = Arc::new(AtomicUsize::new(0));
+    let asked = Arc::new(AtomicU64::new(0));
     let service = service_fn({
         let (appliance, client, active) = (Arc::clone(appliance), client, Arc::clone(&active));
+        let asked = Arc::clone(&asked);
         move |request: Request<Incoming>| {
             let (appliance, client) = (Arc::clone(&appliance), Arc::clone(&client));
             let counted = Active::enter(&active);
+            asked.fetch_add(1, Ordering::Relaxed);
             async move {
                 Ok::<_, Infallible>(respond(&appliance, client, request).await.map(|body| Watchful::new(body, counted)))
             }
@@ -80,6 +84,14 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(ended);
         }
+        if !is_ending && asked.load(Ordering::Relaxed) >= limits.requests_per_connection {
+            is_ending = true;
+            appliance.metrics.limit_reached(Limit::RequestsPerConnection).inc();
+            connection.as_mut().graceful_shutdown();
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
+        }
         if active.load(Ordering::Relaxed) > 0 {
             idle.touch();
         }
@@ -89,6 +101,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
                 return Poll::Ready(Ok(()));
             }
             is_ending = true;
+            appliance.metrics.limit_reached(Limit::Idle).inc();
             connection.as_mut().graceful_shutdown();
             idle.restart(FAREWELL.min(appliance.timeouts.idle));
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {

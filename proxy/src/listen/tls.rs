@@ -13,6 +13,7 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use super::{h1, h2};
 use crate::appliance::Appliance;
+use crate::budget::Limit;
 use crate::client::{Entry, Whence};
 use crate::identify::identify;
 use crate::record::{Event, Layer, Line};
@@ -29,7 +30,10 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Wh
     let started = match timeout_at(deadline, hello.as_mut()).await {
         Ok(Ok(started)) => started,
         Ok(Err(_)) => return record(appliance, &whence, None, Reason::BadRequest.into()),
-        Err(_) => return record(appliance, &whence, None, Reason::LimitReached.into()),
+        Err(_) => {
+            appliance.metrics.limit_reached(Limit::Handshake).inc();
+            return record(appliance, &whence, None, Reason::LimitReached.into());
+        }
     };
     let host = match host(started.client_hello().server_name(), tunnel.as_ref()) {
         Ok(host) => host,
@@ -37,9 +41,15 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Wh
     };
     let authority =
         tunnel.clone().unwrap_or_else(|| Authority::new(Scheme::Https, host.clone(), Scheme::Https.default_port()));
-    if let Err(refusal) = reach(appliance, &whence, &authority, tunnel.is_some()) {
-        return alert(appliance, started.io, &whence, Some(&authority), refusal).await;
-    }
+    let agent = match reach(appliance, &whence, &authority, tunnel.is_some()) {
+        Ok(agent) => agent,
+        Err(refusal) => return alert(appliance, started.io, &whence, Some(&authority), refusal).await,
+    };
+    // Signing is what costs most here: an agent that floods waits for itself (TL-07, TL-23).
+    let Ok(turn) = timeout_at(deadline, appliance.handshakes.turn(&agent)).await else {
+        appliance.metrics.limit_reached(Limit::HandshakesPerAgent).inc();
+        return record(appliance, &whence, Some(&authority), Reason::LimitReached.into());
+    };
     let name = match &host {
         Host::Name(name) => LeafName::Dns(name.as_str()),
         Host::Ip(ip) => LeafName::Ip(*ip),
@@ -56,6 +66,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Wh
         tracing::debug!(peer = %whence.peer, %authority, "a TLS handshake with an agent failed");
         return;
     };
+    drop(turn);
     let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     let client = whence.client(Entry::Tls { host, tunnel });
     let stream = Stream::Tls(Box::new(tls.into()));
@@ -84,9 +95,9 @@ fn host(sni: Option<&str>, tunnel: Option<&Authority>) -> Result<Host, Refusal> 
 
 /// Asks policy at the *connect* stage. By SNI alone the port is not known yet, so a name that is allowed on another port
 /// must pass here too; the request stage decides on the port.
-fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port: bool) -> Result<(), Refusal> {
+fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port: bool) -> Result<Arc<str>, Refusal> {
     let snapshot = appliance.snapshot.load();
-    let (agent, _) = identify(&snapshot, whence.peer.ip())?;
+    let (agent, agent_name) = identify(&snapshot, whence.peer.ip())?;
     match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority })) {
         Decision::Allow(_) => {}
         Decision::Deny(denial) if has_port || !name_is_allowed(&snapshot, agent, authority) => {
@@ -94,6 +105,9 @@ fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port
         }
         Decision::Deny(_) => {}
         Decision::Answer(_) => return Err(Reason::ConnectNotAllowed.into()),
+    }
+    if let Host::Name(name) = authority.host() {
+        appliance.budgets.name(&snapshot.policy, agent, name).map_err(|_| Reason::LimitReached)?;
     }
     let line = Line {
         agent: Some(snapshot.policy.agent(agent).name()),
@@ -106,7 +120,7 @@ fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port
     };
     // Carries nothing yet; each request on it has its own record and its own refusal.
     let _ = appliance.audit.write(&line);
-    Ok(())
+    Ok(agent_name)
 }
 
 fn name_is_allowed(

@@ -36,6 +36,8 @@ pub enum Event {
     PolicyChanged,
     /// A file of that policy that is not what it was.
     PolicyFile,
+    /// An agent set off one tripwire too many: all is denied to it from now on.
+    Quarantined,
     /// The appliance started or stopped.
     Lifecycle,
 }
@@ -246,7 +248,7 @@ impl Line<'_> {
 impl Event {
     /// Every event, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Event; 11] = [
+    pub(super) const ALL: [Event; 12] = [
         Event::Begin,
         Event::End,
         Event::Refused,
@@ -257,6 +259,7 @@ impl Event {
         Event::Reload,
         Event::PolicyChanged,
         Event::PolicyFile,
+        Event::Quarantined,
         Event::Lifecycle,
     ];
 
@@ -272,6 +275,7 @@ impl Event {
             Event::Reload => "reload",
             Event::PolicyChanged => "policy_changed",
             Event::PolicyFile => "policy_file",
+            Event::Quarantined => "quarantined",
             Event::Lifecycle => "lifecycle",
         }
     }
@@ -411,6 +415,13 @@ impl fmt::Display for Wire<'_> {
         write!(f, "{}", text.escape_default())?;
         if cut.is_some() { f.write_str("[cut]") } else { Ok(()) }
     }
+}
+
+/// A time as records write it.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    let mut out = Vec::with_capacity(27);
+    write_time(&mut out, time);
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// RFC 3339 in UTC with microseconds; days to a date by the proleptic Gregorian calendar.

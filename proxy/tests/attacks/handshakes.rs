@@ -8,7 +8,7 @@ use crate::client::{Conn, PATIENCE, tcp, tls};
 use crate::lab::{DEVBOT, Lab};
 
 /// A ClientHello of TLS 1.2 and 1.3 with these bytes as its name; good enough to be read to its end.
-fn hello(name: Option<(u8, &[u8])>) -> Vec<u8> {
+pub(crate) fn hello(name: Option<(u8, &[u8])>) -> Vec<u8> {
     let u16s = |values: &[u16]| values.iter().flat_map(|v| v.to_be_bytes()).collect::<Vec<u8>>();
     let with_length = |bytes: Vec<u8>| [u16s(&[u16::try_from(bytes.len()).unwrap()]), bytes].concat();
     let extension = |kind: u16, body: Vec<u8>| [u16s(&[kind]), with_length(body)].concat();

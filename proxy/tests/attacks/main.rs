@@ -13,6 +13,7 @@ mod authority;
 mod bounds;
 mod credentials;
 mod handshakes;
+mod limits;
 mod observe;
 mod origins;
 mod paths;

@@ -89,6 +89,12 @@ pub(super) const ALL: &[Explained] = &[
         "Name the networks that the agent is in.",
     ),
     e(
+        BAD_LIMIT,
+        "A limit of 0 would deny everything, and read as if it limited nothing; one that nothing could reach is no limit.",
+        "limits: { requests_per_minute: 0 }\n",
+        "Write what the agent needs at its busiest, or remove the key: without it there is no limit.",
+    ),
+    e(
         BAD_STUB,
         "A stub must be found whole wherever an agent puts it, so it holds only characters that stand for themselves, and is \
          long enough not to be found in innocent text.",

@@ -1,0 +1,95 @@
+//! What of a zone's answer is passed on (DN-19, RFC 5452 section 6). The zone's servers are trusted with their zone and
+//! with nothing else, and an agent may have a hand in what they know.
+//!
+//! The answer is written anew. Passed on are the records that answer the question: its name, or the end of a chain of
+//! aliases that stays in the zone, in the type that was asked for, and the SOA of a negative answer. Name servers and
+//! "additional" records are left out, and so is the flag that says that somebody checked signatures. An answer that
+//! leads out of the zone, or to an address that no host in it can have (this host, the local link with its metadata
+//! services, many at once, nobody), is refused as a whole: nothing is altered in silence (law 9).
+
+use std::net::IpAddr;
+
+use hickory_resolver::proto::{
+    op::{Edns, Message, MessageType, OpCode, ResponseCode},
+    rr::{Name as WireName, RData, Record, RecordType},
+};
+use stubgate_policy::Name;
+
+use crate::wire::{Query, UDP_PAYLOAD};
+
+/// Aliases that are followed (DN-07).
+const CHAIN: usize = 8;
+
+/// The answer to pass on, or `None` where it can't be trusted.
+pub(crate) fn vet(answer: &[u8], query: &Query<'_>, zone: &Name) -> Option<Vec<u8>> {
+    let given = Message::from_vec(answer).ok()?;
+    let mut zone = WireName::from_ascii(zone.as_str()).ok()?;
+    zone.set_fqdn(true);
+    let asked = given.queries.first()?;
+    let code = given.metadata.response_code;
+    if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain | ResponseCode::ServFail | ResponseCode::Refused)
+    {
+        return None;
+    }
+    let chain = chain(asked.name(), &given.answers, &zone)?;
+    let mut out = Message::new(query.header.id, MessageType::Response, OpCode::Query);
+    out.metadata.response_code = code;
+    out.metadata.recursion_desired = query.header.recursion_desired;
+    out.metadata.recursion_available = true;
+    out.metadata.checking_disabled = query.header.checking_disabled;
+    out.metadata.truncation = given.metadata.truncation;
+    out.add_query(asked.clone());
+    for record in given.answers {
+        if !(chain.contains(&record.name) && is_wanted(&record, asked.query_type())) {
+            return None;
+        }
+        out.add_answer(record);
+    }
+    let denial = |record: &Record| record.record_type() == RecordType::SOA && zone.zone_of(&record.name);
+    out.add_authorities(given.authorities.into_iter().filter(denial).take(1));
+    if let Some(edns) = query.edns {
+        let mut ours = Edns::new();
+        ours.set_max_payload(UDP_PAYLOAD).set_dnssec_ok(edns.dnssec_ok);
+        out.set_edns(ours);
+    }
+    out.to_vec().ok()
+}
+
+/// The name that was asked for and what it is an alias of, if that stays in the zone and ends.
+fn chain(asked: &WireName, answers: &[Record], zone: &WireName) -> Option<Vec<WireName>> {
+    let mut chain = vec![asked.clone()];
+    while let Some(last) = chain.last() {
+        let alias = answers.iter().find_map(|record| match &record.data {
+            RData::CNAME(target) if record.name == *last => Some(target.0.clone()),
+            _ => None,
+        });
+        let Some(target) = alias else { break };
+        if chain.len() > CHAIN || chain.contains(&target) || !zone.zone_of(&target) {
+            return None;
+        }
+        chain.push(target);
+    }
+    Some(chain)
+}
+
+fn is_wanted(record: &Record, asked: RecordType) -> bool {
+    let address = match &record.data {
+        RData::A(address) => IpAddr::V4(address.0),
+        RData::AAAA(address) => IpAddr::V6(address.0),
+        _ => {
+            return record.record_type() == asked
+                || matches!(record.record_type(), RecordType::CNAME | RecordType::RRSIG);
+        }
+    };
+    record.record_type() == asked && is_of_a_host(address)
+}
+
+/// Whether a host of a private zone can have an address. Which ones may be dialled is the guard's to say.
+fn is_of_a_host(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(ip) => {
+            !(ip.is_loopback() || ip.is_unspecified() || ip.is_link_local() || ip.is_multicast() || ip.is_broadcast())
+        }
+        IpAddr::V6(ip) => !(ip.is_loopback() || ip.is_unspecified() || ip.is_unicast_link_local() || ip.is_multicast()),
+    }
+}
