@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::preset;
-use crate::raw::{Argument, Document, Entries, Flag, Given, Number, Text};
+use crate::raw::{Argument, Document, Entries, Flag, Given, Number, Places, Text};
 
 /// The dialect that editors know.
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
@@ -56,11 +56,20 @@ pub(crate) struct Limit {
     each: Option<&'static str>,
     one_key: bool,
     presets: bool,
+    at_most: Option<u64>,
 }
 
 impl Limit {
-    pub(crate) const NONE: Limit =
-        Limit { required: false, only: None, choice: &[], pattern: None, each: None, one_key: false, presets: false };
+    pub(crate) const NONE: Limit = Limit {
+        required: false,
+        only: None,
+        choice: &[],
+        pattern: None,
+        each: None,
+        one_key: false,
+        presets: false,
+        at_most: None,
+    };
 
     /// The form of a name that people choose.
     pub(crate) const NAME: &'static str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
@@ -100,10 +109,19 @@ impl Limit {
         Limit { presets: true, ..self }
     }
 
+    /// A number from 1 to this.
+    pub(crate) const fn at_most(self, most: u64) -> Limit {
+        Limit { at_most: Some(most), ..self }
+    }
+
     fn apply(self, schema: &mut Map<String, Value>) {
         let mut add = |key: &str, value: Value| schema.insert(key.into(), value);
         if let Some(number) = self.only {
             add("const", json!(number));
+        }
+        if let Some(most) = self.at_most {
+            add("minimum", json!(1));
+            add("maximum", json!(most));
         }
         if !self.choice.is_empty() {
             add("enum", json!(self.choice));
@@ -181,6 +199,17 @@ impl<T: Describe> Describe for Entries<T> {
             "type": "object",
             "additionalProperties": T::schema(),
             "propertyNames": { "pattern": Limit::NAME },
+        })
+    }
+}
+
+impl Describe for Places {
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "additionalProperties": Vec::<Given<Text>>::schema(),
+            "propertyNames": { "pattern": "^/." },
+            "minProperties": 1,
         })
     }
 }

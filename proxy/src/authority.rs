@@ -108,6 +108,8 @@ pub fn status(reason: Reason) -> StatusCode {
         | Reason::ForeignCredential
         | Reason::CredentialRequired
         | Reason::StubInBody
+        | Reason::BodyNotAllowed
+        | Reason::BodyNotInspectable
         | Reason::StubOverPlain
         | Reason::AddressNotPublic
         | Reason::PolicyChanged => StatusCode::FORBIDDEN,
@@ -151,6 +153,8 @@ pub fn is_temporary(reason: Reason) -> bool {
         | Reason::ForeignCredential
         | Reason::CredentialRequired
         | Reason::StubInBody
+        | Reason::BodyNotAllowed
+        | Reason::BodyNotInspectable
         | Reason::StubOverPlain
         | Reason::AddressNotPublic
         | Reason::PolicyChanged => false,

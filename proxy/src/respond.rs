@@ -108,7 +108,17 @@ impl Shape {
 
 /// The response to a refused request.
 pub fn refusal(reason: Reason, status: StatusCode, id: &str, shape: Shape) -> Response<ResponseBody> {
-    let hint = reason.hint();
+    refusal_saying(reason, reason.hint(), status, id, shape)
+}
+
+/// The same, with a hint of its own.
+pub fn refusal_saying(
+    reason: Reason,
+    hint: &str,
+    status: StatusCode,
+    id: &str,
+    shape: Shape,
+) -> Response<ResponseBody> {
     let (status, kind, body) = match shape {
         Shape::Json => {
             let body = serde_json::json!({
@@ -147,6 +157,7 @@ pub fn refusal(reason: Reason, status: StatusCode, id: &str, shape: Shape) -> Re
 fn error_type(status: StatusCode) -> &'static str {
     match status {
         StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
         StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
         StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
         StatusCode::GATEWAY_TIMEOUT => "timeout_error",

@@ -1,4 +1,4 @@
-//! The phases, in order: *identify*, *authority*, *decide*, *swap* and *forward*, and *respond* where one of them refuses.
+//! The phases, in order: *identify*, *authority*, *decide* (twice where a body must be looked at), *swap* and *forward*, and *respond* where one of them refuses.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use crate::decide::{self, Outcome};
 use crate::forward;
 use crate::headers;
 use crate::identify::{self, Identified};
+use crate::inspect;
 use crate::request::{Arrived, Known, Refusal};
 use crate::respond::{self, ResponseBody, Shape};
 use crate::snapshot::Snapshot;
@@ -35,6 +36,17 @@ pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'sta
         Ok(Outcome::Permitted(permitted)) => match forward::forward(appliance, *permitted, transaction).await {
             Ok(response) => return response,
             Err(refused) => refused,
+        },
+        Ok(Outcome::Look(looking)) => match inspect::inspect(appliance, looking).await {
+            Ok(permitted) => match forward::forward(appliance, *permitted, transaction).await {
+                Ok(response) => return response,
+                Err(refused) => refused,
+            },
+            Err(refused) => {
+                let (status, hint) = (refused.status(), refused.hint());
+                let known = transaction.refuse(&snapshot, refused.refusal, status);
+                return respond::refusal_saying(refused.refusal.reason, &hint, status, &known.id, shape);
+            }
         },
         Ok(Outcome::Answer(Answer::CaBundle)) => {
             transaction.answer(&snapshot);

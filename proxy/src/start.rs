@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::guard::Guard;
+use crate::inspect::Budget;
 use crate::listen::{self, Admissions};
 use crate::live::Live;
 use crate::metrics::{Listener, Metrics};
@@ -125,6 +126,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
         snapshot: ArcSwap::from_pointee(Snapshot::refusing(&metrics)),
         credentials,
         audit,
+        held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         metrics,

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use super::body::BodyRule;
 use super::hosts::HostRule;
 use super::ids::{AgentId, CredentialId, RuleId};
 use super::methods::MethodSet;
@@ -175,6 +176,7 @@ pub struct Rule {
     pub(crate) paths: Paths,
     pub(crate) credentials: Box<[CredentialId]>,
     pub(crate) options: Options,
+    pub(crate) body: Option<Arc<BodyRule>>,
 }
 
 /// What a rule demands or relaxes.
@@ -255,6 +257,11 @@ impl Rule {
         &self.credentials
     }
 
+    /// What it demands of bodies, if it looks into them.
+    pub fn body(&self) -> Option<&BodyRule> {
+        self.body.as_deref()
+    }
+
     fn nothing() -> Rule {
         Rule {
             name: "".into(),
@@ -265,6 +272,7 @@ impl Rule {
             paths: Paths::All,
             credentials: Box::default(),
             options: Options::default(),
+            body: None,
         }
     }
 }
