@@ -35,6 +35,8 @@ pub struct Case {
     pub question: Question,
     /// `Name: value` lines of its head.
     pub headers: Vec<String>,
+    /// Its body; none is an empty one.
+    pub body: Option<Content>,
     /// What must come of it.
     pub expect: Outcome,
     /// The rule that must decide, by name.
@@ -44,6 +46,20 @@ pub struct Case {
     pub credentials: Vec<CredentialId>,
     /// Why it must be refused.
     pub reason: Option<Reason>,
+}
+
+/// What a case sends behind its head.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// As it is sent.
+    pub text: String,
+    /// Its `Content-Type`, unless a header of the case says it.
+    pub kind: Option<String>,
+}
+
+impl Content {
+    /// What is sent where no type is named.
+    pub const JSON: &'static str = "application/json";
 }
 
 /// A stub that a case presents.
@@ -57,13 +73,14 @@ pub struct Presented<'a> {
 
 /// Takes a question as it would arrive, and explains what comes of it.
 pub trait Explain {
-    /// A question by an agent, with these headers, and this stub in its slot beside them.
+    /// A question by an agent, with these headers and body, and this stub in its slot beside them.
     fn explain(
         &self,
         policy: &Policy,
         agent: AgentId,
         question: &Question,
         headers: &[String],
+        body: Option<&Content>,
         presented: Option<Presented<'_>>,
     ) -> Explanation;
 }

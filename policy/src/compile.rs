@@ -5,6 +5,7 @@
 //! or there is none.
 
 mod agents;
+mod bodies;
 mod credentials;
 mod forwards;
 mod hosts;

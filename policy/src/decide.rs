@@ -20,12 +20,13 @@ mod wild;
 use smallvec::SmallVec;
 
 pub use ask::{Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage, SlotRef, Stage, Token};
-pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap};
+pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap, ToLook};
 
 pub(crate) use covering::{Side, Whose};
 pub(crate) use index::{HostIndex, Index};
 
 use self::index::Bucket;
+use crate::body::{Fault, Seen};
 use crate::model::{Authority, Host, Policy, Reason, Scheme, Slot};
 
 /// The buckets of every pattern that covers one host; most hosts have few.
@@ -44,6 +45,16 @@ impl Policy {
             None => Decision::deny(Reason::UnknownAgent),
             Some(agent) if agent.is_shut() => Decision::deny(Reason::Quarantined),
             Some(_) => ask.at.decide(self, ask.agent),
+        }
+    }
+
+    /// Decides on a whole request, once its body is known. The fault says what about the body is not as some rule demands,
+    /// where that is why it is refused.
+    pub fn decide_body(&self, ask: &Ask<'_, RequestStage<'_>>, seen: Seen<'_>) -> (Decision<Permit>, Option<Fault>) {
+        match self.agents.get(ask.agent.index()) {
+            None => (Decision::deny(Reason::UnknownAgent), None),
+            Some(agent) if agent.quarantined => (Decision::deny(Reason::Quarantined), None),
+            Some(_) => ask.at.decide_with(self, ask.agent, Some(seen)),
         }
     }
 

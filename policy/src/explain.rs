@@ -17,6 +17,7 @@ pub use words::{render, sentence};
 
 use verdict::Verdict;
 
+use crate::body::{Fault, Seen};
 use crate::decide::consider::{self, Fit};
 use crate::decide::{Ask, ConnectStage, NameGrant, NameStage, RequestStage, SlotRef, Token};
 use crate::model::{AgentId, CredentialId, Effect, Host, Policy, Reason, RuleId};
@@ -109,8 +110,19 @@ impl Policy {
         question: &Question,
         tokens: Result<&[Token<'_>], Reason>,
     ) -> Explanation {
+        self.explain_body(agent, question, tokens, None)
+    }
+
+    /// Explains the decision on a whole request, with what is known of its body; `None` asks about the head alone.
+    pub fn explain_body(
+        &self,
+        agent: Option<AgentId>,
+        question: &Question,
+        tokens: Result<&[Token<'_>], Reason>,
+        seen: Option<Seen<'_>>,
+    ) -> Explanation {
         let presented = tokens.unwrap_or_default();
-        let asked = Asked { policy: self, agent, question, tokens: presented };
+        let asked = Asked { policy: self, agent, question, tokens: presented, seen };
         let verdict = match (agent, tokens) {
             (None, _) => Verdict::deny(Reason::UnknownAgent),
             (Some(_), Err(reason)) => Verdict::deny(reason),
@@ -126,10 +138,14 @@ impl Policy {
             token: *at,
         });
         let rule = verdict.rule.map(|id| self.rule(id).name().to_owned());
-        let notes = match question.request().and_then(Request::query) {
+        let mut notes = match question.request().and_then(Request::query) {
             Some(_) => vec!["the query is cut off: no rule matches it".to_owned()],
             None => Vec::new(),
         };
+        notes.extend(
+            verdict.to_look.then(|| "no body was given: it is refused unless its body is as the rule demands".into()),
+        );
+        notes.extend(verdict.fault.as_ref().map(|fault| fault.text.clone()));
         Explanation {
             question: question.to_string(),
             agent: agent.map(|agent| self.agent(agent).name().to_owned()),
@@ -174,13 +190,23 @@ struct Asked<'a> {
     agent: Option<AgentId>,
     question: &'a Question,
     tokens: &'a [Token<'a>],
+    seen: Option<Seen<'a>>,
 }
 
 impl Asked<'_> {
     fn verdict(&self, agent: AgentId) -> Verdict {
         let policy = self.policy;
         match self.question {
-            Question::Request(request) => policy.decide(&Ask::new(agent, self.stage(request))).into(),
+            Question::Request(request) => {
+                let ask = Ask::new(agent, self.stage(request));
+                match self.seen {
+                    None => policy.decide(&ask).into(),
+                    Some(seen) => {
+                        let (decision, fault) = policy.decide_body(&ask, seen);
+                        Verdict { fault, ..decision.into() }
+                    }
+                }
+            }
             Question::Name { name, kind } => policy.decide(&Ask::new(agent, NameStage { name, kind: *kind })).into(),
             Question::Connect { authority } => policy.decide(&Ask::new(agent, ConnectStage { authority })).into(),
         }
@@ -192,6 +218,13 @@ impl Asked<'_> {
             Question::Name { name, .. } => consider::reach(self.policy, agent, &Host::Name(name.clone()), None),
             Question::Connect { authority } => consider::reach(self.policy, agent, authority.host(), Some(authority)),
         }
+    }
+
+    /// What is wrong with the body for an allow rule whose head fits.
+    fn fault(&self, id: RuleId, fit: &Fit) -> Option<Fault> {
+        let rule = self.policy.rule(id);
+        let (Effect::Allow, Fit::Fits(_), Some(body)) = (rule.effect(), fit, rule.body()) else { return None };
+        self.seen.and_then(|seen| seen.satisfies(body).err())
     }
 
     fn stage<'a>(&'a self, request: &'a Request) -> RequestStage<'a> {
@@ -213,7 +246,9 @@ impl Asked<'_> {
         if fits.iter().any(denied) {
             return Vec::new();
         }
-        let allows = |(id, fit): &&(RuleId, Fit)| rule(*id).effect() == Effect::Allow && matches!(fit, Fit::Fits(_));
+        let allows = |(id, fit): &&(RuleId, Fit)| {
+            rule(*id).effect() == Effect::Allow && matches!(fit, Fit::Fits(_)) && self.fault(*id, fit).is_none()
+        };
         let matched: Vec<RuleId> = fits.iter().filter(allows).map(|(id, _)| *id).collect();
         let mut granted: Vec<CredentialId> = matched.iter().flat_map(|id| rule(*id).credentials()).copied().collect();
         granted.sort_unstable();

@@ -7,6 +7,7 @@
 //! This crate is pure. It opens no file or socket, reads no clock, draws no randomness and holds no secret.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod body;
 pub mod cases;
 mod compile;
 pub mod decide;
@@ -23,17 +24,18 @@ pub mod schema;
 pub mod source;
 pub mod suggest;
 
+pub use body::{Body, Fault, Seen};
 pub use compile::{Compiled, compile};
 
 pub use decide::{
     Answer, Ask, BasicField, ConnectStage, Decision, Denial, NameGrant, NameStage, Permit, QueryKind, Reach,
-    RequestStage, SlotRef, Stage, Swap, Token,
+    RequestStage, SlotRef, Stage, Swap, ToLook, Token,
 };
 pub use diagnostic::{Diagnostic, Label, Severity, json, render, sarif};
 pub use explain::Explanation;
 pub use model::{
-    Agent, AgentId, AgentLimits, Authority, AuthorityError, Credential, CredentialId, Effect, Host, HostRule, Method,
-    MethodError, Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
+    Agent, AgentId, AgentLimits, Authority, AuthorityError, BodyRule, Credential, CredentialId, Effect, Host, HostRule,
+    Method, MethodError, Name, NameError, Path, PathError, Policy, Reason, Rule, RuleId, Scheme, Slot, Source, Target,
 };
 pub use question::{Question, QuestionError};
 pub use source::SourceFile;

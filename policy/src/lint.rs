@@ -5,6 +5,7 @@
 //! hundred thousand rules are done in a moment; where a rule has more neighbours than a bound, they stop looking, and
 //! say less rather than nothing. Rules that stand in none of the files (those of a preset) are not judged.
 
+mod bodies;
 mod covered;
 mod hidden;
 mod lookalike;
@@ -27,6 +28,7 @@ use written::{Place, Written};
 pub(crate) fn check(policy: &Policy, documents: &[(usize, raw::Document)], found: &mut Vec<Diagnostic>) {
     let mut lint = Lint { policy, written: Written::new(documents), found: Vec::new(), counts: BTreeMap::new() };
     covered::check(&mut lint);
+    bodies::check(&mut lint);
     hidden::check(&mut lint);
     unused::check(&mut lint);
     wide::check(&mut lint);
@@ -71,3 +73,5 @@ impl Lint<'_> {
 const MOST_OF_A_CODE: usize = 100;
 /// Most neighbours of one rule that are looked at.
 const MOST_NEIGHBOURS: usize = 256;
+/// Most pairs of hosts that one lint compares, in all.
+const MOST_PAIRS: usize = 10_000_000;

@@ -4,6 +4,7 @@
 //! or dialled. Nothing here reads files or decides.
 
 pub(crate) mod authority;
+pub(crate) mod body;
 pub(crate) mod hash;
 pub(crate) mod hosts;
 mod ids;
@@ -13,12 +14,14 @@ pub(crate) mod methods;
 mod name;
 pub(crate) mod path;
 pub(crate) mod paths;
+pub(crate) mod pointer;
 pub(crate) mod policy;
 pub(crate) mod prefix;
 mod reason;
 mod slot;
 
 pub use authority::{Authority, AuthorityError, Scheme};
+pub use body::BodyRule;
 pub use hosts::HostRule;
 pub use ids::{AgentId, CredentialId, RuleId};
 pub use limits::AgentLimits;

@@ -7,7 +7,7 @@ pub(crate) mod cases;
 mod given;
 
 use given::lenient;
-pub(crate) use given::{Argument, Entries, Flag, Given, Number, Shape, Span, Text, Unknown};
+pub(crate) use given::{Argument, Entries, Flag, Given, Number, Places, Shape, Span, Text, Unknown};
 
 use crate::schema::Limit;
 
@@ -108,6 +108,48 @@ lenient! {
         ranges: Text = Limit::NONE.choice(&["allow", "deny"]),
         /// `allow`: `**` matches `%2F` in a segment, as in npm's scoped names. Default `deny`.
         encoded_slash: Text = Limit::NONE.choice(&["allow", "deny"]),
+        /// Looks into JSON bodies: only those that are as it says pass by this rule.
+        body: Body,
+        /// Looks into GraphQL requests: only those that are as it says pass by this rule.
+        graphql: Graphql,
+    }
+}
+
+lenient! {
+    /// `body:` of a rule.
+    pub(crate) struct Body {
+        /// What the JSON document may hold.
+        json: JsonBody = Limit::required(),
+        /// A longer body is refused. Default 1048576.
+        max_bytes: Number = Limit::NONE.at_most(1 << 26),
+    }
+}
+
+lenient! {
+    /// `json:` of a body.
+    pub(crate) struct JsonBody {
+        /// The only keys that the document may have, in exact case.
+        allow_keys: Vec<Given<Text>>,
+        /// Places where nothing may stand: JSON pointers, with `*` for one step and `**` for any number.
+        deny_pointers: Vec<Given<Text>> = Limit::NONE.each("^/."),
+        /// Texts that may not stand at a place; `*` at the end of one is any rest.
+        deny_values: Places,
+        /// The only texts that may stand at a place, if anything does.
+        allow_values: Places,
+    }
+}
+
+lenient! {
+    /// `graphql:` of a rule.
+    pub(crate) struct Graphql {
+        /// What a document may hold: `query`, `mutation`, `subscription`.
+        operations: Vec<Given<Text>> = Limit::required().each("^(query|mutation|subscription)$"),
+        /// The only fields at the root of queries and subscriptions. Default: all.
+        fields: Vec<Given<Text>> = Limit::NONE.each("^[_A-Za-z][_0-9A-Za-z]*$"),
+        /// The only fields at the root of mutations; must stand where they are allowed.
+        mutations: Vec<Given<Text>> = Limit::NONE.each("^[_A-Za-z][_0-9A-Za-z]*$"),
+        /// A longer body is refused. Default 1048576.
+        max_bytes: Number = Limit::NONE.at_most(1 << 26),
     }
 }
 

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::preset;
-use crate::raw::{Argument, Document, Entries, Flag, Given, Number, Text};
+use crate::raw::{Argument, Document, Entries, Flag, Given, Number, Places, Text};
 
 /// The dialect that editors know.
 const DRAFT: &str = "http://json-schema.org/draft-07/schema#";
@@ -57,6 +57,7 @@ pub(crate) struct Limit {
     each: Option<&'static str>,
     one_key: bool,
     presets: bool,
+    at_most: Option<u64>,
 }
 
 impl Limit {
@@ -69,6 +70,7 @@ impl Limit {
         each: None,
         one_key: false,
         presets: false,
+        at_most: None,
     };
 
     /// The form of a name that people choose.
@@ -114,6 +116,11 @@ impl Limit {
         Limit { presets: true, ..self }
     }
 
+    /// A number from 1 to this.
+    pub(crate) const fn at_most(self, most: u64) -> Limit {
+        Limit { at_most: Some(most), ..self }
+    }
+
     fn apply(self, schema: &mut Map<String, Value>) {
         let mut add = |key: &str, value: Value| schema.insert(key.into(), value);
         if let Some(number) = self.only {
@@ -121,6 +128,10 @@ impl Limit {
         }
         if let Some(number) = self.least {
             add("minimum", json!(number));
+        }
+        if let Some(most) = self.at_most {
+            add("minimum", json!(1));
+            add("maximum", json!(most));
         }
         if !self.choice.is_empty() {
             add("enum", json!(self.choice));
@@ -198,6 +209,17 @@ impl<T: Describe> Describe for Entries<T> {
             "type": "object",
             "additionalProperties": T::schema(),
             "propertyNames": { "pattern": Limit::NAME },
+        })
+    }
+}
+
+impl Describe for Places {
+    fn schema() -> Value {
+        json!({
+            "type": "object",
+            "additionalProperties": Vec::<Given<Text>>::schema(),
+            "propertyNames": { "pattern": "^/." },
+            "minProperties": 1,
         })
     }
 }

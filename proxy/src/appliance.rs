@@ -16,6 +16,7 @@ use crate::config::{Limits, Timeouts};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::forward::pool::h1_limits;
+use crate::inspect::Budget;
 use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
 use crate::lockdown::Confinement;
@@ -45,6 +46,8 @@ pub struct Appliance {
     pub dialer: Dialer,
     /// Connections to origins, made.
     pub pool: Pool,
+    /// Memory for bodies that policy looks into.
+    pub held: Arc<Budget>,
     /// What is under way.
     pub live: Arc<Live>,
     /// Connections of agents.
@@ -129,6 +132,7 @@ pub fn refresh(appliance: &Appliance) {
     let Appliance { metrics, credentials, .. } = appliance;
     let minted = i64::try_from(appliance.minter.minted_total()).unwrap_or(i64::MAX);
     metrics.certificates_minted.set(minted);
+    metrics.inspected_bytes.set(i64::try_from(appliance.held.bytes()).unwrap_or(i64::MAX));
     let policy = Arc::clone(&appliance.snapshot.load().policy);
     let count = |is_so: &dyn Fn(&str) -> bool| {
         let found = policy.credentials().iter().filter(|credential| is_so(credential.name())).count();

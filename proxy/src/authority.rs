@@ -109,6 +109,8 @@ pub fn status(reason: Reason) -> StatusCode {
         | Reason::ForeignCredential
         | Reason::CredentialRequired
         | Reason::StubInBody
+        | Reason::BodyNotAllowed
+        | Reason::BodyNotInspectable
         | Reason::StubOverPlain
         | Reason::AddressNotPublic
         | Reason::PolicyChanged => StatusCode::FORBIDDEN,
@@ -152,6 +154,8 @@ pub fn is_temporary(reason: Reason) -> bool {
         | Reason::ForeignCredential
         | Reason::CredentialRequired
         | Reason::StubInBody
+        | Reason::BodyNotAllowed
+        | Reason::BodyNotInspectable
         | Reason::StubOverPlain
         | Reason::AddressNotPublic
         | Reason::PolicyChanged => false,

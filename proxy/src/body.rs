@@ -1,6 +1,6 @@
 //! Bodies on their way through.
 //!
-//! They stream: no body is held. A request's body is counted and searched for stubs as it passes; what policy wants done
+//! They stream: no body is held, but those that policy looks into before they go ([`Whole`]). A request's body is counted and searched for stubs as it passes; what policy wants done
 //! about one (`stub_in_body`) is done before the piece that completes it is sent. No real value is ever put into a body
 //! (law 3).
 
@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use stubgate_h1::{BodyError, SharedBody, SharedConn};
 
 use crate::budget::Charge;
+use crate::inspect::Room;
 use crate::snapshot::StubScanner;
 use crate::stream::Stream;
 
@@ -27,7 +28,34 @@ pub enum RequestBody {
     H1(SharedBody<Stream>),
     /// From an HTTP/2 stream.
     H2(hyper::body::Incoming),
+    /// Read already.
+    Whole(Whole),
 }
+
+/// A body that was looked at, and what it takes of the memory for such.
+pub struct Whole {
+    bytes: Bytes,
+    room: Option<Room>,
+}
+
+impl Whole {
+    /// All of a body.
+    pub fn new(bytes: Bytes, room: Room) -> Self {
+        Whole { bytes, room: Some(room) }
+    }
+
+    /// In pieces, so that whoever sends it sees its progress.
+    fn next(&mut self) -> Option<Bytes> {
+        if self.bytes.is_empty() {
+            self.room = None;
+            return None;
+        }
+        Some(self.bytes.split_to(self.bytes.len().min(PIECE)))
+    }
+}
+
+/// Bytes of a piece of what was read already.
+const PIECE: usize = 64 << 10;
 
 /// Why a request's body ended early. The agent is at fault, or left.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +82,17 @@ impl RequestBody {
     pub fn conn(&self) -> Option<SharedConn<Stream>> {
         match self {
             RequestBody::H1(body) => Some(body.conn().clone()),
-            RequestBody::Empty | RequestBody::H2(_) => None,
+            RequestBody::Empty | RequestBody::H2(_) | RequestBody::Whole(_) => None,
+        }
+    }
+
+    /// Sends `100 Continue` to a client of HTTP/1.1 that waits for it.
+    pub fn tell_to_continue(&self, cx: &mut Context<'_>) {
+        if let Some(conn) = self.conn() {
+            let mut conn = conn.lock();
+            conn.queue_interim(StatusCode::CONTINUE, &HeaderMap::new());
+            // What is left of it goes with the response.
+            let _ = conn.poll_flush(cx);
         }
     }
 }
@@ -68,6 +106,7 @@ impl Body for RequestBody {
             RequestBody::Empty => None,
             RequestBody::H1(body) => ready!(Pin::new(body).poll_frame(cx)).map(|f| f.map_err(RequestBodyError::H1)),
             RequestBody::H2(body) => ready!(Pin::new(body).poll_frame(cx)).map(|f| f.map_err(RequestBodyError::H2)),
+            RequestBody::Whole(whole) => whole.next().map(|piece| Ok(Frame::data(piece))),
         })
     }
 
@@ -76,6 +115,7 @@ impl Body for RequestBody {
             RequestBody::Empty => true,
             RequestBody::H1(body) => body.is_end_stream(),
             RequestBody::H2(body) => body.is_end_stream(),
+            RequestBody::Whole(whole) => whole.bytes.is_empty(),
         }
     }
 
@@ -84,6 +124,7 @@ impl Body for RequestBody {
             RequestBody::Empty => SizeHint::with_exact(0),
             RequestBody::H1(body) => body.size_hint(),
             RequestBody::H2(body) => body.size_hint(),
+            RequestBody::Whole(whole) => SizeHint::with_exact(whole.bytes.len() as u64),
         }
     }
 }
@@ -246,12 +287,8 @@ impl Body for Watched {
         let this = self.get_mut();
         if this.continue_first {
             this.continue_first = false;
-            let conn = this.passed.body().as_ref().and_then(RequestBody::conn);
-            if let Some(conn) = conn {
-                let mut conn = conn.lock();
-                conn.queue_interim(StatusCode::CONTINUE, &HeaderMap::new());
-                // What is left of it goes with the response.
-                let _ = conn.poll_flush(cx);
+            if let Some(body) = this.passed.body().as_ref() {
+                body.tell_to_continue(cx);
             }
         }
         loop {

@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use stubgate_policy::{AgentId, Answer, Ask, Decision, Permit, Reason, RequestStage, Token};
+use stubgate_policy::{
+    AgentId, Answer, Ask, BodyRule, CredentialId, Decision, Denial, Fault, Permit, Reason, RequestStage, RuleId, Seen,
+    Token,
+};
 
 use crate::authority::Address;
 use crate::identify::Identified;
+use crate::inspect::{self, Refused};
 use crate::request::Refusal;
 use crate::snapshot::Snapshot;
 use crate::swap::{Place, Places};
@@ -24,18 +28,33 @@ pub struct Permitted {
     pub question: Question,
 }
 
+/// A request that is allowed for some bodies.
+pub struct Looking {
+    /// As it came.
+    pub identified: Identified,
+    /// Bytes of the longest body that may pass.
+    pub max_bytes: usize,
+    address: Address,
+    places: Places,
+    rule: Option<RuleId>,
+}
+
 /// What policy was asked, kept so that it can be asked again: live requests are decided again after a reload.
 pub struct Question {
     agent: Arc<str>,
     address: Address,
     tokens: Vec<(Place, Box<[u8]>)>,
     credential: Option<Arc<str>>,
+    /// What its body was found to be.
+    looked: Vec<Arc<BodyRule>>,
 }
 
 /// What a request stage may come to.
 pub enum Outcome {
     /// Forward it.
     Permitted(Box<Permitted>),
+    /// Look at its body first.
+    Look(Box<Looking>),
     /// Answer it here.
     Answer(Answer),
 }
@@ -57,29 +76,79 @@ pub fn decide(identified: Identified, address: Address) -> Result<Outcome, Refus
         &arrived.headers,
     )?;
     let tokens = places.tokens();
-    let stub_of = || {
-        let policy = &snapshot.policy;
-        tokens.iter().find_map(|token| policy.credential_of_stub(identified.agent, &address.authority, token.text))
-    };
-    let decision = ask(snapshot, identified.agent, &address, &tokens);
+    let decision = snapshot.policy.decide(&asked(identified.agent, &address, &tokens));
     match decision {
-        Decision::Deny(denial) => Err(Refusal { reason: denial.reason, rule: denial.rule, stub_of: stub_of() }),
+        Decision::Deny(denial) => Err(denied(denial, &identified, &address, &places)),
         Decision::Answer(answer) => Ok(Outcome::Answer(answer)),
-        Decision::Allow(permit) => {
-            let place = permit.swap().map(|swap| swapped_place(&places, swap.token_index)).transpose();
-            let place = place.map_err(|refusal| Refusal { stub_of: stub_of(), ..refusal })?;
-            let question = Question {
-                agent: Arc::clone(&identified.agent_name),
-                address: Address {
-                    authority: address.authority.clone(),
-                    method: address.method.clone(),
-                    target: address.target.clone(),
-                },
-                tokens: places.into_remembered(&snapshot.stubs),
-                credential: permit.swap().map(|swap| Arc::clone(&swap.name)),
-            };
-            Ok(Outcome::Permitted(Box::new(Permitted { identified, address, permit, place, question })))
+        Decision::Allow(permit) => match permit.to_look() {
+            Some(look) => {
+                let (max_bytes, rule) = (look.max_bytes(), look.rules().first().copied());
+                Ok(Outcome::Look(Box::new(Looking { identified, max_bytes, address, places, rule })))
+            }
+            None => permitted(identified, address, places, permit).map(Outcome::Permitted),
+        },
+    }
+}
+
+fn denied(denial: Denial, identified: &Identified, address: &Address, places: &Places) -> Refusal {
+    Refusal { reason: denial.reason, rule: denial.rule, stub_of: stub_of(identified, address, places) }
+}
+
+fn stub_of(identified: &Identified, address: &Address, places: &Places) -> Option<CredentialId> {
+    let policy = &identified.snapshot.policy;
+    let of = |token: &Token<'_>| policy.credential_of_stub(identified.agent, &address.authority, token.text);
+    places.tokens().iter().find_map(of)
+}
+
+fn permitted(
+    identified: Identified,
+    address: Address,
+    places: Places,
+    permit: Permit,
+) -> Result<Box<Permitted>, Refusal> {
+    let place = permit.swap().map(|swap| swapped_place(&places, swap.token_index)).transpose();
+    let place = place.map_err(|refusal| Refusal { stub_of: stub_of(&identified, &address, &places), ..refusal })?;
+    let question = Question {
+        agent: Arc::clone(&identified.agent_name),
+        address: Address {
+            authority: address.authority.clone(),
+            method: address.method.clone(),
+            target: address.target.clone(),
+        },
+        tokens: places.into_remembered(&identified.snapshot.stubs),
+        credential: permit.swap().map(|swap| Arc::clone(&swap.name)),
+        looked: permit.looked().to_vec(),
+    };
+    Ok(Box::new(Permitted { identified, address, permit, place, question }))
+}
+
+impl Looking {
+    /// Decides with the body.
+    ///
+    /// # Errors
+    /// What policy denies, and what about the body is to blame.
+    pub fn decide(self: Box<Self>, bytes: &[u8]) -> Result<Box<Permitted>, Refused> {
+        let Looking { identified, address, places, .. } = *self;
+        let (decision, fault) = {
+            let tokens = places.tokens();
+            let body = inspect::body(&identified.arrived.headers, identified.arrived.query.is_some(), bytes);
+            let ask = asked(identified.agent, &address, &tokens);
+            identified.snapshot.policy.decide_body(&ask, Seen::Body(&body))
+        };
+        match decision {
+            Decision::Allow(permit) => {
+                permitted(identified, address, places, permit).map_err(|refusal| Refused { refusal, fault: None })
+            }
+            Decision::Deny(denial) => Err(Refused { refusal: denied(denial, &identified, &address, &places), fault }),
+            // Nothing that is answered here is looked into.
+            Decision::Answer(_) => Err(Reason::Internal.into()),
         }
+    }
+
+    /// A refusal for a body that was not even taken in.
+    pub fn fault(&self, fault: Fault) -> Refused {
+        let stub_of = stub_of(&self.identified, &self.address, &self.places);
+        Refused { refusal: Refusal { reason: fault.reason, rule: self.rule, stub_of }, fault: Some(fault) }
     }
 }
 
@@ -102,7 +171,8 @@ impl Question {
         }
         let tokens: Vec<Token<'_>> =
             self.tokens.iter().map(|(place, text)| Token { slot: place.slot(), text }).collect();
-        match ask(snapshot, agent, &self.address, &tokens) {
+        let ask = asked(agent, &self.address, &tokens);
+        match snapshot.policy.decide_body(&ask, Seen::Satisfied(&self.looked)).0 {
             Decision::Allow(permit) => permit.swap().map(|swap| &*swap.name) == self.credential.as_deref(),
             Decision::Deny(_) | Decision::Answer(_) => false,
         }
@@ -114,9 +184,7 @@ impl Question {
     }
 }
 
-fn ask(snapshot: &Snapshot, agent: AgentId, address: &Address, tokens: &[Token<'_>]) -> Decision<Permit> {
-    snapshot.policy.decide(&Ask::new(
-        agent,
-        RequestStage { authority: &address.authority, method: &address.method, target: &address.target, tokens },
-    ))
+fn asked<'a>(agent: AgentId, address: &'a Address, tokens: &'a [Token<'a>]) -> Ask<'a, RequestStage<'a>> {
+    let Address { authority, method, target } = address;
+    Ask::new(agent, RequestStage { authority, method, target, tokens })
 }

@@ -24,6 +24,7 @@ pub mod forward;
 pub mod guard;
 pub mod headers;
 pub mod identify;
+pub mod inspect;
 pub mod listen;
 pub mod live;
 pub mod lockdown;

@@ -49,6 +49,8 @@ pub struct Metrics {
     pub audit_suppressed: IntCounter,
     /// Leaf certificates signed.
     pub certificates_minted: IntGauge,
+    /// Bytes of bodies that are held because policy looks into them.
+    pub inspected_bytes: IntGauge,
     /// Stubs seen in request bodies.
     pub stubs_in_bodies: IntCounter,
     /// Requests and tunnels cut because policy changed.
@@ -182,6 +184,10 @@ impl Metrics {
                 "Refusals counted in suppressed records instead of written one by one.",
             ),
             certificates_minted: gauge("stubgate_certificates_minted", "Leaf certificates signed since the start."),
+            inspected_bytes: gauge(
+                "stubgate_inspected_bytes",
+                "Bytes of request bodies that are held because policy looks into them.",
+            ),
             stubs_in_bodies: counter("stubgate_stubs_in_bodies_total", "Stubs seen in request bodies."),
             cuts: counter(
                 "stubgate_cuts_total",

@@ -110,12 +110,29 @@ impl Shape {
 
 /// The response to a refused request.
 pub fn refusal(reason: Reason, status: StatusCode, id: &str, shape: Shape) -> Response<ResponseBody> {
-    worded(reason, status, id, shape, None)
+    worded(reason, reason.hint(), status, id, shape, None)
+}
+
+/// The same, with a hint of its own.
+pub fn refusal_saying(
+    reason: Reason,
+    hint: &str,
+    status: StatusCode,
+    id: &str,
+    shape: Shape,
+) -> Response<ResponseBody> {
+    worded(reason, hint, status, id, shape, None)
 }
 
 /// The response to a request that a limit of its agent refuses: which one, and when it lifts.
 pub fn limited(reached: Reached, id: &str, shape: Shape) -> Response<ResponseBody> {
-    let mut response = worded(Reason::LimitReached, StatusCode::TOO_MANY_REQUESTS, id, shape, Some(reached));
+    let hint = format!(
+        "the limit {} of this agent is reached; it lifts in {} seconds, at {}",
+        reached.limit().as_str(),
+        reached.seconds(),
+        rfc3339(reached.lifts_at())
+    );
+    let mut response = worded(Reason::LimitReached, &hint, StatusCode::TOO_MANY_REQUESTS, id, shape, Some(reached));
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, reached.seconds().into());
     headers.insert("x-stubgate-limit", HeaderValue::from_static(reached.limit().as_str()));
@@ -128,20 +145,12 @@ pub fn limited(reached: Reached, id: &str, shape: Shape) -> Response<ResponseBod
 
 fn worded(
     reason: Reason,
+    hint: &str,
     status: StatusCode,
     id: &str,
     shape: Shape,
     reached: Option<Reached>,
 ) -> Response<ResponseBody> {
-    let hint = match reached {
-        None => reason.hint().to_owned(),
-        Some(reached) => format!(
-            "the limit {} of this agent is reached; it lifts in {} seconds, at {}",
-            reached.limit().as_str(),
-            reached.seconds(),
-            rfc3339(reached.lifts_at())
-        ),
-    };
     let (status, kind, body) = match shape {
         Shape::Json => {
             let mut body = serde_json::json!({
@@ -185,6 +194,7 @@ fn worded(
 fn error_type(status: StatusCode) -> &'static str {
     match status {
         StatusCode::FORBIDDEN => "permission_error",
+        StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
         StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
         StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
         StatusCode::GATEWAY_TIMEOUT => "timeout_error",

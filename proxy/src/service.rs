@@ -1,4 +1,4 @@
-//! The phases, in order: *identify*, *authority*, *decide*, *swap* and *forward*, and *respond* where one of them refuses.
+//! The phases, in order: *identify*, *authority*, *decide* (twice where a body must be looked at), *swap* and *forward*, and *respond* where one of them refuses.
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use crate::decide::{self, Outcome};
 use crate::forward;
 use crate::headers;
 use crate::identify::{self, Identified};
+use crate::inspect;
 use crate::request::{Arrived, Known, Refusal};
 use crate::respond::{self, ResponseBody, Shape};
 use crate::snapshot::Snapshot;
@@ -32,20 +33,33 @@ pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'sta
         at: arrived.at,
     };
     let mut transaction = Transaction::new(Arc::clone(appliance), known, &arrived.client);
-    let refused = match decided(&snapshot, arrived, &mut transaction) {
-        Ok(Outcome::Permitted(permitted)) => match budget::admit(appliance, &permitted, &mut transaction) {
-            Ok(()) => match forward::forward(appliance, *permitted, transaction).await {
-                Ok(response) => return response,
-                Err(refused) => refused,
-            },
-            Err(refusal) => (refusal, transaction),
+    let permitted = match decided(&snapshot, arrived, &mut transaction) {
+        Ok(Outcome::Permitted(permitted)) => Ok(permitted),
+        Ok(Outcome::Look(looking)) => match inspect::inspect(appliance, looking).await {
+            Ok(permitted) => Ok(permitted),
+            Err(refused) => {
+                let (status, hint) = (refused.status(), refused.hint());
+                let known = transaction.refuse(&snapshot, refused.refusal, status);
+                return respond::refusal_saying(refused.refusal.reason, &hint, status, &known.id, shape);
+            }
         },
         Ok(Outcome::Answer(Answer::CaBundle)) => {
             transaction.answer(&snapshot);
             return respond::whole("application/x-pem-file", appliance.bundle.clone());
         }
         // No login is in escrow yet; nothing of such a request may go on.
-        Ok(Outcome::Answer(Answer::OauthToken(_))) => (Reason::CredentialMissing.into(), transaction),
+        Ok(Outcome::Answer(Answer::OauthToken(_))) => Err(Reason::CredentialMissing.into()),
+        Err(refusal) => Err(refusal),
+    };
+    let admitted = permitted.and_then(|permitted| {
+        budget::admit(appliance, &permitted, &mut transaction)?;
+        Ok(permitted)
+    });
+    let refused = match admitted {
+        Ok(permitted) => match forward::forward(appliance, *permitted, transaction).await {
+            Ok(response) => return response,
+            Err(refused) => refused,
+        },
         Err(refusal) => (refusal, transaction),
     };
     refuse(&snapshot, refused.0, refused.1, shape)

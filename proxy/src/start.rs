@@ -24,6 +24,7 @@ use crate::config::{AuditSink, Config, policy_files};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::guard::Guard;
+use crate::inspect::Budget;
 use crate::listen::{self, Admissions, Handshakes};
 use crate::live::{Live, Rate};
 use crate::lockdown::{self, Confinement, Identity, Part, Plan};
@@ -149,6 +150,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         snapshot: ArcSwap::from_pointee(Snapshot::refusing(&metrics)),
         credentials,
         audit,
+        held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         timeouts: config.timeouts.clone(),

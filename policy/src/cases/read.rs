@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::Case;
+use super::{Case, Content};
 use crate::compile::reader::{Item, Named, Reader};
 use crate::diagnostic::{Diagnostic, codes, nearest};
 use crate::explain::Outcome;
@@ -95,6 +95,7 @@ impl Checker<'_, '_> {
         let rule = self.reader.optional(&test.rule).and_then(|name| self.rule(&name));
         let reason = self.reader.optional(&test.reason).and_then(|word| self.reason(&word));
         let headers = self.headers();
+        let body = self.body(&headers);
         let credentials = self.credentials();
         let (question, expect) = (question?, expect?);
         self.possible(&question, expect, rule, reason);
@@ -105,6 +106,7 @@ impl Checker<'_, '_> {
             agent: agent?,
             question,
             headers,
+            body,
             expect,
             rule: rule.map(str::to_owned),
             credentials,
@@ -186,6 +188,27 @@ impl Checker<'_, '_> {
         headers
     }
 
+    fn body(&mut self, headers: &[String]) -> Option<Content> {
+        let typed =
+            headers.iter().filter_map(|line| header(line).ok()).any(|(name, _)| name.eq_ignore_ascii_case(TYPE));
+        let test = self.test;
+        let kind = self.reader.optional(&test.content_type);
+        let text = self.reader.optional(&test.body);
+        if let Some(kind) = &kind {
+            if text.is_none() {
+                self.report(codes::BAD_EXPECTATION, "a type, and there is no body".into(), kind.span, "remove it");
+            }
+            if let Err(error) = header(&format!("{TYPE}: {}", kind.value)) {
+                self.report(codes::BAD_HEADER, error.to_string(), kind.span, "write `application/json`, for example");
+            }
+        }
+        let kind = match kind {
+            Some(kind) => Some(kind.value.clone()),
+            None => (!typed).then(|| Content::JSON.to_owned()),
+        };
+        text.map(|text| Content { text: text.value.clone(), kind })
+    }
+
     fn expect(&mut self, word: &Item<'_>) -> Option<Outcome> {
         const ALL: [Outcome; 4] = [Outcome::Allow, Outcome::Deny, Outcome::Observe, Outcome::Answer];
         let found = ALL.into_iter().find(|outcome| outcome.as_str() == word.value);
@@ -221,9 +244,13 @@ impl Checker<'_, '_> {
             self.reader.report(Diagnostic::error(codes::BAD_EXPECTATION, message), &span, "", help);
         };
         if !is_request {
-            let lists = [test.headers.as_ref().map(|g| &g.span), test.credentials.as_ref().map(|g| &g.span)];
+            let lists = [
+                test.headers.as_ref().map(|g| &g.span),
+                test.credentials.as_ref().map(|g| &g.span),
+                test.body.as_ref().map(|g| &g.span),
+            ];
             for span in lists.into_iter().flatten() {
-                say(span.clone(), "only a request has headers and credentials", "remove them");
+                say(span.clone(), "only a request has headers, credentials and a body", "remove them");
             }
         }
         match (expect, reason) {
@@ -238,16 +265,18 @@ impl Checker<'_, '_> {
             }
             _ => {}
         }
-        let Some(effect) = rule.and_then(|rule| self.policy.rule_named(rule)).map(|id| self.policy.rule(id).effect())
-        else {
+        let Some(rule) = rule.and_then(|rule| self.policy.rule_named(rule)).map(|id| self.policy.rule(id)) else {
             return;
         };
+        let effect = rule.effect();
         match (expect, effect) {
             (Outcome::Allow, Effect::Allow) if !is_request => {
                 let help = "remove it; rules are told apart once there is a request";
                 say(at(&test.rule), "a name or connection that is allowed has no rule of its own", help);
             }
             (Outcome::Allow, Effect::Allow) | (Outcome::Deny, Effect::Deny) | (Outcome::Observe, Effect::Observe) => {}
+            // What it refuses for its body.
+            (Outcome::Deny, Effect::Allow) if rule.body().is_some() => {}
             (Outcome::Deny, Effect::Allow) => say(
                 at(&test.rule),
                 "an allow rule denies nothing",
@@ -258,6 +287,8 @@ impl Checker<'_, '_> {
         }
     }
 }
+
+const TYPE: &str = "content-type";
 
 fn last_word(kind: &str) -> &str {
     kind.rsplit(' ').next().unwrap_or(kind)

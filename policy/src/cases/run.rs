@@ -112,7 +112,8 @@ impl Runner<'_> {
     fn attempt(&mut self, case: &Case, stub: Option<(CredentialId, Presented<'_>)>) -> Option<Failure> {
         let policy = self.policy;
         let presented = stub.map(|(_, presented)| presented);
-        let explanation = self.explain.explain(policy, case.agent, &case.question, &case.headers, presented);
+        let explanation =
+            self.explain.explain(policy, case.agent, &case.question, &case.headers, case.body.as_ref(), presented);
         self.note(case, &explanation);
         let wanted: Vec<&str> = match (case.expect, stub) {
             (Outcome::Allow, Some((id, _))) => vec![policy.credential(id).name()],

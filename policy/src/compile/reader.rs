@@ -186,6 +186,10 @@ impl<T> Named for crate::raw::Entries<T> {
     const WHAT: &'static str = "a map from names";
 }
 
+impl Named for crate::raw::Places {
+    const WHAT: &'static str = "a map from places to lists of texts";
+}
+
 impl Named for crate::raw::Argument {
     const WHAT: &'static str = "a text or a list";
 
@@ -211,4 +215,5 @@ macro_rules! maps {
 }
 
 maps!(Document Agent Limits Credential Rule Dns);
+maps!(Body JsonBody Graphql);
 maps!(Include PresetFile PresetCredential PresetParameter);

@@ -2,7 +2,7 @@
 
 use super::names::{CREDENTIAL, Names, RULE};
 use super::reader::{Item, Reader};
-use super::{Draft, agents, hosts, include};
+use super::{Draft, agents, bodies, hosts, include};
 use crate::diagnostic::{Diagnostic, codes, nearest};
 use crate::model::hosts::{HostRule, Place as HostPlace};
 use crate::model::methods::MethodSet;
@@ -105,6 +105,7 @@ impl Checker<'_> {
         let methods = self.reader().required_texts(&raw.methods, "methods", at).unwrap_or_default();
         let methods = methods_of(&methods, &mut self.reader());
         let options = self.options(effect, at);
+        let body = bodies::check(raw, effect, at, &mut self.reader());
         let paths = self.paths(effect);
         let credentials = self.credentials(effect, &items, &hosts, whole);
         if options.credential_required && raw.credentials.is_none() {
@@ -120,6 +121,7 @@ impl Checker<'_> {
             paths,
             credentials: credentials.into(),
             options,
+            body,
         })
     }
 

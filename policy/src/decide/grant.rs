@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::{AgentId, Authority, CredentialId, Host, Reason, RuleId};
+use smallvec::SmallVec;
+
+use crate::model::{AgentId, Authority, BodyRule, CredentialId, Host, Reason, RuleId};
 
 /// The outcome of [`Policy::decide`](crate::Policy::decide).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +49,8 @@ impl<G> Decision<G> {
 pub struct Denial {
     /// Why.
     pub reason: Reason,
-    /// The deny or observe rule that matched; for records, never for the agent.
+    /// The deny or observe rule that matched, or the allow rule whose demand the body does not meet; for records, never
+    /// for the agent.
     pub rule: Option<RuleId>,
 }
 
@@ -105,6 +108,27 @@ pub struct Permit {
     pub(super) swap: Option<Swap>,
     pub(super) ranges: bool,
     pub(super) deny_stub_in_body: bool,
+    pub(super) to_look: Option<ToLook>,
+    pub(super) looked: Vec<Arc<BodyRule>>,
+}
+
+/// What must still be asked before a request may be forwarded: whether its body is as one of these rules demands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToLook {
+    pub(super) rules: SmallVec<[RuleId; 8]>,
+    pub(super) max_bytes: usize,
+}
+
+impl ToLook {
+    /// The rules that look, in the order in which they are asked.
+    pub fn rules(&self) -> &[RuleId] {
+        &self.rules
+    }
+
+    /// Bytes of the longest body that one of them could let pass.
+    pub fn max_bytes(&self) -> usize {
+        self.max_bytes
+    }
 }
 
 impl Permit {
@@ -132,6 +156,17 @@ impl Permit {
     /// Whether `Range` and `If-Range` may stay in a request that swaps.
     pub fn ranges_allowed(&self) -> bool {
         self.ranges
+    }
+
+    /// Set while the body was not looked at: [`Policy::decide_body`](crate::Policy::decide_body) must be asked before
+    /// anything is forwarded, and no credential is revealed.
+    pub fn to_look(&self) -> Option<&ToLook> {
+        self.to_look.as_ref()
+    }
+
+    /// What the body was found to satisfy; for asking again after a reload, when it is gone.
+    pub fn looked(&self) -> &[Arc<BodyRule>] {
+        &self.looked
     }
 
     /// Whether a stub in the body must stop the request.

@@ -2,16 +2,21 @@
 //!
 //! In this order: deny rules, allow rules, credentials. Any deny rule that matches refuses, and so does one that
 //! can't be compared with an odd path. Of the allow rules all that match count together; their order means nothing.
+//!
+//! An allow rule that looks into bodies matches if the head does and the body is as it demands. While the body is not
+//! known, it is existentially quantified: the [`Permit`] is then open, and reveals no credential. Where the rules that
+//! look into none allow the request by themselves, nobody looks: more rules could only grant more.
 
 use std::num::NonZeroU16;
 
 use smallvec::{SmallVec, smallvec};
 
 use super::ask::{RequestStage, sealed::Decide};
-use super::grant::{Decision, Denial, Permit, Swap};
+use super::grant::{Decision, Denial, Permit, Swap, ToLook};
 use super::index::Entry;
 use super::table::Table;
 use super::{Buckets, buckets, own, tokens};
+use crate::body::{Fault, Seen};
 use crate::model::hosts::Ends;
 use crate::model::paths::{Compared, Paths};
 use crate::model::prefix::{self, Prefix};
@@ -22,28 +27,106 @@ pub(super) type Matched = SmallVec<[RuleId; 8]>;
 
 impl Decide<Permit> for RequestStage<'_> {
     fn decide(&self, policy: &Policy, agent: AgentId) -> Decision<Permit> {
+        self.decide_with(policy, agent, None).0
+    }
+}
+
+impl RequestStage<'_> {
+    /// Decides with what is known of the body; the fault is that of the first rule whose demand it does not meet.
+    pub(super) fn decide_with(
+        &self,
+        policy: &Policy,
+        agent: AgentId,
+        seen: Option<Seen<'_>>,
+    ) -> (Decision<Permit>, Option<Fault>) {
+        match self.judged(policy, agent, seen) {
+            Ok(decision) => (decision, None),
+            Err((rule, fault)) => (Decision::deny_by(fault.reason, rule), Some(fault)),
+        }
+    }
+
+    fn judged(
+        &self,
+        policy: &Policy,
+        agent: AgentId,
+        seen: Option<Seen<'_>>,
+    ) -> Result<Decision<Permit>, (RuleId, Fault)> {
         if own::is_own(self.authority.host()) {
-            return own::request(policy, self);
+            return Ok(own::request(policy, self));
         }
         let found = Found::new(policy, self);
         if let Some(denial) = self.refused(policy, &found, agent) {
-            return Decision::Deny(denial);
+            return Ok(Decision::Deny(denial));
         }
         let matched = match self.matched(policy, &found, agent) {
             Ok(matched) => matched,
-            Err(denial) => return Decision::Deny(denial),
+            Err(denial) => return Ok(Decision::Deny(denial)),
         };
-        match tokens::judge(policy, self, &matched) {
-            Ok(swap) => match self.permit(policy, agent, &matched, swap) {
+        let looks = |id: &RuleId| policy.rule(*id).body.is_some();
+        let blind: Matched = matched.iter().copied().filter(|id| !looks(id)).collect();
+        if blind.len() == matched.len() {
+            return Ok(self.allowed(policy, agent, &matched, &matched));
+        }
+        if !blind.is_empty() && tokens::judge(policy, self, &blind).is_ok() {
+            return Ok(self.allowed(policy, agent, &blind, &matched));
+        }
+        let swap = match tokens::judge(policy, self, &matched) {
+            Ok(swap) => swap,
+            Err(reason) => return Ok(Decision::deny(reason)),
+        };
+        let mut looking: Matched = matched.iter().copied().filter(looks).collect();
+        // Rules that grant the credential at hand come first; then by name.
+        looking.sort_by_key(|id| {
+            let grants = swap.as_ref().is_none_or(|swap| policy.rule(*id).credentials.contains(&swap.credential));
+            (!grants, *id)
+        });
+        looking.dedup();
+        let Some(seen) = seen else {
+            let bodies = looking.iter().filter_map(|id| policy.rule(*id).body());
+            let to_look = ToLook { max_bytes: bodies.map(|body| body.max_bytes).max().unwrap_or(0), rules: looking };
+            let permit = self.permit(policy, agent, &matched, &matched, swap);
+            let open = permit.map(|permit| Permit { to_look: Some(to_look), ..permit });
+            return Ok(open.map_or_else(|| Decision::deny(Reason::HostNotAllowed), Decision::Allow));
+        };
+        let mut holding = blind;
+        let mut looked = Vec::new();
+        let mut faults: Option<(RuleId, Fault)> = None;
+        for id in looking {
+            let Some(body) = &policy.rule(id).body else { continue };
+            match seen.satisfies(body) {
+                Ok(()) => {
+                    holding.push(id);
+                    looked.push(std::sync::Arc::clone(body));
+                }
+                // What is not allowed says more than that something could not be read.
+                Err(fault) if faults.as_ref().is_none_or(|(_, known)| fault.weight() < known.weight()) => {
+                    faults = Some((id, fault));
+                }
+                Err(_) => {}
+            }
+        }
+        match (tokens::judge(policy, self, &holding), faults) {
+            (Ok(swap), _) if !holding.is_empty() => match self.permit(policy, agent, &holding, &matched, swap) {
+                Some(permit) => Ok(Decision::Allow(Permit { looked, ..permit })),
+                None => Ok(Decision::deny(Reason::HostNotAllowed)),
+            },
+            (_, Some(fault)) => Err(fault),
+            (Err(reason), None) => Ok(Decision::deny(reason)),
+            (Ok(_), None) => Ok(Decision::deny(Reason::HostNotAllowed)),
+        }
+    }
+
+    /// What rules that need no look, or were satisfied by it, allow; `all` are those whose heads match.
+    fn allowed(&self, policy: &Policy, agent: AgentId, matched: &Matched, all: &Matched) -> Decision<Permit> {
+        match tokens::judge(policy, self, matched) {
+            Ok(swap) => match self.permit(policy, agent, matched, all, swap) {
                 Some(permit) => Decision::Allow(permit),
                 None => Decision::deny(Reason::HostNotAllowed),
             },
             Err(reason) => Decision::deny(reason),
         }
     }
-}
 
-impl RequestStage<'_> {
     fn refused(&self, policy: &Policy, found: &Found<'_>, agent: AgentId) -> Option<Denial> {
         let concerns =
             |entry: &&Entry| entry.ends.cover(self.authority) && policy.rule(entry.rule).methods.contains(self.method);
@@ -131,7 +214,15 @@ impl RequestStage<'_> {
         reason
     }
 
-    fn permit(&self, policy: &Policy, agent: AgentId, matched: &Matched, swap: Option<Swap>) -> Option<Permit> {
+    /// `stub_in_body: deny` counts wherever the head matches, whatever else the rule demands of the body.
+    fn permit(
+        &self,
+        policy: &Policy,
+        agent: AgentId,
+        matched: &Matched,
+        all: &Matched,
+        swap: Option<Swap>,
+    ) -> Option<Permit> {
         let options = |id: &RuleId| policy.rule(*id).options;
         let grants = |id: &&RuleId| match &swap {
             Some(swap) => policy.rule(**id).credentials.contains(&swap.credential),
@@ -142,8 +233,10 @@ impl RequestStage<'_> {
             authority: self.authority.clone(),
             rule: *matched.iter().filter(grants).min()?,
             ranges: matched.iter().filter(grants).any(|id| options(id).ranges),
-            deny_stub_in_body: matched.iter().any(|id| options(id).deny_stub_in_body),
+            deny_stub_in_body: all.iter().any(|id| options(id).deny_stub_in_body),
             swap,
+            to_look: None,
+            looked: Vec::new(),
         })
     }
 }

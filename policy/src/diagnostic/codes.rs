@@ -64,6 +64,11 @@ codes! {
     DEAD_METHOD "SG0141" "a method that no rule matches",
 
     BAD_PATH "SG0150" "not a path pattern",
+    BAD_POINTER "SG0151" "not a JSON pointer",
+    BAD_SIZE "SG0152" "a number of bytes that no rule may hold",
+    BAD_FIELD "SG0153" "not a GraphQL field",
+    BODY_ON_DENY "SG0154" "a deny rule that looks into bodies",
+    BODY_DEMANDS_NOTHING "SG0155" "a rule that looks into bodies and demands nothing",
 
     PLAIN_CREDENTIAL "SG0160" "a credential on a plain http host",
     USELESS_GRANT "SG0161" "a credential that is bound to none of the rule's hosts",
@@ -91,6 +96,8 @@ codes! {
     PUBLISHES "SG0211" "a credential with which an agent can publish, or make credentials",
     MISTYPED_METHOD "SG0212" "a method that nobody knows, one letter from one that is known",
     NOT_READ "SG0213" "a file in a policy folder that is not read",
+    NO_BODY "SG0220" "a rule that looks into bodies, for methods that have none",
+    NOT_LOOKED_AT "SG0221" "a rule that looks into bodies, beside one that lets the same requests pass without a look",
     NO_TESTS "SG0300" "no policy test at all",
     BAD_QUESTION "SG0301" "a request of a policy test that no agent could send",
     BAD_HEADER "SG0302" "a header of a policy test that no request could have",

@@ -305,7 +305,7 @@ impl Numbers {
     }
 
     fn body(&mut self, rule: &Rule, credentials: &[String]) -> u32 {
-        let mut text = format!("{:?} {:?} ", rule.effect, rule.options);
+        let mut text = format!("{:?} {:?} {:?} ", rule.effect, rule.options, rule.body);
         let mut methods = rule.methods.names();
         if let Some(names) = &mut methods {
             names.sort_unstable();

@@ -36,6 +36,8 @@ pub enum PhaseName {
     Forward,
     /// What stands in the credential places; requests only.
     Credentials,
+    /// What stands in the body; requests that a rule looks into only.
+    Body,
     /// Putting the credential in; only where that refuses what was decided.
     Swap,
 }
@@ -51,6 +53,7 @@ impl PhaseName {
             PhaseName::Allow => "allow",
             PhaseName::Forward => "forward",
             PhaseName::Credentials => "credentials",
+            PhaseName::Body => "body",
             PhaseName::Swap => "swap",
         }
     }
@@ -80,12 +83,22 @@ impl State {
 
 pub(super) fn of(asked: &Asked<'_>, verdict: &Verdict, fits: &[(RuleId, Fit)]) -> Vec<Phase> {
     use PhaseName as P;
+    let looks = |(id, fit): &(RuleId, Fit)| {
+        let rule = asked.policy.rule(*id);
+        rule.effect() == Effect::Allow && rule.body().is_some() && matches!(fit, Fit::Fits(_))
+    };
     let names: &[PhaseName] = match asked.question {
+        Question::Request(_) if fits.iter().any(looks) => {
+            &[P::Identify, P::Authority, P::Own, P::Deny, P::Allow, P::Credentials, P::Body]
+        }
         Question::Request(_) => &[P::Identify, P::Authority, P::Own, P::Deny, P::Allow, P::Credentials],
         Question::Name { .. } => &[P::Identify, P::Own, P::Deny, P::Allow, P::Forward],
         Question::Connect { .. } => &[P::Identify, P::Own, P::Deny, P::Allow],
     };
-    let decided = decided_at(asked, verdict);
+    let decided = match decided_at(asked, verdict) {
+        P::Credentials if verdict.reason.is_none() && names.contains(&P::Body) => P::Body,
+        decided => decided,
+    };
     let phase = |name: PhaseName| {
         let state = match name.cmp(&decided) {
             std::cmp::Ordering::Less => State::Passed,
@@ -109,6 +122,7 @@ fn decided_at(asked: &Asked<'_>, verdict: &Verdict) -> PhaseName {
     match verdict.reason {
         Some(R::UnknownAgent | R::Quarantined) => PhaseName::Identify,
         Some(R::BadRequest | R::BadAuthority | R::AuthorityMismatch) => PhaseName::Authority,
+        Some(R::BodyNotAllowed | R::BodyNotInspectable) => PhaseName::Body,
         _ if own => PhaseName::Own,
         Some(R::DeniedByRule) => PhaseName::Deny,
         Some(R::PathAmbiguous) if verdict.rule.is_some() => PhaseName::Deny,
@@ -166,6 +180,7 @@ fn text(name: PhaseName, asked: &Asked<'_>, verdict: &Verdict, fits: &[(RuleId, 
             }
         },
         PhaseName::Credentials => credentials(asked, verdict),
+        PhaseName::Body => body(verdict),
         PhaseName::Swap => String::new(),
     }
 }
@@ -180,6 +195,15 @@ fn authority(asked: &Asked<'_>, verdict: &Verdict) -> String {
     match request.target() {
         Target::Canonical(path) => format!("{}, path {path}", request.authority()),
         Target::Odd { raw, why } => format!("{}, path {raw}: {why}", request.authority()),
+    }
+}
+
+fn body(verdict: &Verdict) -> String {
+    match (&verdict.fault, verdict.to_look, verdict.looked) {
+        (Some(fault), ..) => fault.text.clone(),
+        (None, true, _) => "not given; a rule looks into it".to_owned(),
+        (None, false, true) => "as a rule demands".to_owned(),
+        (None, false, false) => "not looked into: a rule that looks into none allows the request".to_owned(),
     }
 }
 

@@ -41,6 +41,8 @@ pub enum Fits {
     NoPath,
     /// The path has several readings, and some rule of the host has paths.
     NoOddPath,
+    /// The body is not as it demands.
+    NoBody,
     /// Deny rules leave nothing of it; before the method is known.
     Closed,
     /// A deny rule that does not close the whole host; before the method is known.
@@ -58,6 +60,7 @@ impl Fits {
             Fits::NoMethod => "method",
             Fits::NoPath => "path",
             Fits::NoOddPath => "odd_path",
+            Fits::NoBody => "body",
             Fits::Closed => "closed",
             Fits::Partly => "partly",
         }
@@ -80,7 +83,9 @@ pub(super) fn effect(effect: Effect) -> &'static str {
 
 pub(super) fn considered(asked: &Asked<'_>, id: RuleId, fit: &Fit) -> Considered {
     let rule = asked.policy.rule(id);
+    let fault = asked.fault(id, fit);
     let (fits, pattern, text) = match fit {
+        Fit::Fits(_) if fault.is_some() => (Fits::NoBody, None, fault.map(|fault| fault.text).unwrap_or_default()),
         Fit::Fits(Some(pattern)) => (Fits::Yes, Some(pattern.clone()), format!("matches by {pattern}")),
         Fit::Fits(None) => (Fits::Yes, None, "matches".to_owned()),
         Fit::Unclear => {

@@ -1,6 +1,7 @@
 //! The outcome of [`Policy::decide`](crate::Policy::decide) at any stage, in one shape.
 
 use super::Outcome;
+use crate::body::Fault;
 use crate::decide::{Answer, Decision, NameGrant, Permit, Reach};
 use crate::model::{CredentialId, Reason, RuleId};
 
@@ -12,6 +13,10 @@ pub(super) struct Verdict {
     pub(super) swap: Option<(CredentialId, usize)>,
     pub(super) dns: Option<NameGrant>,
     pub(super) answer: Option<Answer>,
+    /// Whether it hangs on a body that was not given.
+    pub(super) to_look: bool,
+    pub(super) looked: bool,
+    pub(super) fault: Option<Fault>,
 }
 
 impl Verdict {
@@ -20,7 +25,17 @@ impl Verdict {
     }
 
     fn allow() -> Verdict {
-        Verdict { outcome: Outcome::Allow, rule: None, reason: None, swap: None, dns: None, answer: None }
+        Verdict {
+            outcome: Outcome::Allow,
+            rule: None,
+            reason: None,
+            swap: None,
+            dns: None,
+            answer: None,
+            to_look: false,
+            looked: false,
+            fault: None,
+        }
     }
 
     /// `allowed` takes what an allow gave.
@@ -40,6 +55,8 @@ impl From<Decision<Permit>> for Verdict {
     fn from(decision: Decision<Permit>) -> Verdict {
         Verdict::of(decision, |permit| Verdict {
             rule: Some(permit.rule()),
+            to_look: permit.to_look().is_some(),
+            looked: !permit.looked().is_empty(),
             swap: permit.swap().map(|swap| (swap.credential, swap.token_index)),
             ..Verdict::allow()
         })

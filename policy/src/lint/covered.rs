@@ -2,16 +2,13 @@
 
 use smallvec::smallvec;
 
-use super::{Lint, MOST_NEIGHBOURS};
+use super::{Lint, MOST_NEIGHBOURS, MOST_PAIRS};
 use crate::decide::{Side, Whose};
 use crate::diagnostic::codes;
 use crate::model::paths::{Compared, Paths};
 use crate::model::policy::AgentSet;
 use crate::model::prefix::{self, Prefix};
 use crate::model::{Effect, Path, Rule, RuleId};
-
-/// Most pairs of hosts that are compared, in all.
-const MOST_PAIRS: usize = 10_000_000;
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     let policy = lint.policy;
@@ -40,23 +37,45 @@ fn cover<'a>(lint: &Lint<'a>, id: RuleId, rule: &Rule, left: &mut usize) -> Opti
         Paths::All => Vec::new(),
         paths @ Paths::Some { .. } => paths.samples(deny)?,
     };
-    let near = samples.first().map_or_else(|| smallvec![Prefix::NONE], |path| prefix::of_path(path.as_str()));
-    let whose = match &rule.agents {
-        AgentSet::Every => Whose::Every,
-        AgentSet::Some(ids) => Whose::One(*ids.first()?),
-    };
-    let sides: &[Side] = if deny { &[Side::Block, Side::Refuse] } else { &[Side::Grant] };
-    let host = rule.hosts.first()?;
-    let index = &policy.index;
-    let mut candidates: Vec<RuleId> =
-        sides.iter().flat_map(|side| index.covering(host, whose, &near, *side, MOST_NEIGHBOURS)).collect();
-    candidates.sort_unstable();
-    candidates.dedup();
-    let mut wider = candidates.into_iter().filter(|other| *other != id).map(|other| policy.rule(other));
+    let mut wider = candidates(lint, id, rule, &samples).into_iter().map(|other| policy.rule(other));
     wider.find(|wider| covers(wider, rule, &samples, left) && !is_first_of_twins(lint, rule, wider, left))
 }
 
+/// An allow rule that looks into no body and matches wherever this one does, whatever it grants.
+pub(super) fn blind_cover<'a>(lint: &Lint<'a>, id: RuleId, rule: &Rule, left: &mut usize) -> Option<&'a Rule> {
+    let samples = rule.paths.samples(false).unwrap_or_default();
+    let mut wider = candidates(lint, id, rule, &samples).into_iter().map(|other| lint.policy.rule(other));
+    let is_blind = |wider: &&Rule| wider.effect == Effect::Allow && wider.body.is_none();
+    let has_samples = rule.paths == Paths::All || !samples.is_empty();
+    wider.find(|wider| has_samples && is_blind(wider) && matches_as_much(wider, rule, &samples, left))
+}
+
+/// Other rules that could match wherever this one does.
+fn candidates(lint: &Lint<'_>, id: RuleId, rule: &Rule, samples: &[Path]) -> Vec<RuleId> {
+    let deny = rule.effect == Effect::Deny;
+    let near = samples.first().map_or_else(|| smallvec![Prefix::NONE], |path| prefix::of_path(path.as_str()));
+    let whose = match &rule.agents {
+        AgentSet::Every => Whose::Every,
+        AgentSet::Some(ids) => match ids.first() {
+            Some(first) => Whose::One(*first),
+            None => return Vec::new(),
+        },
+    };
+    let sides: &[Side] = if deny { &[Side::Block, Side::Refuse] } else { &[Side::Grant] };
+    let Some(host) = rule.hosts.first() else { return Vec::new() };
+    let index = &lint.policy.index;
+    let covering = |side: &Side| index.covering(host, whose, &near, *side, MOST_NEIGHBOURS);
+    let mut candidates: Vec<RuleId> = sides.iter().flat_map(covering).filter(|other| *other != id).collect();
+    candidates.sort_unstable();
+    candidates.dedup();
+    candidates
+}
+
 fn covers(wide: &Rule, narrow: &Rule, samples: &[Path], left: &mut usize) -> bool {
+    grants_as_much(wide, narrow) && matches_as_much(wide, narrow, samples, left)
+}
+
+fn matches_as_much(wide: &Rule, narrow: &Rule, samples: &[Path], left: &mut usize) -> bool {
     let effects = match (wide.effect, narrow.effect) {
         (Effect::Allow, Effect::Allow | Effect::Observe) => true,
         (wide, narrow) => wide == narrow,
@@ -78,7 +97,6 @@ fn covers(wide: &Rule, narrow: &Rule, samples: &[Path], left: &mut usize) -> boo
     effects
         && wide.agents.covers(&narrow.agents)
         && wide.methods.covers(&narrow.methods)
-        && grants_as_much(wide, narrow)
         && paths()
         && is_affordable()
         && narrow.hosts.iter().all(|host| wide.hosts.iter().any(|wide| wide.covers_all(host)))
@@ -90,7 +108,14 @@ fn grants_as_much(wide: &Rule, narrow: &Rule) -> bool {
         return true;
     }
     let (more, less) = (wide.options, narrow.options);
-    narrow.credentials.iter().all(|id| wide.credentials.contains(id))
+    let bodies = match (&wide.body, &narrow.body) {
+        // Another warning says that this rule looks for nothing.
+        (None, looks) => looks.is_none(),
+        (Some(_), None) => false,
+        (Some(wide), Some(narrow)) => wide.covers(narrow),
+    };
+    bodies
+        && narrow.credentials.iter().all(|id| wide.credentials.contains(id))
         && (less.credential_required || !more.credential_required)
         && (more.foreign_credentials || !less.foreign_credentials)
         && (more.deny_stub_in_body || !less.deny_stub_in_body)

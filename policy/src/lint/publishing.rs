@@ -125,7 +125,10 @@ impl Known {
             }
             let ask = RequestStage { authority: at, method, target, tokens: &tokens };
             match policy.decide(&Ask::new(agent, ask)) {
-                Decision::Allow(permit) if permit.swap().is_some_and(|swap| swap.credential == id) => {
+                // Where the body is looked into, the rule says what may be done.
+                Decision::Allow(permit)
+                    if permit.to_look().is_none() && permit.swap().is_some_and(|swap| swap.credential == id) =>
+                {
                     what.push(door.what);
                 }
                 Decision::Allow(_) | Decision::Deny(_) | Decision::Answer(_) => {}

@@ -7,6 +7,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::body::BodyRule;
 use super::hosts::HostRule;
 use super::ids::{AgentId, CredentialId, RuleId};
 use super::limits::AgentLimits;
@@ -203,6 +204,7 @@ pub struct Rule {
     pub(crate) paths: Paths,
     pub(crate) credentials: Box<[CredentialId]>,
     pub(crate) options: Options,
+    pub(crate) body: Option<Arc<BodyRule>>,
 }
 
 /// What a rule demands or relaxes.
@@ -283,6 +285,11 @@ impl Rule {
         &self.credentials
     }
 
+    /// What it demands of bodies, if it looks into them.
+    pub fn body(&self) -> Option<&BodyRule> {
+        self.body.as_deref()
+    }
+
     fn nothing() -> Rule {
         Rule {
             name: "".into(),
@@ -293,6 +300,7 @@ impl Rule {
             paths: Paths::All,
             credentials: Box::default(),
             options: Options::default(),
+            body: None,
         }
     }
 }

@@ -84,6 +84,10 @@ reasons! {
     CredentialRequired "credential_required" "send the placeholder credential with this request",
     /// A stub in a body, where a rule forbids it.
     StubInBody "stub_in_body" "the body holds a placeholder credential; remove it",
+    /// The body holds something that no rule lets pass there.
+    BodyNotAllowed "body_not_allowed" "policy does not allow this; leave it out, or don't retry",
+    /// The body can't be looked at, and every rule that matches demands that it is.
+    BodyNotInspectable "body_not_inspectable" "policy looks into the bodies of such requests; send one that it can read",
     /// A stub over plain HTTP, where no credential ever goes.
     StubOverPlain "stub_over_plain" "credentials go out over https only",
     /// SNI, Host, `:authority` and CONNECT or SOCKS target differ.

@@ -67,6 +67,8 @@ pub(crate) fn fill(rule: &raw::Rule, with: &Arguments) -> raw::Rule {
         stub_in_body: with.moved(&rule.stub_in_body),
         ranges: with.moved(&rule.ranges),
         encoded_slash: with.moved(&rule.encoded_slash),
+        body: with.moved(&rule.body),
+        graphql: with.moved(&rule.graphql),
         unknown: Vec::new(),
     }
 }

@@ -23,6 +23,10 @@ lenient! {
         request: Text = Limit::required().pattern("^[A-Za-z0-9!#$%&'*+.^_`|~-]+ .+$"),
         /// Headers of the request, each `Name: value`.
         headers: Vec<Given<Text>> = Limit::NONE.each("^[^:]+:"),
+        /// Body of the request, as it is sent. Default: none.
+        body: Text,
+        /// Its Content-Type. Default: `application/json`, unless `headers` has one.
+        content_type: Text,
         /// What is decided: `observe` is denied and recorded, `answer` is answered by stubgate itself.
         expect: Text = Limit::required().choice(&["allow", "deny", "observe", "answer"]),
         /// The rule that decides it.

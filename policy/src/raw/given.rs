@@ -140,6 +140,18 @@ impl<T: Lenient> Lenient for Entries<T> {
     }
 }
 
+/// A map from places in a document to texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Places(pub(crate) Vec<(String, Span, Given<Vec<Given<Text>>>)>);
+
+impl Lenient for Places {
+    const WHAT: &'static str = "a map";
+
+    fn map<'de, A: MapAccess<'de>>(access: A) -> Result<Option<Self>, A::Error> {
+        Ok(Entries::map(access)?.map(|Entries(all)| Places(all)))
+    }
+}
+
 /// One text or several: which of the two is right depends on what it is for.
 #[derive(Clone, Debug)]
 pub(crate) enum Argument {

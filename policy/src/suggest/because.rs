@@ -49,6 +49,9 @@ pub(super) fn because(reason: Reason) -> Result<(), Because> {
         R::StubOutOfSlot => "a stub stood where no slot is: find out why",
         R::StubWrongHost => "a stub went where its credential may not go: find out why",
         R::StubInBody => "a stub stood in a body where the rule forbids it: find out why",
+        R::BodyNotAllowed | R::BodyNotInspectable => {
+            "a rule looks into the bodies of such requests and refused this one"
+        }
         R::StubOverPlain => "a stub went over plain HTTP: find out why",
         R::ForeignCredential => "the agent sent a credential that is no stub: find out whose it is",
         R::TwoCredentials => "a request may carry one credential only",

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use stubgate_policy::cases::{self, Case, Explain, Presented, Report};
+use stubgate_policy::cases::{self, Case, Content, Explain, Presented, Report};
 use stubgate_policy::diagnostic::codes;
-use stubgate_policy::{AgentId, BasicField, Explanation, Policy, Question, Slot, SlotRef, SourceFile, Token, render};
+use stubgate_policy::{
+    AgentId, BasicField, Body, Explanation, Policy, Question, Seen, Slot, SlotRef, SourceFile, Token, render,
+};
 
 use crate::support::{file, policy_of};
 
@@ -18,6 +20,7 @@ impl Explain for Plain {
         agent: AgentId,
         question: &Question,
         headers: &[String],
+        body: Option<&Content>,
         presented: Option<Presented<'_>>,
     ) -> Explanation {
         assert!(headers.is_empty());
@@ -34,7 +37,10 @@ impl Explain for Plain {
                 Token { slot, text: presented.stub.as_bytes() }
             })
             .collect();
-        policy.explain(Some(agent), question, Ok(&tokens))
+        let kinds = body.and_then(|body| body.kind.as_deref()).map(str::as_bytes);
+        let bytes = body.map_or(&b""[..], |body| body.text.as_bytes());
+        let sent = Body { content_types: kinds.into_iter().collect(), bytes, ..Body::none() };
+        policy.explain_body(Some(agent), question, Ok(&tokens), Some(Seen::Body(&sent)))
     }
 }
 

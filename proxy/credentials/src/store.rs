@@ -145,6 +145,9 @@ impl CredentialStore {
         slot: SlotRef<'_>,
         original: &HeaderValue,
     ) -> Result<HeaderValue, SwapError> {
+        if permit.to_look().is_some() {
+            return Err(SwapError::NotLooked);
+        }
         let swap = permit.swap().ok_or(SwapError::NotGranted)?;
         let credential = policy.credential(swap.credential);
         if credential.name() != &*swap.name || credential.stub() != &*swap.stub {

@@ -18,6 +18,9 @@ pub enum SwapError {
     /// The permit grants no credential.
     #[error("the permit grants no credential")]
     NotGranted,
+    /// Policy must still look at the request's body.
+    #[error("the body was not looked at")]
+    NotLooked,
     /// The credential's source has never given a good value.
     #[error("the credential has no value")]
     Missing,

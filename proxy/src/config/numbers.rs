@@ -135,6 +135,10 @@ limits! {
         dns_forwards: usize = 256, 4 to 100_000;
         /// Names whose certificates are kept.
         minted_certificates: u64 = 10_000, 1 to 10_000_000;
+        /// Bytes of all bodies that are held at once because policy looks into them; half is divided evenly between agents.
+        inspected_bytes: usize = 268_435_456, 1_048_576 to 1_099_511_627_776;
+        /// Bytes of such bodies of one agent.
+        inspected_bytes_per_agent: usize = 67_108_864, 1_024 to 1_099_511_627_776;
         /// Idle connections kept for one agent to one authority.
         upstream_idle_per_authority: usize = 32, 1 to 10_000;
         /// Refusals of one agent recorded one by one in a second; the rest become one `suppressed` record.
@@ -155,6 +159,8 @@ timeouts! {
         body_idle "body_idle_seconds" = 300, 1 to 86_400;
         /// A request from its head to the end of its response, whatever moves. Not tunnels.
         request "request_seconds" = 86_400, 1 to 2_592_000;
+        /// A body that policy looks into, from its first byte to its last.
+        inspect "inspect_seconds" = 120, 1 to 3_600;
         /// Resolving, connecting to and shaking hands with an origin.
         connect "connect_seconds" = 10, 1 to 300;
         /// From the end of a request to the head of its response. Models think long.

@@ -96,4 +96,18 @@ pub(super) const ALL: &[Explained] = &[
         "",
         "Rename the file, move it, or name it on its own.",
     ),
+    e(
+        NO_BODY,
+        "The rule looks into bodies, and requests of these methods have none: they are all refused, because what is empty is no \
+         JSON document. `any` names them, too.",
+        "rules:\n  - { name: r, agents: [devbot], hosts: [a.example], methods: [GET, POST], body: { json: { allow_keys: [a] } } }\n",
+        "Name the methods that carry a body, and make a rule of its own for the others.",
+    ),
+    e(
+        NOT_LOOKED_AT,
+        "Another allow rule matches wherever this one does, for the same agents or more, and looks into no body. Rules are a set: \
+         what one lets pass, passes. Without the credential that only this rule grants, if it does, its demand is none.",
+        "rules:\n  - { name: looks, agents: [devbot], hosts: [a.example], methods: [POST], paths: [\"/v1/x\"], body: { json: { allow_keys: [a] } } }\n  - { name: wide, agents: [devbot], hosts: [a.example], methods: [any] }\n",
+        "Narrow the other rule by its paths, or let it make the same demand.",
+    ),
 ];

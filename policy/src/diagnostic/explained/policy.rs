@@ -190,6 +190,37 @@ pub(super) const ALL: &[Explained] = &[
         "Begin with `/`; `*` is within a segment, `**` alone between slashes is any number of them.",
     ),
     e(
+        BAD_POINTER,
+        "Places in a document are JSON pointers: keys and indices behind slashes, `~1` for a slash in a key and `~0` for `~`. `*` \
+         alone is one step, `**` alone any number of them; what stands below a place needs no `/**`.",
+        "rules:\n  - { name: r, agents: [devbot], hosts: [a.example], methods: [POST], body: { json: { deny_pointers: [\"tools[0].type\"] } } }\n",
+        "Write `/tools/0/type`, or `/tools/*/type` for every entry.",
+    ),
+    e(
+        BAD_SIZE,
+        "A body that is looked at is held in memory until it is, so that its size has a bound: 1 to 67108864 bytes.",
+        "rules:\n  - { name: r, agents: [devbot], hosts: [a.example], methods: [POST], body: { json: { allow_keys: [a] }, max_bytes: 0 } }\n",
+        "Write the bytes of the longest body that is needed.",
+    ),
+    e(
+        BAD_FIELD,
+        "Fields are named as the schema names them, whole: there are no wildcards, and neither aliases nor arguments.",
+        "rules:\n  - { name: r, agents: [devbot], hosts: [a.example], methods: [POST], graphql: { operations: [query], fields: [\"get*\"] } }\n",
+        "Name each field.",
+    ),
+    e(
+        BODY_ON_DENY,
+        "A deny rule closes what it names for every body. If it looked into bodies, whatever it could not read would pass.",
+        "rules:\n  - { name: r, effect: deny, agents: [devbot], hosts: [a.example], methods: [POST], body: { json: { deny_pointers: [\"/x\"] } } }\n",
+        "Say in the allow rule what its bodies may hold.",
+    ),
+    e(
+        BODY_DEMANDS_NOTHING,
+        "The rule would hold every body to read it, and refuse what does not parse, for nothing.",
+        "rules:\n  - { name: r, agents: [devbot], hosts: [a.example], methods: [POST], body: { json: {} } }\n",
+        "Say what the body may hold, or remove `body:`.",
+    ),
+    e(
         PLAIN_CREDENTIAL,
         "A credential that goes out over plain HTTP is everybody's on the way.",
         "rules:\n  - { name: r, agents: [devbot], hosts: [\"http://api.forge.example\"], methods: [GET], credentials: [forge] }\n",
@@ -210,7 +241,8 @@ pub(super) const ALL: &[Explained] = &[
     ),
     e(
         CONTRADICTION,
-        "A rule that requires a credential and grants none can't allow anything.",
+        "A rule that requires a credential and grants none can't allow anything; nor can one whose `graphql` names mutations and \
+         allows none. `body` and `graphql` in one rule would be two ways to read one body.",
         "rules:\n  - { name: r, agents: [devbot], hosts: [a.example], methods: [GET], credential_required: true }\n",
         "Add `credentials:`, or remove `credential_required`.",
     ),

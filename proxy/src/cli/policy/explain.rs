@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use stubgate_policy::cases::Content;
 use stubgate_policy::diagnostic::nearest;
 use stubgate_policy::explain::render;
 use stubgate_policy::{AgentId, Policy, Question, compile};
@@ -27,6 +28,12 @@ pub(in crate::cli) struct Args {
     /// A header of the request; what stands in credential places is found as in a real one
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// A file that holds the body of the request
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    body: Option<PathBuf>,
+    /// The body of the request; its Content-Type is application/json unless a header says it
+    #[arg(long, short = 'd', value_name = "TEXT")]
+    data: Option<String>,
     /// How to write it
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -59,12 +66,26 @@ pub(super) fn main(args: &Args) -> ExitCode {
         Ok(question) => question,
         Err(error) => return fail(UNUSABLE, format_args!("'{}': {error}", request.escape_debug())),
     };
-    let headers = match headers(args.headers.iter().map(String::as_str)) {
+    let mut headers = match headers(args.headers.iter().map(String::as_str)) {
         Ok(headers) => headers,
         Err(error) => return fail(UNUSABLE, error),
     };
     if !headers.is_empty() && question.request().is_none() {
         return fail(UNUSABLE, "only a request has headers");
+    }
+    let body = match (&args.body, &args.data) {
+        (None, None) => None,
+        (_, Some(text)) => Some(text.clone().into_bytes()),
+        (Some(path), None) => match std::fs::read(path) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => return fail(UNUSABLE, format_args!("{}: {error}", path.display())),
+        },
+    };
+    if body.is_some() {
+        if question.request().is_none() {
+            return fail(UNUSABLE, "only a request has a body");
+        }
+        headers.entry(http::header::CONTENT_TYPE).or_insert(http::HeaderValue::from_static(Content::JSON));
     }
     let files = match policy_files(&paths) {
         Ok(files) => files,
@@ -81,7 +102,7 @@ pub(super) fn main(args: &Args) -> ExitCode {
         Ok(agent) => agent,
         Err(error) => return fail(UNUSABLE, error),
     };
-    let explanation = Explainer::new(&policy).explain(agent, &question, &headers);
+    let explanation = Explainer::new(&policy).explain(agent, &question, &headers, body.as_deref());
     match args.format {
         Format::Human => put(format_args!("{}", render(&explanation, color()))),
         Format::Json => say(format_args!("{:#}", explanation.to_json())),

@@ -4,12 +4,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use stubgate_policy::cases::{Explain, Presented};
+use stubgate_policy::cases::{Content, Explain, Presented};
 use stubgate_policy::question::Request;
-use stubgate_policy::{AgentId, Explanation, Policy, Question, Reason, Slot};
+use stubgate_policy::{AgentId, Explanation, Policy, Question, Reason, Seen, Slot};
 
 use crate::decide::swapped_place;
 use crate::headers;
+use crate::inspect;
 use crate::request::Refusal;
 use crate::snapshot::StubScanner;
 use crate::swap::Places;
@@ -25,10 +26,16 @@ impl<'a> Explainer<'a> {
         Explainer { policy, stubs: StubScanner::new(policy) }
     }
 
-    /// What a question with these headers comes to.
-    pub(super) fn explain(&self, agent: Option<AgentId>, question: &Question, headers: &HeaderMap) -> Explanation {
+    /// What a question with these headers comes to; without a body, what its head does.
+    pub(super) fn explain(
+        &self,
+        agent: Option<AgentId>,
+        question: &Question,
+        headers: &HeaderMap,
+        body: Option<&[u8]>,
+    ) -> Explanation {
         let query = question.request().and_then(Request::query);
-        self.explain_with(agent, question, headers, query)
+        self.explain_with(agent, question, headers, query, body)
     }
 
     fn explain_with(
@@ -37,6 +44,7 @@ impl<'a> Explainer<'a> {
         question: &Question,
         headers: &HeaderMap,
         query: Option<&str>,
+        body: Option<&[u8]>,
     ) -> Explanation {
         let Some(request) = question.request() else {
             return self.policy.explain(agent, question, Ok(&[]));
@@ -45,7 +53,9 @@ impl<'a> Explainer<'a> {
             Ok(places) => places,
             Err(refusal) => return self.policy.explain(agent, question, Err(refusal.reason)),
         };
-        let explanation = self.policy.explain(agent, question, Ok(&places.tokens()));
+        let body = body.map(|bytes| inspect::body(headers, query.is_some(), bytes));
+        let seen = body.as_ref().map(Seen::Body);
+        let explanation = self.policy.explain_body(agent, question, Ok(&places.tokens()), seen);
         let swap = explanation.swap.as_ref().map(|swap| swap.token);
         match swap.map(|token| swapped_place(&places, token)) {
             Some(Err(refusal)) => explanation.refused_later(refusal.reason),
@@ -80,6 +90,7 @@ impl Explain for Explainer<'_> {
         agent: AgentId,
         question: &Question,
         lines: &[String],
+        body: Option<&Content>,
         presented: Option<Presented<'_>>,
     ) -> Explanation {
         let mut query = question.request().and_then(Request::query).map(str::to_owned);
@@ -94,8 +105,10 @@ impl Explain for Explainer<'_> {
                 None
             }
         });
-        match headers(lines.iter().chain(&stub_line).map(String::as_str)) {
-            Ok(headers) => self.explain_with(Some(agent), question, &headers, query.as_deref()),
+        let type_line = body.and_then(|body| body.kind.as_ref()).map(|kind| format!("content-type: {kind}"));
+        let bytes = body.map_or(&b""[..], |body| body.text.as_bytes());
+        match headers(lines.iter().chain(&stub_line).chain(&type_line).map(String::as_str)) {
+            Ok(headers) => self.explain_with(Some(agent), question, &headers, query.as_deref(), Some(bytes)),
             // Cases are read with the same rules, so that none has such a header.
             Err(_) => self.policy.explain(Some(agent), question, Err(Reason::BadRequest)),
         }
@@ -142,7 +155,7 @@ rules:
         let policy = compile(&files).unwrap().policy;
         let question = Question::parse(line).unwrap();
         let headers = headers(lines.iter().copied()).unwrap();
-        let explanation = Explainer::new(&policy).explain(policy.agent_named("a"), &question, &headers);
+        let explanation = Explainer::new(&policy).explain(policy.agent_named("a"), &question, &headers, None);
         (explanation.decision, explanation.reason)
     }
 
@@ -187,7 +200,7 @@ rules:
         let agent = policy.agent_named("a").unwrap();
         let came = github.slots().iter().map(|slot| {
             let presented = Some(Presented { slot, stub: github.stub() });
-            let explanation = Explain::explain(&explainer, &policy, agent, &question, &[], presented);
+            let explanation = Explain::explain(&explainer, &policy, agent, &question, &[], None, presented);
             (slot.to_string(), explanation.swap.map(|swap| swap.place))
         });
         let place = |slot: &str, place: &str| (slot.to_owned(), Some(place.to_owned()));

@@ -1,0 +1,143 @@
+//! Between *decide* and *forward*: looks into the bodies of requests that policy allows for some bodies only.
+//!
+//! Policy judges (law 1); this module brings it the bytes, and then forwards exactly those. A body is held whole, at most
+//! as long as the rules that look let it be, within a deadline and a [`Budget`] of memory that no agent can use up for
+//! another (law 7). What is too long or can't be read is refused, never cut (law 9).
+
+mod budget;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::BytesMut;
+use http::{HeaderMap, StatusCode, header};
+use http_body::Body as _;
+use stubgate_policy::{Body, Fault, Reason};
+
+pub use budget::{Budget, Room};
+
+use crate::appliance::Appliance;
+use crate::authority;
+use crate::body::{RequestBody, Whole};
+use crate::deadline::Deadline;
+use crate::decide::{Looking, Permitted};
+use crate::request::Refusal;
+
+/// Bodies above this are read beside the threads that serve connections.
+const SMALL: usize = 64 << 10;
+/// Bytes that are made room for at first.
+const FIRST: usize = 8 << 10;
+
+/// Why a request goes no further, and what about its body is to blame.
+pub struct Refused {
+    /// For records.
+    pub refusal: Refusal,
+    /// Told to the agent: it is about its own body.
+    pub fault: Option<Fault>,
+}
+
+impl Refused {
+    /// What the agent is answered.
+    pub fn status(&self) -> StatusCode {
+        match &self.fault {
+            Some(fault) if fault.is_too_large => StatusCode::PAYLOAD_TOO_LARGE,
+            Some(_) | None => authority::status(self.refusal.reason),
+        }
+    }
+
+    /// What the agent is told.
+    pub fn hint(&self) -> String {
+        self.fault.as_ref().map_or_else(|| self.refusal.reason.hint().to_owned(), Fault::hint)
+    }
+}
+
+impl From<Reason> for Refused {
+    fn from(reason: Reason) -> Self {
+        Refused { refusal: reason.into(), fault: None }
+    }
+}
+
+/// A body beside what its head says about it, as policy asks for it.
+pub fn body<'a>(headers: &'a HeaderMap, has_query: bool, bytes: &'a [u8]) -> Body<'a> {
+    let all = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
+    Body {
+        content_types: all(header::CONTENT_TYPE),
+        content_encodings: all(header::CONTENT_ENCODING),
+        has_query,
+        bytes,
+    }
+}
+
+/// Takes the body in, and asks policy again.
+///
+/// # Errors
+/// What policy refuses; a body that is too long, too slow, or broken; no room for it.
+pub async fn inspect(appliance: &Arc<Appliance>, mut looking: Box<Looking>) -> Result<Box<Permitted>, Refused> {
+    let body = std::mem::replace(&mut looking.identified.arrived.body, RequestBody::Empty);
+    let room = appliance.held.enter(&looking.identified.agent_name, looking.identified.snapshot.policy.agents().len());
+    let taken = tokio::time::timeout(appliance.timeouts.inspect, take(appliance, body, room, &looking)).await;
+    let (bytes, room) = taken.map_err(|_| Reason::BadRequest)??;
+    let bytes = bytes.freeze();
+    // It was answered here, where there was one; the origin must not wait for it again.
+    looking.identified.arrived.headers.remove(header::EXPECT);
+    let mut permitted = if bytes.len() > SMALL {
+        let seen = bytes.clone();
+        let judged = tokio::task::spawn_blocking(move || looking.decide(&seen)).await;
+        judged.map_err(|_| Reason::Internal)??
+    } else {
+        looking.decide(&bytes)?
+    };
+    permitted.identified.arrived.body = RequestBody::Whole(Whole::new(bytes, room));
+    Ok(permitted)
+}
+
+/// All of the body, or why not.
+async fn take(
+    appliance: &Arc<Appliance>,
+    mut body: RequestBody,
+    mut room: Room,
+    looking: &Looking,
+) -> Result<(BytesMut, Room), Refused> {
+    let most = looking.max_bytes;
+    let announced = body.size_hint().lower();
+    if announced > most as u64 {
+        return Err(looking.fault(Fault::too_large(most)));
+    }
+    if looking.identified.arrived.headers.contains_key(header::EXPECT) {
+        poll_fn(|cx| {
+            body.tell_to_continue(cx);
+            Poll::Ready(())
+        })
+        .await;
+    }
+    let mut deadline = Deadline::new(appliance.timeouts.body_idle);
+    let mut bytes = BytesMut::new();
+    let mut body = Pin::new(&mut body);
+    loop {
+        let frame = poll_fn(|cx| match body.as_mut().poll_frame(cx) {
+            Poll::Pending => deadline.poll(cx).map(|()| Some(Err(Reason::BadRequest))),
+            Poll::Ready(frame) => Poll::Ready(frame.map(|frame| frame.map_err(|_| Reason::BadRequest))),
+        })
+        .await;
+        deadline.touch();
+        let Some(frame) = frame.transpose()? else { return Ok((bytes, room)) };
+        // Trailers end here, as they do for every request.
+        let Some(data) = frame.data_ref() else { continue };
+        let wanted = bytes.len().saturating_add(data.len());
+        if wanted > most {
+            return Err(looking.fault(Fault::too_large(most)));
+        }
+        if wanted > bytes.capacity() {
+            let capacity = wanted.max(bytes.capacity().saturating_mul(2)).max(FIRST).min(most.max(wanted));
+            if !room.hold(capacity) {
+                return Err(Reason::LimitReached.into());
+            }
+            let mut larger = BytesMut::with_capacity(capacity);
+            larger.extend_from_slice(&bytes);
+            bytes = larger;
+        }
+        bytes.extend_from_slice(data);
+    }
+}
