@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::{h1, tls};
 use crate::appliance::Appliance;
 use crate::authority;
+use crate::budget::Limit;
 use crate::client::{Client, Entry};
 use crate::identify::identify;
 use crate::metrics::Listener;
@@ -40,13 +41,17 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, peer: Sock
             let (io, read) = conn.into_parts();
             return h1::serve(appliance, io, read, client).await;
         }
-        Ok(Err(_)) | Err(_) => return,
+        Ok(Err(_)) => return,
+        Err(_) => return appliance.metrics.limit_reached(Limit::Header).inc(),
     }
     let head = match timeout(appliance.timeouts.header, poll_fn(|cx| conn.poll_request(cx))).await {
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None) | Err(ReadError::Io(_))) => return,
         Ok(Err(ReadError::Head(error))) => return refuse_head(appliance, conn, peer, error.status()).await,
-        Err(_) => return refuse_head(appliance, conn, peer, StatusCode::REQUEST_TIMEOUT).await,
+        Err(_) => {
+            appliance.metrics.limit_reached(Limit::Header).inc();
+            return refuse_head(appliance, conn, peer, StatusCode::REQUEST_TIMEOUT).await;
+        }
     };
     let target = match target(&head) {
         Ok(target) => target,
