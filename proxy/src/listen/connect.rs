@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use super::{h1, socks, tls, tunnel};
 use crate::appliance::Appliance;
 use crate::authority;
+use crate::budget::Limit;
 use crate::client::{Entry, Whence};
 use crate::request::Refusal;
 use crate::respond::{self, ResponseBody, Shape};
@@ -41,13 +42,17 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Wh
                 (io, read) => h1::serve(appliance, io, read, whence.client(Entry::Proxy)).await,
             };
         }
-        Ok(Err(_)) | Err(_) => return,
+        Ok(Err(_)) => return,
+        Err(_) => return appliance.metrics.limit_reached(Limit::Header).inc(),
     }
     let head = match timeout(appliance.timeouts.header, poll_fn(|cx| conn.poll_request(cx))).await {
         Ok(Ok(Some(head))) => head,
         Ok(Ok(None) | Err(ReadError::Io(_))) => return,
         Ok(Err(ReadError::Head(error))) => return refuse_head(appliance, conn, whence, error.status()).await,
-        Err(_) => return refuse_head(appliance, conn, whence, StatusCode::REQUEST_TIMEOUT).await,
+        Err(_) => {
+            appliance.metrics.limit_reached(Limit::Header).inc();
+            return refuse_head(appliance, conn, whence, StatusCode::REQUEST_TIMEOUT).await;
+        }
     };
     let target = match target(&head) {
         Ok(target) => target,
