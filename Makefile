@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lab fuzz toolchain clean
+.PHONY: help demo test check lab fuzz outside toolchain clean
 
 help:
 	@echo "make demo    the main job, on loopback: nothing to configure; once built, no root and no network"
@@ -10,7 +10,8 @@ help:
 	@echo "             installs the programs that it drives (tests/setup); all of these install gcc where there is no cc"
 	@echo "make check   only what is quick: formatting, lints, unit and component tests"
 	@echo "make lab     only the lab: real clients and origins in network namespaces"
-	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60)"
+	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60), two at a time"
+	@echo "make outside tools that others wrote, against the appliance (tests/outside)"
 
 demo: toolchain
 	@cargo run --quiet --package stubgate-proxy --bin stubgate -- demo
@@ -34,6 +35,9 @@ lab: toolchain
 SECONDS ?= 60
 fuzz: toolchain
 	./tests/fuzz/run $(SECONDS)
+
+outside: toolchain
+	./tests/outside/run
 
 # aws-lc-rs compiles C.
 toolchain:
