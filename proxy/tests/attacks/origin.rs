@@ -32,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) head: String,
     /// Body as decoded.
     pub(crate) body: Vec<u8>,
+    /// Bytes of all of it as sent.
+    pub(crate) size: usize,
 }
 
 impl Seen {
@@ -122,6 +124,13 @@ impl Origin {
         self.answer(path, move |_| Reply::Bytes(bytes.clone()));
     }
 
+    /// Forgets what came so far, and how to answer.
+    pub(crate) fn forget(&self) {
+        self.kept.requests.lock().unwrap().clear();
+        self.kept.raw.lock().unwrap().iter_mut().for_each(Vec::clear);
+        self.kept.answers.lock().unwrap().clear();
+    }
+
     /// Whole requests.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.kept.requests.lock().unwrap().clone()
@@ -204,8 +213,13 @@ impl Origin {
                     return;
                 }
             };
-            let mut seen =
-                Seen { connection, sni: sni.clone(), head: String::from_utf8_lossy(&head).into(), body: Vec::new() };
+            let mut seen = Seen {
+                connection,
+                sni: sni.clone(),
+                head: String::from_utf8_lossy(&head).into(),
+                body: Vec::new(),
+                size: head.len(),
+            };
             let expects = seen.header("expect").is_some();
             if expects && io.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
                 return;
@@ -218,6 +232,7 @@ impl Origin {
                     }
                 }
                 seen.body = read.drain(..length).collect();
+                seen.size += length;
             } else if seen.header("transfer-encoding").is_some() {
                 loop {
                     let Some(end) = find(&read, b"\r\n") else {
@@ -236,6 +251,7 @@ impl Origin {
                     seen.body.extend_from_slice(&read[end + 2..end + 2 + size]);
                     assert_eq!(&read[end + 2 + size..end + 4 + size], b"\r\n", "a chunk or trailers: {read:?}");
                     read.drain(..end + 4 + size);
+                    seen.size += end + 4 + size;
                     if size == 0 {
                         break;
                     }
@@ -318,7 +334,7 @@ impl Origin {
                     head.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes())));
                 }
                 origin.kept.raw.lock().unwrap()[connection].extend_from_slice(head.as_bytes());
-                let mut seen = Seen { connection, sni, head, body: Vec::new() };
+                let mut seen = Seen { connection, sni, size: head.len(), head, body: Vec::new() };
                 if let Reply::Early(reads) = origin.reply(&seen) {
                     origin.kept.requests.lock().unwrap().push(seen);
                     if reads {
@@ -328,6 +344,7 @@ impl Origin {
                     return Ok(http::Response::new(BodyExt::boxed(Endless { _unread: Some(body) })));
                 }
                 seen.body = body.collect().await?.to_bytes().to_vec();
+                seen.size += seen.body.len();
                 origin.kept.requests.lock().unwrap().push(seen.clone());
                 let length = seen.body.len().to_string();
                 let mut response = http::Response::new(BodyExt::boxed(Full::new(Bytes::from(seen.body))));
