@@ -1,6 +1,6 @@
 //! Phase *authority* (law 2): the one place that a request is for.
 //!
-//! Whatever names an authority (the ClientHello, CONNECT, absolute-form, `:authority`, Host) goes through one parser, and
+//! Whatever names an authority (the ClientHello, CONNECT, SOCKS, absolute-form, `:authority`, Host) goes through one parser, and
 //! all that were given must be equal. What the request asks of the origin is parsed here too, once: method and path.
 
 use http::StatusCode;
@@ -29,9 +29,10 @@ pub fn establish(arrived: &Arrived) -> Result<Address, Refusal> {
     let authority = one_authority(scheme, arrived)?;
     match &arrived.client.entry {
         Entry::Plain | Entry::Proxy => {}
+        Entry::Within { target } if *target == authority => {}
         Entry::Tls { host, tunnel: None } if host == authority.host() => {}
         Entry::Tls { tunnel: Some(tunnel), .. } if *tunnel == authority => {}
-        Entry::Tls { .. } => return Err(Reason::AuthorityMismatch.into()),
+        Entry::Within { .. } | Entry::Tls { .. } => return Err(Reason::AuthorityMismatch.into()),
     }
     let method = if arrived.websocket {
         Method::websocket()
@@ -70,7 +71,7 @@ pub fn claimed(arrived: &Arrived) -> Option<Authority> {
 /// What its connection named, or what its first claim did, for the same record.
 pub fn of_connection(arrived: &Arrived) -> Option<Box<str>> {
     match &arrived.client.entry {
-        Entry::Tls { tunnel: Some(tunnel), .. } => Some(tunnel.to_string().into()),
+        Entry::Within { target: tunnel } | Entry::Tls { tunnel: Some(tunnel), .. } => Some(tunnel.to_string().into()),
         Entry::Tls { host, tunnel: None } => Some(host.to_string().into()),
         Entry::Plain | Entry::Proxy => arrived.claims.first().map(|claim| String::from_utf8_lossy(claim).into()),
     }

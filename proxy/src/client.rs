@@ -6,6 +6,22 @@ use stubgate_policy::{Authority, Host, Scheme};
 
 use crate::metrics::Listener;
 
+/// Where a connection came from, before it says what it is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Whence {
+    /// The address of the other side; it tells who the agent is.
+    pub peer: SocketAddr,
+    /// The listener that accepted it.
+    pub listener: Listener,
+}
+
+impl Whence {
+    /// The connection once it has said what it is for.
+    pub fn client(self, entry: Entry) -> Client {
+        Client { peer: self.peer, listener: self.listener, entry }
+    }
+}
+
 /// Whence requests come, and for whom the connection was opened.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -24,11 +40,16 @@ pub enum Entry {
     Plain,
     /// Plain HTTP sent to us as a proxy: absolute-form only.
     Proxy,
-    /// TLS: the name in the ClientHello, and the target of the CONNECT around it if there is one.
+    /// Plain HTTP inside a SOCKS tunnel: as if we were the origin, and for its target alone.
+    Within {
+        /// Whom the tunnel is for.
+        target: Authority,
+    },
+    /// TLS: the name in the ClientHello, and the target of the CONNECT or SOCKS around it if there is one.
     Tls {
-        /// The host of the ClientHello; of CONNECT where an IP literal allows no SNI.
+        /// The host of the ClientHello; of the tunnel around it where an IP literal allows no SNI.
         host: Host,
-        /// The CONNECT target.
+        /// The target of CONNECT or SOCKS.
         tunnel: Option<Authority>,
     },
 }
@@ -37,7 +58,7 @@ impl Entry {
     /// The scheme of every request on the connection.
     pub fn scheme(&self) -> Scheme {
         match self {
-            Entry::Plain | Entry::Proxy => Scheme::Http,
+            Entry::Plain | Entry::Proxy | Entry::Within { .. } => Scheme::Http,
             Entry::Tls { .. } => Scheme::Https,
         }
     }

@@ -3,14 +3,17 @@
 //!
 //! - `http`: plain HTTP, as if we were the origin;
 //! - `https`: TLS, whose ClientHello names the host ([`tls`]);
-//! - `proxy`: CONNECT, behind which only TLS is accepted, and absolute-form ([`connect`]).
+//! - `proxy`: CONNECT, behind which only TLS is accepted, and absolute-form ([`connect`]); and SOCKS5 ([`socks`]).
 
 mod admission;
 mod connect;
+mod first;
 mod h1;
 mod h2;
 mod meter;
+mod socks;
 mod tls;
+mod tunnel;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,7 +26,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub use admission::Admissions;
 
 use crate::appliance::Appliance;
-use crate::client::{Client, Entry};
+use crate::client::{Entry, Whence};
 use crate::metrics::Listener;
 use crate::record::{Event, Layer, Line};
 use crate::stream::{Socket, Stream};
@@ -36,7 +39,7 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
             () = appliance.draining.cancelled() => return,
         };
         match accepted {
-            Ok((tcp, peer)) => admit(&appliance, tcp, unmapped(peer), listener),
+            Ok((tcp, peer)) => admit(&appliance, tcp, Whence { peer: unmapped(peer), listener }),
             Err(error) => {
                 // Out of file descriptors, most likely: give connections time to end instead of spinning.
                 tracing::warn!(%error, listener = listener.as_str(), "a connection could not be accepted");
@@ -46,25 +49,25 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
     }
 }
 
-fn admit(appliance: &Arc<Appliance>, tcp: TcpStream, peer: SocketAddr, listener: Listener) {
-    let agent = match crate::identify::identify(&appliance.snapshot.load(), peer.ip()) {
+fn admit(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
+    let agent = match crate::identify::identify(&appliance.snapshot.load(), whence.peer.ip()) {
         Ok((_, name)) => name,
         // Plain HTTP clients are told why; there is nothing to be said to others.
-        Err(refusal) if listener == Listener::Https => {
-            refuse(appliance, peer, None, refusal.reason);
+        Err(refusal) if whence.listener == Listener::Https => {
+            refuse(appliance, &whence, refusal.reason);
             return;
         }
         Err(_) => Arc::from(""),
     };
-    let Some(admission) = appliance.admissions.enter(&agent, listener) else {
-        refuse(appliance, peer, Some(&agent), Reason::LimitReached);
+    let Some(admission) = appliance.admissions.enter(&agent, whence.listener) else {
+        refuse(appliance, &whence, Reason::LimitReached);
         return;
     };
     // Fails only on a socket that is closed already, which the next read notices.
     let _ = tcp.set_nodelay(true);
     let shared = Arc::clone(appliance);
     appliance.tasks.spawn(async move {
-        let work = serve(&shared, tcp, peer, listener);
+        let work = serve(&shared, tcp, whence);
         tokio::select! {
             () = work => {}
             () = shared.closing.cancelled() => {}
@@ -73,23 +76,25 @@ fn admit(appliance: &Arc<Appliance>, tcp: TcpStream, peer: SocketAddr, listener:
     });
 }
 
-async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, peer: SocketAddr, listener: Listener) {
-    match listener {
+async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
+    match whence.listener {
         Listener::Http => {
-            let client = Client { peer, listener, entry: Entry::Plain };
+            let client = whence.client(Entry::Plain);
             h1::serve(appliance, Stream::Plain(Socket::new(tcp)), BytesMut::new(), client).await;
         }
-        Listener::Https => tls::serve(appliance, Socket::new(tcp), peer, listener, None).await,
-        Listener::Proxy => connect::serve(appliance, tcp, peer).await,
+        Listener::Https => tls::serve(appliance, Socket::new(tcp), whence, None).await,
+        Listener::Proxy => connect::serve(appliance, tcp, whence).await,
     }
 }
 
 /// Records a connection that was refused before it could ask for anything.
-fn refuse(appliance: &Appliance, peer: SocketAddr, agent: Option<&str>, reason: Reason) {
+fn refuse(appliance: &Appliance, whence: &Whence, reason: Reason) {
     appliance.metrics.refused(reason, "").inc();
+    let snapshot = appliance.snapshot.load();
+    let agent = snapshot.policy.identify(whence.peer.ip());
     let line = Line {
-        agent: agent.filter(|name| !name.is_empty()),
-        peer: Some(peer),
+        agent: agent.map(|agent| snapshot.policy.agent(agent).name()),
+        peer: Some(whence.peer),
         decision: Some("deny"),
         reason: Some(reason),
         ..Line::new(Event::Refused, Layer::Accept)

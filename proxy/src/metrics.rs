@@ -49,7 +49,7 @@ pub enum Listener {
     Http,
     /// TLS by SNI.
     Https,
-    /// CONNECT and absolute-form.
+    /// CONNECT, absolute-form and SOCKS5.
     Proxy,
 }
 

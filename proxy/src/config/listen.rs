@@ -17,7 +17,7 @@ pub struct Listen {
     pub http: Vec<SocketAddr>,
     /// TLS; the name comes from the ClientHello.
     pub https: Vec<SocketAddr>,
-    /// CONNECT and absolute-form on one port.
+    /// CONNECT, absolute-form and SOCKS5 on one port.
     pub proxy: Vec<SocketAddr>,
     /// Redirected connections of any kind.
     pub transparent: Vec<SocketAddr>,

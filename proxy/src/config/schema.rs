@@ -75,7 +75,7 @@ fn door(key: &str) -> Described {
         "dns" => "DNS over UDP and TCP, such as 0.0.0.0:53.",
         "http" => "Plain HTTP, such as 0.0.0.0:80.",
         "https" => "TLS; the name comes from the ClientHello. Such as 0.0.0.0:443.",
-        "proxy" => "CONNECT and absolute-form on one port, such as 0.0.0.0:3128.",
+        "proxy" => "CONNECT, absolute-form and SOCKS5 on one port, such as 0.0.0.0:3128.",
         "transparent" => "Redirected connections; the original destination is recorded, never dialled.",
         "admin" => "/metrics, /healthz and /readyz; keep it from agents. Default 127.0.0.1:9090.",
         _ => return None,

@@ -1,7 +1,6 @@
 //! TLS towards agents: the ClientHello is read first, policy is asked whether this agent may reach that name at all, and
 //! only then is a certificate minted.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -14,9 +13,8 @@ use tokio_rustls::LazyConfigAcceptor;
 
 use super::{h1, h2};
 use crate::appliance::Appliance;
-use crate::client::{Client, Entry};
+use crate::client::{Entry, Whence};
 use crate::identify::identify;
-use crate::metrics::Listener;
 use crate::record::{Event, Layer, Line};
 use crate::request::Refusal;
 use crate::stream::{Socket, Stream};
@@ -24,29 +22,23 @@ use crate::stream::{Socket, Stream};
 /// A fatal `unrecognized_name` alert (RFC 6066 section 3), as a plaintext record.
 const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
 
-/// Takes a TLS connection through its handshake and serves what is inside. `tunnel` is the CONNECT target around it.
-pub(super) async fn serve(
-    appliance: &Arc<Appliance>,
-    socket: Socket,
-    peer: SocketAddr,
-    listener: Listener,
-    tunnel: Option<Authority>,
-) {
+/// Takes a TLS connection through its handshake and serves what is inside. `tunnel` is the target of CONNECT or SOCKS around it.
+pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Whence, tunnel: Option<Authority>) {
     let deadline = Instant::now() + appliance.timeouts.handshake;
     let mut hello = std::pin::pin!(LazyConfigAcceptor::new(Acceptor::default(), socket));
     let started = match timeout_at(deadline, hello.as_mut()).await {
         Ok(Ok(started)) => started,
-        Ok(Err(_)) => return record(appliance, peer, None, Reason::BadRequest.into()),
-        Err(_) => return record(appliance, peer, None, Reason::LimitReached.into()),
+        Ok(Err(_)) => return record(appliance, &whence, None, Reason::BadRequest.into()),
+        Err(_) => return record(appliance, &whence, None, Reason::LimitReached.into()),
     };
     let host = match host(started.client_hello().server_name(), tunnel.as_ref()) {
         Ok(host) => host,
-        Err(refusal) => return alert(appliance, started.io, peer, tunnel.as_ref(), refusal).await,
+        Err(refusal) => return alert(appliance, started.io, &whence, tunnel.as_ref(), refusal).await,
     };
     let authority =
         tunnel.clone().unwrap_or_else(|| Authority::new(Scheme::Https, host.clone(), Scheme::Https.default_port()));
-    if let Err(refusal) = reach(appliance, peer, &authority, tunnel.is_some()) {
-        return alert(appliance, started.io, peer, Some(&authority), refusal).await;
+    if let Err(refusal) = reach(appliance, &whence, &authority, tunnel.is_some()) {
+        return alert(appliance, started.io, &whence, Some(&authority), refusal).await;
     }
     let name = match &host {
         Host::Name(name) => LeafName::Dns(name.as_str()),
@@ -56,16 +48,16 @@ pub(super) async fn serve(
         Ok(config) => config,
         Err(error) => {
             tracing::error!(%error, %host, "no certificate could be minted");
-            return record(appliance, peer, Some(&authority), Reason::Internal.into());
+            return record(appliance, &whence, Some(&authority), Reason::Internal.into());
         }
     };
     let Ok(Ok(tls)) = timeout_at(deadline, started.into_stream(config)).await else {
         // An agent that does not trust our certificate, or went away.
-        tracing::debug!(%peer, %authority, "a TLS handshake with an agent failed");
+        tracing::debug!(peer = %whence.peer, %authority, "a TLS handshake with an agent failed");
         return;
     };
     let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    let client = Client { peer, listener, entry: Entry::Tls { host, tunnel } };
+    let client = whence.client(Entry::Tls { host, tunnel });
     let stream = Stream::Tls(Box::new(tls.into()));
     if is_h2 {
         h2::serve(appliance, stream, client).await;
@@ -74,7 +66,7 @@ pub(super) async fn serve(
     }
 }
 
-/// The host that a connection is for. Without CONNECT only SNI tells it. Under CONNECT it must be the target's; an IP
+/// The host that a connection is for. Without a tunnel only SNI tells it. In one it must be the target's; an IP
 /// literal can't be in SNI, so there its absence counts as equal.
 fn host(sni: Option<&str>, tunnel: Option<&Authority>) -> Result<Host, Refusal> {
     let named = match sni {
@@ -92,9 +84,9 @@ fn host(sni: Option<&str>, tunnel: Option<&Authority>) -> Result<Host, Refusal> 
 
 /// Asks policy at the *connect* stage. By SNI alone the port is not known yet, so a name that is allowed on another port
 /// must pass here too; the request stage decides on the port.
-fn reach(appliance: &Appliance, peer: SocketAddr, authority: &Authority, has_port: bool) -> Result<(), Refusal> {
+fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port: bool) -> Result<(), Refusal> {
     let snapshot = appliance.snapshot.load();
-    let (agent, _) = identify(&snapshot, peer.ip())?;
+    let (agent, _) = identify(&snapshot, whence.peer.ip())?;
     match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority })) {
         Decision::Allow(_) => {}
         Decision::Deny(denial) if has_port || !name_is_allowed(&snapshot, agent, authority) => {
@@ -105,7 +97,7 @@ fn reach(appliance: &Appliance, peer: SocketAddr, authority: &Authority, has_por
     }
     let line = Line {
         agent: Some(snapshot.policy.agent(agent).name()),
-        peer: Some(peer),
+        peer: Some(whence.peer),
         authority: Some(authority),
         decision: Some("allow"),
         policy: Some(snapshot.policy.fingerprint()),
@@ -130,24 +122,24 @@ fn name_is_allowed(
 async fn alert(
     appliance: &Appliance,
     mut io: Socket,
-    peer: SocketAddr,
+    whence: &Whence,
     authority: Option<&Authority>,
     refusal: Refusal,
 ) {
-    record(appliance, peer, authority, refusal);
+    record(appliance, whence, authority, refusal);
     // Best effort: the connection ends in any case.
     let _ = io.write_all(&UNRECOGNIZED_NAME).await;
     let _ = io.shutdown().await;
 }
 
-fn record(appliance: &Appliance, peer: SocketAddr, authority: Option<&Authority>, refusal: Refusal) {
+fn record(appliance: &Appliance, whence: &Whence, authority: Option<&Authority>, refusal: Refusal) {
     let snapshot = appliance.snapshot.load();
     let rule = refusal.rule.map(|rule| snapshot.policy.rule(rule).name());
     appliance.metrics.refused(refusal.reason, rule.unwrap_or("")).inc();
-    let agent = snapshot.policy.identify(peer.ip()).map(|agent| snapshot.policy.agent(agent).name());
+    let agent = snapshot.policy.identify(whence.peer.ip()).map(|agent| snapshot.policy.agent(agent).name());
     let line = Line {
         agent,
-        peer: Some(peer),
+        peer: Some(whence.peer),
         authority,
         decision: Some("deny"),
         rule,

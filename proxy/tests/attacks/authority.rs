@@ -62,7 +62,7 @@ async fn host_is_one_plain_authority() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_other_than_the_connections_is_misdirected() {
     let lab = Lab::new().await;
-    for way in [Way::Sni, Way::Tunnel] {
+    for way in Way::TLS {
         for host in
             ["evil.example.test", "api.example.test", "example.test", "a.open.example.test", "10.0.0.1", "[::1]"]
         {
@@ -80,10 +80,11 @@ async fn a_host_other_than_the_connections_is_misdirected() {
     // The port: by SNI it is not known before, and no rule grants it; by CONNECT it differs.
     for port in [8443, 22, 80] {
         let request = format!("GET /x HTTP/1.1\r\nhost: open.example.test:{port}\r\n\r\n");
-        let conn = Way::Sni.open(&lab).await;
-        refused(&lab, conn, &request, (403, "host_not_allowed"), &format!("AU-05 {port} by SNI")).await;
-        let conn = Way::Tunnel.open(&lab).await;
-        refused(&lab, conn, &request, (421, "authority_mismatch"), &format!("AU-05 {port} by CONNECT")).await;
+        for way in Way::TLS {
+            // A tunnel says its port before.
+            let expected = if way == Way::Sni { (403, "host_not_allowed") } else { (421, "authority_mismatch") };
+            refused(&lab, way.open(&lab).await, &request, expected, &format!("AU-05 {port} {way:?}")).await;
+        }
         let other = if port == 80 { 443 } else { port };
         let request = format!("GET /x HTTP/1.1\r\nhost: plain.example.test:{other}\r\n\r\n");
         let conn = Way::Plain.open(&lab).await;
@@ -97,14 +98,14 @@ async fn other_spellings_of_the_same_host_are_the_same() {
     let lab = Lab::new().await;
     for way in Way::ALL {
         for host in ["{host}.", "{HOST}", "{host}:{port}", "{HOST}.:{port}"] {
-            let port = if matches!(way, Way::Sni | Way::Tunnel) { "443" } else { "80" };
-            let host = host.replace("{HOST}", &way.host().to_uppercase()).replace("{port}", port);
+            let port = way.port().to_string();
+            let host = host.replace("{HOST}", &way.host().to_uppercase()).replace("{port}", &port);
             let request = way.fill(&format!("GET {{at}}/x HTTP/1.1\r\nhost: {host}\r\n\r\n"));
             let answer = way.open(&lab).await.ask(&request).await;
             assert_eq!(answer.status, 200, "AU-07 {host} {way:?}: {answer:?}");
             let seen = lab.origin.requests().pop().unwrap();
             assert_eq!(seen.header("host").as_deref(), Some(way.host()), "one spelling goes out");
-            assert!(matches!(way, Way::Plain | Way::Absolute) || seen.sni == way.host());
+            assert!(!way.is_tls() || seen.sni == way.host());
         }
     }
 }
@@ -133,7 +134,7 @@ async fn absolute_form_must_agree_with_host_and_scheme() {
         let request = format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n");
         refused(&lab, Conn::plain(to, DEVBOT).await, &request, expected, case).await;
     }
-    for way in [Way::Sni, Way::Tunnel] {
+    for way in Way::TLS {
         for target in ["https://open.example.test/x", "http://open.example.test/x", "http://evil.example.test/x"] {
             let request = format!("GET {target} HTTP/1.1\r\nhost: open.example.test\r\n\r\n");
             let case = format!("AU-01 absolute-form inside TLS {target}");
@@ -195,10 +196,10 @@ async fn connect_leads_only_where_policy_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connect_target_sni_and_host_must_be_equal() {
+async fn target_sni_and_host_must_be_equal() {
     let lab = Lab::new().await;
     let (open, api, evil) = ("open.example.test", "api.example.test", "evil.example.test");
-    for (target, sni, host, fine) in [
+    let all = [
         (open, open, open, true),
         (open, open, api, false),
         (open, open, evil, false),
@@ -207,12 +208,12 @@ async fn connect_target_sni_and_host_must_be_equal() {
         (open, evil, open, false),
         (open, evil, evil, false),
         (api, open, api, false),
-    ] {
-        let case = format!("AU-08 {target} {sni} {host}");
+    ];
+    for (way, (target, sni, host, fine)) in Way::TUNNELS.into_iter().flat_map(|way| all.map(|case| (way, case))) {
+        let case = format!("AU-08 {target} {sni} {host} {way:?}");
         lab.refusals();
         let before = lab.origin.byte_count();
-        let mut conn = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
-        assert_eq!(conn.connect(&format!("{target}:443")).await.status, 200, "{case}");
+        let conn = way.enter(&lab, target, 443, DEVBOT).await.expect(&case);
         let Ok(inside) = tls(conn.io, &lab.h1, sni).await else {
             assert!(sni != target, "{case}");
             assert_eq!(lab.refusals(), ["authority_mismatch"], "{case}");
@@ -229,19 +230,27 @@ async fn connect_target_sni_and_host_must_be_equal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_tls_is_accepted_behind_connect() {
+async fn only_http_of_its_target_is_accepted_in_a_tunnel() {
     let lab = Lab::new().await;
-    for bytes in
-        ["GET / HTTP/1.1\r\nhost: open.example.test\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n", "\x05\x01\0", "\0\0\0\0\0"]
-    {
-        lab.refusals();
-        let mut conn = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
-        assert_eq!(conn.connect("open.example.test:443").await.status, 200);
-        conn.send(bytes).await;
-        let _ = tokio::io::AsyncWriteExt::shutdown(&mut conn.io).await;
-        let said = conn.rest().await;
-        assert!(said.len() <= 7, "at most an alert: {said:?}");
-        assert_eq!(lab.refusals(), ["bad_request"], "{bytes:?}");
+    for way in Way::TUNNELS {
+        for bytes in [
+            "GET / HTTP/1.1\r\nhost: open.example.test\r\n\r\n",
+            "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "\x05\x01\0",
+            "\0\0\0\0\0",
+        ] {
+            let mut conn = way.enter(&lab, "open.example.test", 443, DEVBOT).await.unwrap();
+            conn.send(bytes).await;
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut conn.io).await;
+            let said = conn.rest().await;
+            // After CONNECT only TLS may follow; after SOCKS plain HTTP is read, and refused.
+            let is_read = way == Way::Socks && said.starts_with(b"HTTP/1.1 4") || said.starts_with(b"HTTP/1.1 505");
+            assert!(said.len() <= 7 || is_read, "{way:?} {bytes:?}: {}", String::from_utf8_lossy(&said));
+            let refusals = lab.refusals();
+            assert_eq!(refusals.len(), 1, "{way:?} {bytes:?}");
+            assert!(["bad_request", "authority_mismatch"].contains(&&*refusals[0]), "{way:?} {bytes:?} {refusals:?}");
+        }
     }
     assert_eq!(lab.origin.connections(), 0);
     lab.is_well("TL-16").await;
@@ -281,10 +290,13 @@ async fn a_client_hello_in_the_segment_of_the_connect_works() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stub_over_plain_http_is_refused() {
     let lab = Lab::new().await;
-    for way in [Way::Plain, Way::Absolute] {
+    for way in Way::CLEAR {
         let request =
             way.fill(&format!("GET {{at}}/x HTTP/1.1\r\nhost: {{host}}\r\nauthorization: Bearer {STUB}\r\n\r\n"));
         refused(&lab, way.open(&lab).await, &request, (403, "stub_over_plain"), "AU-06").await;
+        if way == Way::SocksPlain {
+            continue;
+        }
         // The host of the credential, without TLS.
         let host = "api.example.test";
         let at = if way == Way::Absolute { "http://api.example.test" } else { "" };
@@ -327,9 +339,9 @@ async fn who_asks_is_told_by_the_socket_alone() {
     let answer = Conn::plain(lab.addresses.http[0], STRANGER).await.ask(request).await;
     assert_eq!((answer.status, &*answer.reason()), (403, "unknown_agent"), "CR-21");
     assert_eq!(lab.refusals(), ["unknown_agent"]);
-    let mut conn = Conn::plain(lab.addresses.proxy[0], STRANGER).await;
-    assert_eq!(conn.connect("open.example.test:443").await.reason(), "unknown_agent");
-    assert_eq!(lab.refusals(), ["unknown_agent"]);
+    for way in Way::TUNNELS {
+        assert_eq!(way.enter(&lab, "open.example.test", 443, STRANGER).await.err().unwrap(), "unknown_agent");
+    }
     let refused = tls(tcp(lab.addresses.https[0], STRANGER).await, &lab.h1, "open.example.test").await;
     assert!(refused.is_err());
     assert_eq!(lab.refusals(), ["unknown_agent"]);

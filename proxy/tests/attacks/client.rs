@@ -29,23 +29,38 @@ pub(crate) enum Way {
     Plain,
     /// Absolute-form to `proxy`.
     Absolute,
+    /// SOCKS5, then TLS.
+    Socks,
+    /// SOCKS5, then plain HTTP.
+    SocksPlain,
 }
 
 impl Way {
-    pub(crate) const ALL: [Way; 4] = [Way::Sni, Way::Tunnel, Way::Plain, Way::Absolute];
+    pub(crate) const ALL: [Way; 6] = [Way::Sni, Way::Tunnel, Way::Plain, Way::Absolute, Way::Socks, Way::SocksPlain];
+    /// Those that end in TLS.
+    pub(crate) const TLS: [Way; 3] = [Way::Sni, Way::Tunnel, Way::Socks];
+    /// Those that name a target first, and speak TLS inside.
+    pub(crate) const TUNNELS: [Way; 2] = [Way::Tunnel, Way::Socks];
+    /// Those that end in plain HTTP.
+    pub(crate) const CLEAR: [Way; 3] = [Way::Plain, Way::Absolute, Way::SocksPlain];
+
+    pub(crate) fn is_tls(self) -> bool {
+        Way::TLS.contains(&self)
+    }
+
+    pub(crate) fn port(self) -> u16 {
+        if self.is_tls() { 443 } else { 80 }
+    }
 
     /// A host that may be reached so.
     pub(crate) fn host(self) -> &'static str {
-        match self {
-            Way::Sni | Way::Tunnel => "open.example.test",
-            Way::Plain | Way::Absolute => "plain.example.test",
-        }
+        if self.is_tls() { "open.example.test" } else { "plain.example.test" }
     }
 
     /// What stands before the path.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
-            Way::Sni | Way::Tunnel | Way::Plain => "",
+            Way::Sni | Way::Tunnel | Way::Plain | Way::Socks | Way::SocksPlain => "",
             Way::Absolute => "http://plain.example.test",
         }
     }
@@ -61,7 +76,41 @@ impl Way {
             Way::Tunnel => Conn::tunnel(lab, self.host(), DEVBOT).await,
             Way::Plain => Conn::plain(lab.addresses.http[0], DEVBOT).await,
             Way::Absolute => Conn::plain(lab.addresses.proxy[0], DEVBOT).await,
+            Way::Socks => {
+                let conn = self.enter(lab, self.host(), 443, DEVBOT).await.unwrap();
+                Conn::over(tls(conn.io, &lab.h1, self.host()).await.unwrap())
+            }
+            Way::SocksPlain => self.enter(lab, self.host(), 80, DEVBOT).await.unwrap(),
         }
+    }
+
+    /// Asks for a tunnel to a host and port; the connection inside it, or the reason of the refusal as its record has it.
+    pub(crate) async fn enter(self, lab: &Lab, host: &str, port: u16, from: &str) -> Result<Conn, String> {
+        lab.refusals();
+        let mut conn = Conn::plain(lab.addresses.proxy[0], from).await;
+        let is_open = match self {
+            Way::Socks | Way::SocksPlain => conn.socks(&socks_name(host, port)).await == 0,
+            _ => conn.connect(&format!("{host}:{port}")).await.status == 200,
+        };
+        if is_open {
+            return Ok(conn);
+        }
+        assert!(conn.is_over().await, "{host}:{port}");
+        Err(lab.refusals().concat())
+    }
+}
+
+/// A SOCKS5 request to connect, of which `address` is type, address and port.
+pub(crate) fn socks_request(address: &[u8]) -> Vec<u8> {
+    [&[5, 1, 0], address].concat()
+}
+
+/// Type, address and port of a name; of an IPv4 address, as clients do, its octets.
+pub(crate) fn socks_name(host: &str, port: u16) -> Vec<u8> {
+    let port = port.to_be_bytes();
+    match host.parse::<std::net::Ipv4Addr>() {
+        Ok(ip) => [&[1], &ip.octets()[..], &port].concat(),
+        Err(_) => [&[3, u8::try_from(host.len()).unwrap()], host.as_bytes(), &port].concat(),
     }
 }
 
@@ -148,6 +197,22 @@ impl Conn {
             self.body(&mut answer, false).await;
         }
         answer
+    }
+
+    /// Asks for a tunnel by SOCKS5; the code of the reply. The connection is the tunnel's afterwards.
+    pub(crate) async fn socks(&mut self, address: &[u8]) -> u8 {
+        self.send([5, 1, 0]).await;
+        assert_eq!(self.exactly(2).await, [5, 0]);
+        self.send(socks_request(address)).await;
+        let reply = self.exactly(10).await;
+        assert_eq!((reply[0], &reply[2..]), (5, &[0, 1, 0, 0, 0, 0, 0, 0][..]));
+        reply[1]
+    }
+
+    /// So many bytes; fewer only where the connection ends.
+    pub(crate) async fn exactly(&mut self, count: usize) -> Vec<u8> {
+        while self.read.len() < count && self.fill().await {}
+        self.read.drain(..count.min(self.read.len())).collect()
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {

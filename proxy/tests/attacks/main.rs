@@ -21,6 +21,7 @@ mod paths;
 mod records;
 mod reload;
 mod smuggling;
+mod socks;
 mod streams;
 mod uploads;
 mod websocket;

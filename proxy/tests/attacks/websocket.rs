@@ -60,7 +60,7 @@ async fn a_correct_101_makes_a_tunnel_both_ways() {
     }
     assert!(!String::from_utf8_lossy(&lab.origin.bytes()).contains(REAL));
     let ends = || lab.records().iter().filter(|record| record["event"] == "end" && record["status"] == 101).count();
-    lab.until("WS-03: each tunnel has its end", || ends() == 4).await;
+    lab.until("WS-03: each tunnel has its end", || ends() == Way::ALL.len()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -54,7 +54,7 @@ pub(crate) fn well_formed(seen: &Seen) -> Result<(), String> {
     let wrong = |what: &str| Err(format!("the origin saw {what}: {:?}", seen.head));
     let Some(lines) = seen.head.strip_suffix("\r\n\r\n") else { return wrong("no end") };
     let lines: Vec<&str> = lines.split("\r\n").collect();
-    if lines.iter().any(|line| line.chars().any(|letter| letter.is_control() && letter != '\t')) {
+    if lines.iter().any(|line| line.chars().any(|letter| letter.is_ascii_control() && letter != '\t')) {
         return wrong("a control character");
     }
     let words: Vec<&str> = seen.line().split(' ').collect();

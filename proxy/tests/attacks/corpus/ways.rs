@@ -1,12 +1,13 @@
 //! The ways in, as cases name them, and how a connection by each begins.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::Deserialize;
 
+use super::bytes::{Words, to_bytes};
 use super::case::{Case, From};
-use crate::client::{Answer, Conn, tcp, tls};
+use crate::client::{Answer, Conn, socks_name, tcp, tls};
 use crate::lab::{DEVBOT, Lab, OTHERBOT, STRANGER};
 
 /// A way in.
@@ -21,8 +22,14 @@ pub(crate) enum By {
     Http,
     /// Absolute-form.
     Absolute,
+    /// SOCKS5, then TLS.
+    Socks,
+    /// SOCKS5, then plain HTTP.
+    SocksHttp,
     /// CONNECT, and nothing after it.
     ConnectBare,
+    /// SOCKS5, and nothing after it.
+    SocksBare,
     /// Nothing but a connection to that listener.
     HttpPort,
     HttpsPort,
@@ -57,14 +64,14 @@ pub(crate) enum Group {
 
 impl Ways {
     pub(crate) fn list(&self, case: &Case) -> Vec<By> {
-        let tls = [By::Https, By::Connect].as_slice();
-        let plain = [By::Http, By::Absolute].as_slice();
+        let tls = [By::Https, By::Connect, By::Socks].as_slice();
+        let plain = [By::Http, By::Absolute, By::SocksHttp].as_slice();
         match self {
             Ways::Group(Group::All) if case.frames.is_some() => tls.to_vec(),
             Ways::Group(Group::All) => [tls, plain].concat(),
             Ways::Group(Group::Tls) => tls.to_vec(),
             Ways::Group(Group::Plain) => plain.to_vec(),
-            Ways::Group(Group::Tunnels) => vec![By::Connect],
+            Ways::Group(Group::Tunnels) => vec![By::Connect, By::Socks],
             Ways::Group(Group::Dns) => vec![By::Udp, By::Tcp],
             Ways::Each(ways) => ways.clone(),
         }
@@ -78,7 +85,10 @@ impl fmt::Display for By {
             By::Connect => "connect",
             By::Http => "http",
             By::Absolute => "absolute",
+            By::Socks => "socks",
+            By::SocksHttp => "socks-http",
             By::ConnectBare => "connect-bare",
+            By::SocksBare => "socks-bare",
             By::HttpPort => "http-port",
             By::HttpsPort => "https-port",
             By::ProxyPort => "proxy-port",
@@ -95,50 +105,59 @@ pub(crate) enum Opened {
     /// CONNECT was answered so, and not with a tunnel.
     Refused(Answer, Conn),
     /// SOCKS replied so, and not with a tunnel.
-    #[allow(dead_code, reason = "until there is SOCKS")]
-    Socks(u8),
+    Socks(u8, Conn),
     /// The handshake failed.
     NoTls,
 }
 
 impl By {
     pub(crate) fn is_tls(self) -> bool {
-        matches!(self, By::Https | By::Connect)
+        matches!(self, By::Https | By::Connect | By::Socks)
     }
 
     fn port(self, lab: &Lab) -> SocketAddr {
         let addresses = &lab.addresses;
         match self {
             By::Https | By::HttpsPort => addresses.https[0],
-            By::Connect | By::ConnectBare | By::Absolute | By::ProxyPort => addresses.proxy[0],
             By::Http | By::HttpPort => addresses.http[0],
             By::Udp | By::Tcp => addresses.dns[0],
+            _ => addresses.proxy[0],
         }
     }
 
     /// Where messages of this way go, by themselves.
     pub(crate) fn host(self) -> &'static str {
         match self {
-            By::Http | By::Absolute | By::HttpPort => "plain.example.test",
+            By::Http | By::Absolute | By::SocksHttp | By::HttpPort => "plain.example.test",
             _ => "open.example.test",
         }
     }
 
     /// As far as TLS, which is left to the case.
-    pub(crate) async fn open_bare(self, lab: &Lab, case: &Case, host: &str) -> Opened {
+    pub(crate) async fn open_bare(self, lab: &Lab, case: &Case, host: &str, words: &Words) -> Opened {
         let mut conn = Conn::over(tcp(self.port(lab), case.from.address()).await);
-        if matches!(self, By::Connect | By::ConnectBare) {
-            let target = case.target.clone().unwrap_or_else(|| format!("{host}:443"));
-            let answer = conn.connect(&target).await;
-            if answer.status != 200 {
-                return Opened::Refused(answer, conn);
+        let port = if self == By::SocksHttp { 80 } else { 443 };
+        let target = case.target.as_ref().map_or_else(|| format!("{host}:{port}"), |target| words.fill(target));
+        match self {
+            By::Connect | By::ConnectBare => {
+                let answer = conn.connect(&target).await;
+                if answer.status != 200 {
+                    return Opened::Refused(answer, conn);
+                }
             }
+            By::Socks | By::SocksHttp | By::SocksBare => {
+                let reply = conn.socks(&socks_target(&target)).await;
+                if reply != 0 {
+                    return Opened::Socks(reply, conn);
+                }
+            }
+            _ => {}
         }
         Opened::Conn(conn)
     }
 
-    pub(crate) async fn open(self, lab: &Lab, case: &Case, host: &str) -> Opened {
-        let conn = match self.open_bare(lab, case, host).await {
+    pub(crate) async fn open(self, lab: &Lab, case: &Case, host: &str, words: &Words) -> Opened {
+        let conn = match self.open_bare(lab, case, host, words).await {
             Opened::Conn(conn) => conn,
             other => return other,
         };
@@ -151,6 +170,20 @@ impl By {
             Err(_) => Opened::NoTls,
         }
     }
+}
+
+/// Type, address and port of what a case writes as `host:port`; any bytes may be a name.
+fn socks_target(target: &str) -> Vec<u8> {
+    let (host, port) = target.rsplit_once(':').expect("a port");
+    let port: u16 = port.parse().expect("a port");
+    if let Ok(ip) = host.trim_matches(['[', ']']).parse::<Ipv6Addr>() {
+        return [&[4], &ip.octets()[..], &port.to_be_bytes()].concat();
+    }
+    if host.parse::<Ipv4Addr>().is_ok() {
+        return socks_name(host, port);
+    }
+    let name = to_bytes(host);
+    [&[3, u8::try_from(name.len()).unwrap()], &name[..], &port.to_be_bytes()].concat()
 }
 
 impl From {

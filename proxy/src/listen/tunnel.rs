@@ -1,0 +1,94 @@
+//! What CONNECT and SOCKS share: the question at the *connect* stage, and its record.
+
+use stubgate_policy::{Ask, Authority, ConnectStage, Decision, Reason};
+
+use crate::appliance::Appliance;
+use crate::client::Whence;
+use crate::identify::identify;
+use crate::record::{Event, Layer, Line, Wire};
+use crate::request::Refusal;
+use crate::snapshot::Snapshot;
+
+/// Asks policy whether this agent may reach one of `targets`, which differ in their scheme; the first that it may is
+/// recorded under `word`.
+///
+/// # Errors
+/// What was said of the first.
+pub(super) fn decide(
+    appliance: &Appliance,
+    whence: &Whence,
+    word: &'static str,
+    targets: &[Authority],
+) -> Result<(), Refusal> {
+    let snapshot = appliance.snapshot.load();
+    let (agent, _) = identify(&snapshot, whence.peer.ip())?;
+    let mut refusal = None;
+    for target in targets {
+        let denied = match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority: target })) {
+            Decision::Allow(_) => {
+                let line = line(&snapshot, whence, word, Some(target), Event::Allowed, "allow");
+                // The tunnel carries nothing yet; each request in it has its own record and its own refusal.
+                let _ = appliance.audit.write(&line);
+                return Ok(());
+            }
+            Decision::Deny(denial) => Refusal { reason: denial.reason, rule: denial.rule, stub_of: None },
+            Decision::Answer(_) => Reason::ConnectNotAllowed.into(),
+        };
+        refusal.get_or_insert(denied);
+    }
+    Err(refusal.unwrap_or_else(|| Reason::ConnectNotAllowed.into()))
+}
+
+/// Records and counts a refusal that is told without a status.
+pub(super) fn refuse(
+    appliance: &Appliance,
+    whence: &Whence,
+    word: &'static str,
+    target: Option<&Authority>,
+    refusal: &Refusal,
+) {
+    refuse_with(appliance, whence, word, target, refusal, None);
+}
+
+/// Records and counts a refusal that is told with this id and status.
+pub(super) fn refuse_with(
+    appliance: &Appliance,
+    whence: &Whence,
+    word: &'static str,
+    target: Option<&Authority>,
+    refusal: &Refusal,
+    told: Option<(&str, u16)>,
+) {
+    let snapshot = appliance.snapshot.load();
+    let rule = refusal.rule.map(|rule| snapshot.policy.rule(rule).name());
+    appliance.metrics.refused(refusal.reason, rule.unwrap_or("")).inc();
+    let line = Line {
+        id: told.map(|(id, _)| id),
+        rule,
+        reason: Some(refusal.reason),
+        status: told.map(|(_, status)| status),
+        ..line(&snapshot, whence, word, target, Event::Refused, "deny")
+    };
+    // Refused all the same; a lost record is counted.
+    let _ = appliance.audit.refuse(&line);
+}
+
+fn line<'a>(
+    snapshot: &'a Snapshot,
+    whence: &Whence,
+    word: &'static str,
+    target: Option<&'a Authority>,
+    event: Event,
+    decision: &'static str,
+) -> Line<'a> {
+    let agent = snapshot.policy.identify(whence.peer.ip()).map(|agent| snapshot.policy.agent(agent).name());
+    Line {
+        agent,
+        peer: Some(whence.peer),
+        authority: target,
+        method: Some(Wire(word)),
+        decision: Some(decision),
+        policy: Some(snapshot.policy.fingerprint()),
+        ..Line::new(event, Layer::Connect)
+    }
+}
