@@ -20,7 +20,6 @@ mod origins;
 mod paths;
 mod records;
 mod reload;
-mod smuggling;
 mod socks;
 mod streams;
 mod uploads;

@@ -161,6 +161,16 @@ impl Origin {
         self.kept.closed.lock().unwrap().contains(&connection)
     }
 
+    /// Connections with bytes that belong to no whole request.
+    pub(crate) fn unfinished(&self) -> Vec<usize> {
+        let requests = self.requests();
+        let whole = |connection: usize| -> usize {
+            requests.iter().filter(|seen| seen.connection == connection).map(|seen| seen.size).sum()
+        };
+        let raw = self.kept.raw.lock().unwrap();
+        raw.iter().enumerate().filter(|(n, bytes)| bytes.len() != whole(*n)).map(|(n, _)| n).collect()
+    }
+
     /// Asserts that no half of a request waits: each connection ends where a request does.
     pub(crate) async fn kept_nothing_more(&self) {
         let raw = self.kept.raw.lock().unwrap().clone();

@@ -88,22 +88,41 @@ impl Bench {
             self.answer(answer.plain(), case.origin_closes);
         }
         let before = self.lab.origin.byte_count();
+        let minted = self.lab.appliance.minter.minted_total();
         let mut came = self.attack(case, by, host, &words).await?;
-        let expected = expected_refusals(case);
-        let refusals = self.refusals(expected).await;
+        let refusals = self.refusals(expected_refusals(case)).await;
         self.judge(case, by, &words, &came)?;
         judge_refusals(case, &refusals, &came)?;
+        // What is refused by its name costs no signature.
+        let by_name = ["bad_authority", "connect_not_allowed", "unknown_agent", "quarantined"];
+        let is_by_name = refusals.iter().any(|reason| by_name.contains(&reason.as_str()));
+        if case.hello.is_some() && is_by_name && self.lab.appliance.minter.minted_total() != minted {
+            return Err("a certificate was minted".into());
+        }
         if self.search.is_in(&came.bytes) {
             return Err(format!("a real credential came in: {:?}", lossy(&came.bytes)));
         }
         self.judge_origin(case, &words, before, &mut came)?;
+        self.ended(case).await;
         self.lab.origin.forget();
         self.lab.is_well("the case").await;
         let more = self.refusals(0).await;
-        if !more.is_empty() {
+        if !more.is_empty() && !(case.expect.reset && case.expect.partial) {
             return Err(format!("refused later: {more:?}"));
         }
         Ok(())
+    }
+
+    /// Waits until connections to the origin end that nobody may use again: with half a request, or a malformed answer.
+    async fn ended(&self, case: &Case) {
+        let origin = &self.lab.origin;
+        let mut gone = origin.unfinished();
+        if case.expect.reason.as_ref().is_some_and(|reason| reason.has("upstream_protocol")) {
+            gone.extend(origin.requests().iter().map(|seen| seen.connection));
+        }
+        for connection in gone {
+            self.lab.until("the connection to the origin ends", || origin.is_closed(connection)).await;
+        }
     }
 
     /// Has the origin answer `/x` so. `{sent:NAME}` is the value of a header that it got.
@@ -257,7 +276,9 @@ impl Bench {
         let served = usize::from(matches!(came.statuses[..], [200..=299]) && expect.reason.is_none());
         let again = usize::from(expect.closed == Some(false));
         let expected = expect.requests.unwrap_or(served) + again;
-        if requests.len() != expected {
+        // What hyper resets may have gone out before, with the length that it announced.
+        let may_be_there = expect.reset && expect.partial;
+        if requests.len() != expected && !may_be_there {
             return Err(format!("the origin got {} requests: {requests:?}", requests.len()));
         }
         requests.iter().try_for_each(well_formed)?;
@@ -289,15 +310,27 @@ impl Bench {
         fresh.lines().map(one).collect()
     }
 
+    fn fresh_refusals(&self) -> Vec<String> {
+        let records = self.records();
+        let refused = records.iter().filter_map(|record| {
+            let reason = refusal(record)?;
+            // A stub where it has no business raises the alarm (docs/audit.md).
+            let trips = ["stub_out_of_slot", "stub_wrong_host", "stub_not_granted", "stub_over_plain", "stub_in_body"];
+            assert_eq!(record["tripwire"] == true, trips.contains(&reason.as_str()), "{record}");
+            Some(reason)
+        });
+        refused.collect()
+    }
+
     /// Refusals that were recorded, once there are as many as expected.
     async fn refusals(&self, expected: usize) -> Vec<String> {
-        let mut found: Vec<String> = self.records().iter().filter_map(refusal).collect();
+        let mut found = self.fresh_refusals();
         for _ in 0..400 {
             if found.len() >= expected {
                 break;
             }
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-            found.extend(self.records().iter().filter_map(refusal));
+            found.extend(self.fresh_refusals());
         }
         found
     }
