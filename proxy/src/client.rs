@@ -13,12 +13,14 @@ pub struct Whence {
     pub peer: SocketAddr,
     /// The listener that accepted it.
     pub listener: Listener,
+    /// Whom it was addressed to before the system redirected it: for records alone; it is never dialled and decides nothing.
+    pub original: Option<SocketAddr>,
 }
 
 impl Whence {
     /// The connection once it has said what it is for.
     pub fn client(self, entry: Entry) -> Client {
-        Client { peer: self.peer, listener: self.listener, entry }
+        Client { peer: self.peer, listener: self.listener, original: self.original, entry }
     }
 }
 
@@ -29,6 +31,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// The listener that accepted it.
     pub listener: Listener,
+    /// Whom it was addressed to before the system redirected it, for records.
+    pub original: Option<SocketAddr>,
     /// What the connection itself says about the authority of its requests.
     pub entry: Entry,
 }

@@ -3,6 +3,7 @@
 //!
 //! - `http`: plain HTTP, as if we were the origin;
 //! - `https`: TLS, whose ClientHello names the host ([`tls`]);
+//! - `transparent`: either of the two, as the first byte tells ([`first`]), on connections that the system redirected;
 //! - `proxy`: CONNECT, behind which only TLS is accepted, and absolute-form ([`connect`]); and SOCKS5 ([`socks`]).
 
 mod admission;
@@ -39,7 +40,10 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
             () = appliance.draining.cancelled() => return,
         };
         match accepted {
-            Ok((tcp, peer)) => admit(&appliance, tcp, Whence { peer: unmapped(peer), listener }),
+            Ok((tcp, peer)) => {
+                let whence = whence(&tcp, peer, listener);
+                admit(&appliance, tcp, whence);
+            }
             Err(error) => {
                 // Out of file descriptors, most likely: give connections time to end instead of spinning.
                 tracing::warn!(%error, listener = listener.as_str(), "a connection could not be accepted");
@@ -84,6 +88,7 @@ async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
         }
         Listener::Https => tls::serve(appliance, Socket::new(tcp), whence, None).await,
         Listener::Proxy => connect::serve(appliance, tcp, whence).await,
+        Listener::Transparent => first::serve(appliance, tcp, BytesMut::new(), whence, None).await,
     }
 }
 
@@ -95,12 +100,27 @@ fn refuse(appliance: &Appliance, whence: &Whence, reason: Reason) {
     let line = Line {
         agent: agent.map(|agent| snapshot.policy.agent(agent).name()),
         peer: Some(whence.peer),
+        original: whence.original,
         decision: Some("deny"),
         reason: Some(reason),
         ..Line::new(Event::Refused, Layer::Accept)
     };
     // Refused all the same; a lost record is counted.
     let _ = appliance.audit.refuse(&line);
+}
+
+fn whence(tcp: &TcpStream, peer: SocketAddr, listener: Listener) -> Whence {
+    let original = if listener == Listener::Transparent { original_destination(tcp) } else { None };
+    Whence { peer: unmapped(peer), listener, original }
+}
+
+/// Whom a connection was addressed to. REDIRECT keeps that in the connection's tracking entry; TPROXY, and whoever
+/// connects to the listener itself, has it as the socket's own address.
+fn original_destination(tcp: &TcpStream) -> Option<SocketAddr> {
+    let local = tcp.local_addr().ok()?;
+    let socket = socket2::SockRef::from(tcp);
+    let tracked = if local.is_ipv6() { socket.original_dst_v6() } else { socket.original_dst_v4() };
+    Some(unmapped(tracked.ok().and_then(|address| address.as_socket()).unwrap_or(local)))
 }
 
 /// IPv4 addresses that arrive on an IPv6 socket are IPv4 addresses.

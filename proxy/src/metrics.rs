@@ -51,6 +51,8 @@ pub enum Listener {
     Https,
     /// CONNECT, absolute-form and SOCKS5.
     Proxy,
+    /// TLS and plain HTTP that the system redirected.
+    Transparent,
 }
 
 impl Listener {
@@ -60,6 +62,7 @@ impl Listener {
             Listener::Http => "http",
             Listener::Https => "https",
             Listener::Proxy => "proxy",
+            Listener::Transparent => "transparent",
         }
     }
 }
@@ -151,7 +154,7 @@ impl Metrics {
             ),
             registry,
         };
-        for listener in [Listener::Http, Listener::Https, Listener::Proxy] {
+        for listener in [Listener::Http, Listener::Https, Listener::Proxy, Listener::Transparent] {
             metrics.connections(listener).set(0);
         }
         for outcome in [Reload::Taken, Reload::Failed] {

@@ -30,7 +30,7 @@ pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'sta
         protocol,
         at: arrived.at,
     };
-    let mut transaction = Transaction::new(Arc::clone(appliance), known, arrived.client.peer);
+    let mut transaction = Transaction::new(Arc::clone(appliance), known, &arrived.client);
     let refused = match decided(&snapshot, arrived, &mut transaction) {
         Ok(Outcome::Permitted(permitted)) => match forward::forward(appliance, *permitted, transaction).await {
             Ok(response) => return response,

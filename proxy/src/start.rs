@@ -1,5 +1,6 @@
 //! Wiring: from a checked configuration to a running appliance, and from SIGTERM to its end.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,8 +54,10 @@ pub struct Addresses {
     pub http: Vec<SocketAddr>,
     /// TLS.
     pub https: Vec<SocketAddr>,
-    /// CONNECT.
+    /// CONNECT, absolute-form and SOCKS5.
     pub proxy: Vec<SocketAddr>,
+    /// Redirected connections; those for TPROXY after the others.
+    pub transparent: Vec<SocketAddr>,
     /// Metrics.
     pub admin: Vec<SocketAddr>,
     /// DNS.
@@ -82,9 +85,6 @@ pub fn certificate_authority(config: &Config) -> anyhow::Result<CertificateAutho
 /// What could not be opened, by name. A bad policy is no error here: it serves refusals and is not ready.
 pub async fn start(config: Config) -> anyhow::Result<Started> {
     let config = Arc::new(config);
-    if !config.listen.transparent.is_empty() {
-        return Err(anyhow!("listen.transparent is not served by this version; remove it"));
-    }
     let metrics = Metrics::new();
     let ca = certificate_authority(&config)?;
     if ca.is_new() {
@@ -144,10 +144,15 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
         (Listener::Http, &config.listen.http),
         (Listener::Https, &config.listen.https),
         (Listener::Proxy, &config.listen.proxy),
+        (Listener::Transparent, &config.listen.transparent),
     ] {
         for &address in addresses {
             sockets.push((listener, bind(address).with_context(|| format!("listen.{} {address}", listener.as_str()))?));
         }
+    }
+    for &address in &config.listen.tproxy {
+        let socket = bind_transparent(address).with_context(|| format!("listen.transparent tproxy {address}"))?;
+        sockets.push((Listener::Transparent, socket));
     }
     let mut admin = Vec::new();
     for &address in &config.listen.admin {
@@ -174,6 +179,7 @@ impl Started {
                 Listener::Http => &mut found.http,
                 Listener::Https => &mut found.https,
                 Listener::Proxy => &mut found.proxy,
+                Listener::Transparent => &mut found.transparent,
             };
             of.extend(socket.local_addr());
         }
@@ -202,6 +208,7 @@ impl Started {
             http = listed(&addresses.http),
             https = listed(&addresses.https),
             proxy = listed(&addresses.proxy),
+            transparent = listed(&addresses.transparent),
             admin = listed(&addresses.admin),
             version = env!("CARGO_PKG_VERSION"),
             "serving"
@@ -273,16 +280,37 @@ fn lifecycle(appliance: &Appliance, outcome: &'static str) {
     let _ = appliance.audit.write(&line);
 }
 
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn socket(address: SocketAddr) -> std::io::Result<socket2::Socket> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM.nonblocking(), Some(socket2::Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    Ok(socket)
+}
+
+fn listening(socket: socket2::Socket, address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(StdListener::from(socket))
+}
+
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    listening(socket(address)?, address)
+}
+
+/// A socket that TPROXY can hand connections to whose destination is no address of ours.
+fn bind_transparent(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let socket = socket(address)?;
+    let set = if address.is_ipv6() { socket.set_ip_transparent_v6(true) } else { socket.set_ip_transparent_v4(true) };
+    set.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => {
+            anyhow!("TPROXY takes the capability CAP_NET_ADMIN, which stubgate was not given; REDIRECT does without")
+        }
+        _ => error.into(),
+    })?;
+    Ok(listening(socket, address)?)
 }
 
 /// Addresses that must never be dialled: the machine's, and those that lead back to us.

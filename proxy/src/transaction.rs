@@ -15,6 +15,7 @@ use stubgate_policy::{Permit, Policy, Reason, RuleId};
 use crate::appliance::Appliance;
 use crate::authority::is_tripwire;
 use crate::body::Passed;
+use crate::client::Client;
 use crate::record::suppress::Admission;
 use crate::record::{Event, Layer, Line, Wire};
 use crate::request::{Known, Refusal};
@@ -27,6 +28,8 @@ pub struct Transaction {
     pub known: Known,
     /// The agent's address.
     pub peer: SocketAddr,
+    /// Whom its connection was addressed to before the system redirected it.
+    original: Option<SocketAddr>,
     /// Where it was sent.
     pub upstream: Option<SocketAddr>,
     permitted: Option<Begun>,
@@ -57,11 +60,12 @@ pub enum Outcome {
 
 impl Transaction {
     /// Begins with what is known when a head arrives.
-    pub fn new(appliance: Arc<Appliance>, known: Known, peer: SocketAddr) -> Self {
+    pub fn new(appliance: Arc<Appliance>, known: Known, client: &Client) -> Self {
         Transaction {
             appliance,
             known,
-            peer,
+            peer: client.peer,
+            original: client.original,
             upstream: None,
             permitted: None,
             begun: None,
@@ -216,6 +220,7 @@ impl Transaction {
         line.id = Some(&known.id);
         line.agent = known.agent.as_deref();
         line.peer = Some(self.peer);
+        line.original = self.original;
         line.protocol = Some(known.protocol);
         line.authority = known.authority.as_ref();
         line.name = known.connection.as_deref().map(Wire);

@@ -86,7 +86,7 @@ reasons! {
     StubInBody "stub_in_body" "the body holds a placeholder credential; remove it",
     /// A stub over plain HTTP, where no credential ever goes.
     StubOverPlain "stub_over_plain" "credentials go out over https only",
-    /// SNI, Host, `:authority` and CONNECT target differ.
+    /// SNI, Host, `:authority` and CONNECT or SOCKS target differ.
     AuthorityMismatch "authority_mismatch" "the request is for another host than its connection; open a new connection",
     /// The request is malformed.
     BadRequest "bad_request" "the request is malformed",

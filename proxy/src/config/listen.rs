@@ -7,6 +7,8 @@ use super::node::{Node, Shape};
 use super::reader::{Map, Placed, Reader, values};
 
 pub(super) const KEYS: &[&str] = &["dns", "http", "https", "proxy", "transparent", "admin"];
+/// How a transparent listener is said to be one for TPROXY.
+pub(super) const TPROXY: &str = "tproxy";
 
 /// Addresses to listen on; a list that is empty is a door that is not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,8 +21,10 @@ pub struct Listen {
     pub https: Vec<SocketAddr>,
     /// CONNECT, absolute-form and SOCKS5 on one port.
     pub proxy: Vec<SocketAddr>,
-    /// Redirected connections of any kind.
+    /// Connections that the system redirected (REDIRECT), TLS and plain HTTP.
     pub transparent: Vec<SocketAddr>,
+    /// Connections that the system hands over as they are (TPROXY), likewise.
+    pub tproxy: Vec<SocketAddr>,
     /// Metrics, health and readiness. Default `127.0.0.1:9090`.
     pub admin: Vec<SocketAddr>,
 }
@@ -51,6 +55,13 @@ impl Listen {
         {
             let items = reader.list(section.get(key));
             for node in items {
+                let (node, key) = match &node.shape {
+                    Shape::Map(_) if key == "transparent" => match handed_over(reader, node) {
+                        Some(node) => (node, TPROXY),
+                        None => continue,
+                    },
+                    _ => (node, key),
+                };
                 if let Some(address) = reader.address(node, port) {
                     doors.push(Placed { value: (address, key), span: node.span.clone() });
                 }
@@ -70,6 +81,7 @@ impl Listen {
             https: of("https"),
             proxy: of("proxy"),
             transparent: of("transparent"),
+            tproxy: of(TPROXY),
             admin: of("admin"),
         };
         if section.get("admin").is_none() {
@@ -122,6 +134,12 @@ impl Advertise {
             IpAddr::V6(address) => self.v6.contains(&address),
         }
     }
+}
+
+/// The address of `{ tproxy: ADDRESS }`.
+fn handed_over<'n>(reader: &mut Reader<'_>, node: &'n Node) -> Option<&'n Node> {
+    let map = reader.map(node, &[TPROXY])?;
+    reader.required(map, TPROXY, "write `{ tproxy: \"0.0.0.0:15002\" }`, or the address alone for REDIRECT")
 }
 
 /// One address that a client can connect to.

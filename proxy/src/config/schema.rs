@@ -76,11 +76,21 @@ fn door(key: &str) -> Described {
         "http" => "Plain HTTP, such as 0.0.0.0:80.",
         "https" => "TLS; the name comes from the ClientHello. Such as 0.0.0.0:443.",
         "proxy" => "CONNECT, absolute-form and SOCKS5 on one port, such as 0.0.0.0:3128.",
-        "transparent" => "Redirected connections; the original destination is recorded, never dialled.",
+        "transparent" => return Some((REDIRECTED, list(&redirected()))),
         "admin" => "/metrics, /healthz and /readyz; keep it from agents. Default 127.0.0.1:9090.",
         _ => return None,
     };
     Some((about, list(&address())))
+}
+
+const REDIRECTED: &str = "Connections that the system redirects, TLS or plain HTTP: an address for REDIRECT, such as \
+                          0.0.0.0:15001, or { tproxy: address }. The original destination is recorded, never dialled.";
+
+fn redirected() -> Value {
+    let key = listen::TPROXY;
+    let tproxy =
+        map(&[key], &[key], |_| Some(("Where TPROXY hands connections over; takes CAP_NET_ADMIN.", address())));
+    json!({ "anyOf": [address(), tproxy] })
 }
 
 fn ca() -> Value {

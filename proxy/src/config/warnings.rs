@@ -58,8 +58,9 @@ fn admin(reader: &mut Reader<'_>, root: Map<'_>, config: &Config, found: &mut Ve
 /// Every address, one that is advertised, or one that another listener has for agents.
 fn is_reachable(address: IpAddr, config: &Config) -> bool {
     let listen = &config.listen;
-    let mut others =
-        [&listen.dns, &listen.http, &listen.https, &listen.proxy, &listen.transparent].into_iter().flatten();
+    let mut others = [&listen.dns, &listen.http, &listen.https, &listen.proxy, &listen.transparent, &listen.tproxy]
+        .into_iter()
+        .flatten();
     address.is_unspecified()
         || config.advertise.contains(address)
         || (!address.is_loopback() && others.any(|other| other.ip() == address))

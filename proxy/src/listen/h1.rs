@@ -283,7 +283,7 @@ impl Server<'_> {
             protocol: "h1",
             at: Instant::now(),
         };
-        let transaction = Transaction::new(Arc::clone(appliance), known, self.client.peer);
+        let transaction = Transaction::new(Arc::clone(appliance), known, &self.client);
         let known = transaction.refuse(&snapshot, reason.into(), status);
         (respond::refusal(reason, status, &known.id, shape), known.method)
     }

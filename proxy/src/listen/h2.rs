@@ -124,7 +124,7 @@ async fn respond(
                 protocol: "h2",
                 at,
             };
-            let transaction = Transaction::new(Arc::clone(appliance), known, client.peer);
+            let transaction = Transaction::new(Arc::clone(appliance), known, &client);
             service::refuse(&snapshot, reason.into(), transaction, shape)
         }
     };

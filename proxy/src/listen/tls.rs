@@ -110,6 +110,7 @@ fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port
     let line = Line {
         agent: Some(snapshot.policy.agent(agent).name()),
         peer: Some(whence.peer),
+        original: whence.original,
         authority: Some(authority),
         decision: Some("allow"),
         policy: Some(snapshot.policy.fingerprint()),
@@ -152,6 +153,7 @@ fn record(appliance: &Appliance, whence: &Whence, authority: Option<&Authority>,
     let line = Line {
         agent,
         peer: Some(whence.peer),
+        original: whence.original,
         authority,
         decision: Some("deny"),
         rule,

@@ -85,6 +85,7 @@ fn line<'a>(
     Line {
         agent,
         peer: Some(whence.peer),
+        original: whence.original,
         authority: target,
         method: Some(Wire(word)),
         decision: Some(decision),

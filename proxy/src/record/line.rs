@@ -74,6 +74,8 @@ pub struct Line<'a> {
     pub agent: Option<&'a str>,
     /// From where.
     pub peer: Option<SocketAddr>,
+    /// Whom a redirected connection was addressed to.
+    pub original: Option<SocketAddr>,
     /// `udp` or `tcp`, `h1` or `h2`.
     pub protocol: Option<&'static str>,
     /// For whom, once it was parsed.
@@ -154,6 +156,7 @@ impl Line<'_> {
             id: None,
             agent: None,
             peer: None,
+            original: None,
             protocol: None,
             authority: None,
             name: None,
@@ -197,6 +200,7 @@ impl Line<'_> {
         object.text("id", self.id);
         object.text("agent", self.agent);
         object.display("peer", self.peer);
+        object.display("original_destination", self.original);
         object.word_if("protocol", self.protocol);
         object.display("authority", self.authority);
         object.wire("name", self.name);

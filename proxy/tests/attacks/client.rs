@@ -33,19 +33,37 @@ pub(crate) enum Way {
     Socks,
     /// SOCKS5, then plain HTTP.
     SocksPlain,
+    /// TLS to `transparent`.
+    Redirected,
+    /// Plain HTTP to `transparent`.
+    RedirectedPlain,
 }
 
 impl Way {
-    pub(crate) const ALL: [Way; 6] = [Way::Sni, Way::Tunnel, Way::Plain, Way::Absolute, Way::Socks, Way::SocksPlain];
+    pub(crate) const ALL: [Way; 8] = [
+        Way::Sni,
+        Way::Tunnel,
+        Way::Plain,
+        Way::Absolute,
+        Way::Socks,
+        Way::SocksPlain,
+        Way::Redirected,
+        Way::RedirectedPlain,
+    ];
     /// Those that end in TLS.
-    pub(crate) const TLS: [Way; 3] = [Way::Sni, Way::Tunnel, Way::Socks];
+    pub(crate) const TLS: [Way; 4] = [Way::Sni, Way::Tunnel, Way::Socks, Way::Redirected];
     /// Those that name a target first, and speak TLS inside.
     pub(crate) const TUNNELS: [Way; 2] = [Way::Tunnel, Way::Socks];
     /// Those that end in plain HTTP.
-    pub(crate) const CLEAR: [Way; 3] = [Way::Plain, Way::Absolute, Way::SocksPlain];
+    pub(crate) const CLEAR: [Way; 4] = [Way::Plain, Way::Absolute, Way::SocksPlain, Way::RedirectedPlain];
 
     pub(crate) fn is_tls(self) -> bool {
         Way::TLS.contains(&self)
+    }
+
+    /// Whether a target is named before the first request.
+    pub(crate) fn is_tunnel(self) -> bool {
+        Way::TUNNELS.contains(&self) || self == Way::SocksPlain
     }
 
     pub(crate) fn port(self) -> u16 {
@@ -60,8 +78,8 @@ impl Way {
     /// What stands before the path.
     pub(crate) fn prefix(self) -> &'static str {
         match self {
-            Way::Sni | Way::Tunnel | Way::Plain | Way::Socks | Way::SocksPlain => "",
             Way::Absolute => "http://plain.example.test",
+            _ => "",
         }
     }
 
@@ -81,6 +99,11 @@ impl Way {
                 Conn::over(tls(conn.io, &lab.h1, self.host()).await.unwrap())
             }
             Way::SocksPlain => self.enter(lab, self.host(), 80, DEVBOT).await.unwrap(),
+            Way::Redirected => {
+                let io = tcp(lab.addresses.transparent[0], DEVBOT).await;
+                Conn::over(tls(io, &lab.h1, self.host()).await.unwrap())
+            }
+            Way::RedirectedPlain => Conn::plain(lab.addresses.transparent[0], DEVBOT).await,
         }
     }
 

@@ -198,7 +198,7 @@ impl Lab {
         let audit = setup.audit.unwrap_or_else(|| format!("[{{ path: \"{here}/audit.jsonl\" }}]"));
         let text = format!(
             "listen:\n  dns: [\"127.0.0.1:0\"]\n  http: [\"127.0.0.1:0\"]\n  https: [\"127.0.0.1:0\"]\n  \
-             proxy: [\"127.0.0.1:0\"]\n  admin: [\"127.0.0.1:0\"]\nadvertise: [\"127.0.0.1\"]\n\
+             proxy: [\"127.0.0.1:0\"]\n  transparent: [\"127.0.0.1:0\"]\n  admin: [\"127.0.0.1:0\"]\nadvertise: [\"127.0.0.1\"]\n\
              policy: [\"{here}/policy\"]\nstate_dir: \"{here}\"\nupstream:\n  ca_files: [\"{here}/internet.pem\"]\n  \
              nameservers: [\"{}\"]\n  connect_to:\n{connect_to}limits: {{ {} }}\ntimeouts: {{ {} }}\n\
              audit:\n  files: {audit}\n",

@@ -130,13 +130,6 @@ fn proxy(node: &Node, into: &mut Settings, notes: &mut Notes<'_>) {
     into.http = address(node, "http_listen", notes);
     into.https = address(node, "https_listen", notes);
     into.proxy = address(node, "tunnel_listen", notes);
-    if into.proxy.is_some() {
-        notes.add(
-            Kind::Narrower,
-            place(node, "tunnel_listen"),
-            "CONNECT and absolute-form are taken there, SOCKS5 is not",
-        );
-    }
     for key in ["max_request_body_bytes", "max_response_body_bytes"] {
         if node.get(key).is_some() {
             notes.add(
