@@ -26,6 +26,10 @@ pub(crate) enum By {
     Socks,
     /// SOCKS5, then plain HTTP.
     SocksHttp,
+    /// TLS, taken over on its way to elsewhere.
+    Transparent,
+    /// Plain HTTP likewise.
+    TransparentHttp,
     /// CONNECT, and nothing after it.
     ConnectBare,
     /// SOCKS5, and nothing after it.
@@ -64,8 +68,8 @@ pub(crate) enum Group {
 
 impl Ways {
     pub(crate) fn list(&self, case: &Case) -> Vec<By> {
-        let tls = [By::Https, By::Connect, By::Socks].as_slice();
-        let plain = [By::Http, By::Absolute, By::SocksHttp].as_slice();
+        let tls = [By::Https, By::Connect, By::Socks, By::Transparent].as_slice();
+        let plain = [By::Http, By::Absolute, By::SocksHttp, By::TransparentHttp].as_slice();
         match self {
             Ways::Group(Group::All) if case.frames.is_some() => tls.to_vec(),
             Ways::Group(Group::All) => [tls, plain].concat(),
@@ -87,6 +91,8 @@ impl fmt::Display for By {
             By::Absolute => "absolute",
             By::Socks => "socks",
             By::SocksHttp => "socks-http",
+            By::Transparent => "transparent",
+            By::TransparentHttp => "transparent-http",
             By::ConnectBare => "connect-bare",
             By::SocksBare => "socks-bare",
             By::HttpPort => "http-port",
@@ -112,7 +118,7 @@ pub(crate) enum Opened {
 
 impl By {
     pub(crate) fn is_tls(self) -> bool {
-        matches!(self, By::Https | By::Connect | By::Socks)
+        matches!(self, By::Https | By::Connect | By::Socks | By::Transparent)
     }
 
     fn port(self, lab: &Lab) -> SocketAddr {
@@ -120,6 +126,7 @@ impl By {
         match self {
             By::Https | By::HttpsPort => addresses.https[0],
             By::Http | By::HttpPort => addresses.http[0],
+            By::Transparent | By::TransparentHttp => addresses.transparent[0],
             By::Udp | By::Tcp => addresses.dns[0],
             _ => addresses.proxy[0],
         }
@@ -128,7 +135,7 @@ impl By {
     /// Where messages of this way go, by themselves.
     pub(crate) fn host(self) -> &'static str {
         match self {
-            By::Http | By::Absolute | By::SocksHttp | By::HttpPort => "plain.example.test",
+            By::Http | By::Absolute | By::SocksHttp | By::TransparentHttp | By::HttpPort => "plain.example.test",
             _ => "open.example.test",
         }
     }
