@@ -1,5 +1,6 @@
 //! The command line. One definition gives the parser, the help and, later, man pages and completions.
 
+mod attack;
 mod ca;
 mod check;
 mod policy;
@@ -42,6 +43,9 @@ enum Command {
     /// Work on the certificate authority that agents must trust
     #[command(subcommand)]
     Ca(Ca),
+    /// Try the ways out of the container that this runs in, and say which are open
+    #[command(after_help = attack::NOTES)]
+    Attack(Box<attack::Attack>),
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,6 +108,7 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::main(&command),
         Command::Config(Config::Check { file }) => check::config(&file),
         Command::Ca(command) => ca::main(&command),
+        Command::Attack(asked) => attack::main(*asked),
     }
 }
 

@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod appliance;
+pub mod attack;
 pub mod authority;
 pub mod body;
 pub mod budget;

@@ -91,9 +91,10 @@ impl Method {
         Method(Word::Websocket)
     }
 
-    /// TRACE and CONNECT match no rule: the one echoes credentials, the other is no request to an origin.
+    /// TRACE, TRACK (IIS's name for it) and CONNECT match no rule: the first two echo credentials, the other is no request
+    /// to an origin.
     pub(crate) fn never_matches(&self) -> bool {
-        matches!(self.0, Word::Trace | Word::Connect)
+        matches!(self.0, Word::Trace | Word::Connect) || self.as_str() == "TRACK"
     }
 
     /// Place of a known method in a set of bits.

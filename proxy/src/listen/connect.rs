@@ -80,12 +80,13 @@ fn target(head: &RequestHead) -> Result<Authority, Refusal> {
     let target = Authority::parse(Scheme::Https, &head.target).map_err(bad)?;
     let mut hosts = head.headers.get_all(http::header::HOST).iter();
     if let Some(host) = hosts.next() {
-        // Some clients leave the port out of Host.
+        // Some clients leave the port out of Host; one that is there must be the target's.
+        let has_port = host.as_bytes().rsplit(|&b| b == b':').next().is_some_and(|p| p.iter().all(u8::is_ascii_digit));
         let host = Authority::parse(Scheme::Https, host.as_bytes()).map_err(bad)?;
         if hosts.next().is_some() {
             return Err(Reason::BadAuthority.into());
         }
-        if host.host() != target.host() {
+        if host.host() != target.host() || has_port && host.port() != target.port() {
             return Err(Reason::AuthorityMismatch.into());
         }
     }

@@ -61,10 +61,16 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Wh
             return record(appliance, &whence, Some(&authority), Reason::Internal.into());
         }
     };
-    let Ok(Ok(tls)) = timeout_at(deadline, started.into_stream(config)).await else {
-        // An agent that does not trust our certificate, or went away.
-        tracing::debug!(peer = %whence.peer, %authority, "a TLS handshake with an agent failed");
-        return;
+    let tls = match timeout_at(deadline, started.into_stream(config)).await {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(error)) if is_ours(&error) => {
+            return record(appliance, &whence, Some(&authority), Reason::BadRequest.into());
+        }
+        Ok(Err(_)) | Err(_) => {
+            // An agent that does not trust our certificate, or went away.
+            tracing::debug!(peer = %whence.peer, %authority, "a TLS handshake with an agent failed");
+            return;
+        }
     };
     drop(turn);
     let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
@@ -75,6 +81,12 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Wh
     } else {
         h1::serve(appliance, stream, BytesMut::new(), client).await;
     }
+}
+
+/// Whether it was us who ended a handshake: an old version, nothing in common, a malformed message.
+fn is_ours(error: &std::io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    cause.is_some_and(|cause| !matches!(cause, rustls::Error::AlertReceived(_)))
 }
 
 /// The host that a connection is for. Without a tunnel only SNI tells it. In one it must be the target's; an IP

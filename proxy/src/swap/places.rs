@@ -146,8 +146,10 @@ impl Places {
             let name = percent_decoded(halves.next().unwrap_or_default());
             let value = percent_decoded(halves.next().unwrap_or_default());
             let name_text = String::from_utf8_lossy(&name);
-            let is_declared = declared.iter().any(|slot| matches!(slot, Slot::Query(own) if **own == *name_text));
-            if CUSTOMARY_QUERY_KEYS.contains(&&*name_text) || is_declared {
+            // Some origins read keys in any case; a stub is swapped in the declared one alone.
+            let is = |own: &str| own.eq_ignore_ascii_case(&name_text);
+            let is_declared = declared.iter().any(|slot| matches!(slot, Slot::Query(own) if is(own)));
+            if CUSTOMARY_QUERY_KEYS.iter().any(|own| is(own)) || is_declared {
                 self.token(stubs, Place::Query((*name_text).into()), &value);
             } else {
                 self.elsewhere(stubs, &value);

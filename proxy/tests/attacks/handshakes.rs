@@ -5,109 +5,15 @@ use std::sync::Arc;
 use rustls::HandshakeKind;
 
 use crate::client::{Conn, PATIENCE, tcp, tls};
+use crate::hello::named;
 use crate::lab::{DEVBOT, Lab};
-
-/// A ClientHello of TLS 1.2 and 1.3 with these bytes as its name; good enough to be read to its end.
-pub(crate) fn hello(name: Option<(u8, &[u8])>) -> Vec<u8> {
-    let u16s = |values: &[u16]| values.iter().flat_map(|v| v.to_be_bytes()).collect::<Vec<u8>>();
-    let with_length = |bytes: Vec<u8>| [u16s(&[u16::try_from(bytes.len()).unwrap()]), bytes].concat();
-    let extension = |kind: u16, body: Vec<u8>| [u16s(&[kind]), with_length(body)].concat();
-    let mut extensions = Vec::new();
-    if let Some((kind, name)) = name {
-        let entry = [vec![kind], with_length(name.to_vec())].concat();
-        extensions.extend(extension(0, with_length(entry)));
-    }
-    extensions.extend(extension(10, with_length(u16s(&[0x001d, 0x0017]))));
-    extensions.extend(extension(11, vec![1, 0]));
-    extensions.extend(extension(13, with_length(u16s(&[0x0403, 0x0804, 0x0401]))));
-    extensions.extend(extension(43, [vec![4], u16s(&[0x0304, 0x0303])].concat()));
-    extensions.extend(extension(51, with_length([u16s(&[0x001d]), with_length(vec![9; 32])].concat())));
-    let body = [
-        u16s(&[0x0303]),
-        vec![7; 32],
-        vec![0],
-        with_length(u16s(&[0x1301, 0x1302, 0xc02b, 0xc02f])),
-        vec![1, 0],
-        with_length(extensions),
-    ]
-    .concat();
-    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-    let handshake = [vec![1], length[1..].to_vec(), body].concat();
-    let mut records = Vec::new();
-    for piece in handshake.chunks(16_000) {
-        records.extend([vec![0x16, 3, 1], with_length(piece.to_vec())].concat());
-    }
-    records
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn odd_names_are_refused_before_anything_is_minted() {
-    let lab = Lab::new().await;
-    lab.is_well("the start").await;
-    let minted = lab.appliance.minter.minted_total();
-    let long_label = format!("{}.example.test", "a".repeat(64));
-    let long = "a.".repeat(150) + "test";
-    let longer = "a".repeat(5000);
-    type Sni<'a> = Option<(u8, &'a [u8])>;
-    let cases: [(&str, Sni<'_>); 33] = [
-        ("TL-01 none", None),
-        ("TL-01 empty", Some((0, b""))),
-        ("TL-02 IPv4", Some((0, b"127.0.0.1"))),
-        ("TL-02 IPv6", Some((0, b"::1"))),
-        ("TL-02 IPv6 in brackets", Some((0, b"[::1]"))),
-        ("TL-03 NUL", Some((0, b"open.example.test\0.evil.test"))),
-        ("TL-03 NUL at the end", Some((0, b"open.example.test\0"))),
-        ("TL-03 CRLF", Some((0, b"open.example.test\r\nx: y"))),
-        ("TL-03 an escape", Some((0, b"\x1b[31mopen.example.test"))),
-        ("TL-03 a space", Some((0, b"open.example.test "))),
-        ("TL-03 userinfo", Some((0, b"x@open.example.test"))),
-        ("TL-03 a slash", Some((0, b"open.example.test/"))),
-        ("TL-03 a port", Some((0, b"open.example.test:443"))),
-        ("TL-03 a wildcard", Some((0, b"*.wild.example.test"))),
-        ("TL-03 two dots", Some((0, b"open..example.test"))),
-        ("TL-03 a dot first", Some((0, b".open.example.test"))),
-        ("TL-03 a dash first", Some((0, b"-a.wild.example.test"))),
-        ("TL-03 a long label", Some((0, long_label.as_bytes()))),
-        ("TL-03 a long name", Some((0, long.as_bytes()))),
-        ("TL-03 5000 bytes", Some((0, longer.as_bytes()))),
-        ("TL-05 hexadecimal", Some((0, b"0x7f000001"))),
-        ("TL-05 a number", Some((0, b"2130706433"))),
-        ("TL-05 localhost", Some((0, b"localhost"))),
-        ("TL-05 one label", Some((0, b"open"))),
-        ("TL-06 not ASCII", Some((0, "öpen.example.test".as_bytes()))),
-        ("TL-06 full width", Some((0, "\u{ff4f}pen.example.test".as_bytes()))),
-        ("TL-15 another type of name", Some((7, b"open.example.test"))),
-        ("a name that no rule grants", Some((0, b"evil.example.test"))),
-        ("the parent of an allowed name", Some((0, b"example.test"))),
-        ("the apex of a wildcard", Some((0, b"wild.example.test"))),
-        ("two labels under a wildcard", Some((0, b"a.b.wild.example.test"))),
-        ("DN-21 an allowed name as prefix", Some((0, b"open.example.test.evil.test"))),
-        ("an allowed name as suffix of a label", Some((0, b"xopen.example.test"))),
-    ];
-    for (name, sni) in cases {
-        lab.refusals();
-        let mut conn = Conn::plain(lab.addresses.https[0], DEVBOT).await;
-        conn.send(hello(sni)).await;
-        let said = conn.rest().await;
-        assert!(said.is_empty() || said[0] == 0x15, "{name}: an alert at most: {said:?}");
-        let refusals = lab.refusals();
-        assert_eq!(refusals.len(), 1, "{name}");
-        assert!(
-            ["bad_request", "bad_authority", "connect_not_allowed"].contains(&&*refusals[0]),
-            "{name} {refusals:?}"
-        );
-    }
-    assert_eq!(lab.appliance.minter.minted_total(), minted, "TL-07: nothing was signed");
-    assert_eq!(lab.origin.connections(), 1);
-    lab.is_well("TL-03").await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_allowed_name_in_other_spellings_gets_as_far_as_the_handshake() {
     let lab = Lab::new().await;
     for name in [&b"open.example.test"[..], b"OPEN.Example.TEST", b"open.example.test."] {
         let mut conn = Conn::plain(lab.addresses.https[0], DEVBOT).await;
-        conn.send(hello(Some((0, name)))).await;
+        conn.send(named(&[(0, name)])).await;
         let said = conn.some().await;
         assert_eq!(said[..2], [0x16, 3], "TL-04 {name:?}: a ServerHello: {said:?}");
     }
@@ -137,7 +43,7 @@ async fn other_protocols_on_a_port_are_closed_without_a_byte_to_an_origin() {
     // TLS where plain HTTP is spoken.
     for to in [lab.addresses.http[0], lab.addresses.proxy[0]] {
         let mut conn = Conn::plain(to, DEVBOT).await;
-        conn.send(hello(Some((0, b"open.example.test")))).await;
+        conn.send(named(&[(0, b"open.example.test")])).await;
         let _ = tokio::io::AsyncWriteExt::shutdown(&mut conn.io).await;
         let said = conn.rest().await;
         assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 400"), "TL-16: {said:?}");

@@ -103,7 +103,7 @@ rules:
 "#;
 
 /// Every host that policy names; all lead to the one origin, which tells them apart by SNI.
-const HOSTS: [&str; 10] = [
+const HOSTS: [&str; 12] = [
     "api.example.test:443",
     "keyed.example.test:443",
     "lost.example.test:443",
@@ -112,6 +112,8 @@ const HOSTS: [&str; 10] = [
     "paths.example.test:443",
     "plain.example.test:80",
     "10.0.0.5:8006",
+    "api.github.com:443",
+    "api.anthropic.com:443",
     // No rule names it: whatever arrives there is a hole.
     "evil.example.test:443",
     "evil.example.test:80",

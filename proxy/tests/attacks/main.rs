@@ -6,11 +6,13 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
+mod hello;
 mod lab;
 mod origin;
 
 mod authority;
 mod bounds;
+mod corpus;
 mod credentials;
 mod handshakes;
 mod limits;
@@ -19,7 +21,6 @@ mod origins;
 mod paths;
 mod records;
 mod reload;
-mod smuggling;
 mod socks;
 mod streams;
 mod uploads;

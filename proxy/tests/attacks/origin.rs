@@ -32,6 +32,8 @@ pub(crate) struct Seen {
     pub(crate) head: String,
     /// Body as decoded.
     pub(crate) body: Vec<u8>,
+    /// Bytes of all of it as sent.
+    pub(crate) size: usize,
 }
 
 impl Seen {
@@ -122,6 +124,13 @@ impl Origin {
         self.answer(path, move |_| Reply::Bytes(bytes.clone()));
     }
 
+    /// Forgets what came so far, and how to answer.
+    pub(crate) fn forget(&self) {
+        self.kept.requests.lock().unwrap().clear();
+        self.kept.raw.lock().unwrap().iter_mut().for_each(Vec::clear);
+        self.kept.answers.lock().unwrap().clear();
+    }
+
     /// Whole requests.
     pub(crate) fn requests(&self) -> Vec<Seen> {
         self.kept.requests.lock().unwrap().clone()
@@ -150,6 +159,16 @@ impl Origin {
     /// Whether the other side closed a connection.
     pub(crate) fn is_closed(&self, connection: usize) -> bool {
         self.kept.closed.lock().unwrap().contains(&connection)
+    }
+
+    /// Connections with bytes that belong to no whole request.
+    pub(crate) fn unfinished(&self) -> Vec<usize> {
+        let requests = self.requests();
+        let whole = |connection: usize| -> usize {
+            requests.iter().filter(|seen| seen.connection == connection).map(|seen| seen.size).sum()
+        };
+        let raw = self.kept.raw.lock().unwrap();
+        raw.iter().enumerate().filter(|(n, bytes)| bytes.len() != whole(*n)).map(|(n, _)| n).collect()
     }
 
     /// Asserts that no half of a request waits: each connection ends where a request does.
@@ -206,8 +225,13 @@ impl Origin {
                     return;
                 }
             };
-            let mut seen =
-                Seen { connection, sni: sni.clone(), head: String::from_utf8_lossy(&head).into(), body: Vec::new() };
+            let mut seen = Seen {
+                connection,
+                sni: sni.clone(),
+                head: String::from_utf8_lossy(&head).into(),
+                body: Vec::new(),
+                size: head.len(),
+            };
             let expects = seen.header("expect").is_some();
             if expects && io.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await.is_err() {
                 return;
@@ -220,6 +244,7 @@ impl Origin {
                     }
                 }
                 seen.body = read.drain(..length).collect();
+                seen.size += length;
             } else if seen.header("transfer-encoding").is_some() {
                 loop {
                     let Some(end) = find(&read, b"\r\n") else {
@@ -238,6 +263,7 @@ impl Origin {
                     seen.body.extend_from_slice(&read[end + 2..end + 2 + size]);
                     assert_eq!(&read[end + 2 + size..end + 4 + size], b"\r\n", "a chunk or trailers: {read:?}");
                     read.drain(..end + 4 + size);
+                    seen.size += end + 4 + size;
                     if size == 0 {
                         break;
                     }
@@ -320,7 +346,7 @@ impl Origin {
                     head.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value.as_bytes())));
                 }
                 origin.kept.raw.lock().unwrap()[connection].extend_from_slice(head.as_bytes());
-                let mut seen = Seen { connection, sni, head, body: Vec::new() };
+                let mut seen = Seen { connection, sni, size: head.len(), head, body: Vec::new() };
                 if let Reply::Early(reads) = origin.reply(&seen) {
                     origin.kept.requests.lock().unwrap().push(seen);
                     if reads {
@@ -330,6 +356,7 @@ impl Origin {
                     return Ok(http::Response::new(BodyExt::boxed(Endless { _unread: Some(body) })));
                 }
                 seen.body = body.collect().await?.to_bytes().to_vec();
+                seen.size += seen.body.len();
                 origin.kept.requests.lock().unwrap().push(seen.clone());
                 let length = seen.body.len().to_string();
                 let mut response = http::Response::new(BodyExt::boxed(Full::new(Bytes::from(seen.body))));
