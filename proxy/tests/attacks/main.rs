@@ -21,5 +21,6 @@ mod reload;
 mod smuggling;
 mod socks;
 mod streams;
+mod transparent;
 mod uploads;
 mod websocket;
