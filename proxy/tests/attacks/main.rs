@@ -23,5 +23,6 @@ mod records;
 mod reload;
 mod socks;
 mod streams;
+mod transparent;
 mod uploads;
 mod websocket;
