@@ -41,7 +41,8 @@ impl Appliance {
         let at = dir.display();
         let configuration = format!(
             "listen:\n  dns: [\"0.0.0.0:53\"]\n  http: [\"0.0.0.0:80\"]\n  https: [\"0.0.0.0:443\"]\n  \
-             proxy: [\"0.0.0.0:3128\"]\n  admin: [\"127.0.0.1:9090\"]\n\
+             proxy: [\"0.0.0.0:3128\"]\n  \
+             transparent: [\"0.0.0.0:15001\", {{ tproxy: \"0.0.0.0:15002\" }}]\n  admin: [\"127.0.0.1:9090\"]\n\
              advertise: [\"{APPLIANCE}\"]\npolicy: [\"{at}/policy\"]\nstate_dir: {at}/state\n\
              upstream:\n  ca_files: [\"{root}\"]\naudit:\n  files: [{{ path: \"{at}/audit.jsonl\" }}]\n\
              {extra}\n",
@@ -56,7 +57,12 @@ impl Appliance {
 
     /// `stubgate` with these arguments, on the appliance's machine.
     pub fn command<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Program {
-        self.node.program(binary()).args(args).dir(&self.dir)
+        self.program(binary()).args(args)
+    }
+
+    /// Any program on the appliance's machine, in the appliance's folder.
+    pub fn program(&self, name: impl AsRef<std::ffi::OsStr>) -> Program {
+        self.node.program(name).dir(&self.dir)
     }
 
     /// Starts it and waits until it says that it is ready.

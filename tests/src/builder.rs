@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::appliance::Appliance;
 use crate::capture::Capture;
 use crate::dns::NameServer;
-use crate::lab::{APPLIANCE, INTERNET, Lab, NAME_SERVER, POD, WAN};
+use crate::lab::{APPLIANCE, HANDED_OVER, INTERNET, Lab, NAME_SERVER, POD, REDIRECTED, WAN};
 use crate::node::{self, Node, Reaper};
 use crate::origin::{Origin, Place};
 use crate::pki::Root;
@@ -180,6 +180,22 @@ fn join_directly(lab: &Lab) {
     lab.pod.overlay("/etc/resolv.conf", &format!("nameserver {NAME_SERVER}\n"));
 }
 
+/// What docs/configuration.md tells an operator to do for `transparent` listeners.
+fn redirect(machine: &Node) {
+    let rules = format!(
+        "table ip stubgate {{\n\
+         chain redirected {{\n type nat hook prerouting priority dstnat\n\
+         iifname link0 ip daddr {REDIRECTED} tcp dport {{ 80, 443 }} redirect to :15001\n }}\n\
+         chain handed_over {{\n type filter hook prerouting priority mangle\n\
+         iifname link0 ip daddr {HANDED_OVER} tcp dport {{ 80, 443 }} tproxy to :15002 meta mark set 1 accept\n }}\n\
+         }}\n"
+    );
+    let file = machine.dir().join("redirect.nft");
+    fs::write(&file, rules).expect("write rules");
+    machine.plumb(&format!("nft -f {}", file.display()));
+    machine.plumb("ip rule add fwmark 1 lookup 100 && ip route add local default dev lo table 100");
+}
+
 fn join_through_appliance(lab: &Lab) -> Node {
     let machine = Node::boot("appliance", &lab.reaper);
     let (pod, inner) = (format!("{POD}/29"), format!("{APPLIANCE}/29"));
@@ -189,6 +205,7 @@ fn join_through_appliance(lab: &Lab) -> Node {
     // The pod may send anything anywhere; the appliance is what every packet meets, and it routes none.
     lab.pod.plumb(&format!("ip route add default via {APPLIANCE}"));
     machine.plumb(&format!("ip route add default via {INTERNET}"));
+    redirect(&machine);
     lab.pod.overlay(
         "/etc/resolv.conf",
         &format!(

@@ -38,19 +38,33 @@ impl<'a> Client<'a> {
     pub fn token(&self, credential: &str) -> String {
         match self.way {
             Way::Direct => self.lab.secret(credential),
-            Way::Dns | Way::Proxy => format!("proxy-token-{credential}"),
+            Way::Dns | Way::Proxy | Way::Socks | Way::Redirect | Way::Tproxy => format!("proxy-token-{credential}"),
         }
     }
 
     /// Any program, told about the bundle by `trust`, and about the proxy where that is the way.
     pub fn program(&self, name: impl AsRef<std::ffi::OsStr>, trust: &str) -> Program {
-        let program = self.lab.pod().program(name).env(trust, self.lab.bundle());
-        match self.way {
-            Way::Direct | Way::Dns => program,
-            Way::Proxy => ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"]
-                .iter()
-                .fold(program, |program, name| program.env(name, "http://appliance:3128")),
-        }
+        let program = match self.way {
+            Way::Redirect | Way::Tproxy => self.elsewhere(name),
+            Way::Direct | Way::Dns | Way::Proxy | Way::Socks => self.lab.pod().program(name),
+        };
+        let program = program.env(trust, self.lab.bundle());
+        let proxy = match self.way {
+            Way::Direct | Way::Dns | Way::Redirect | Way::Tproxy => return program,
+            Way::Proxy => "http://appliance:3128",
+            Way::Socks => "socks5h://appliance:3128",
+        };
+        let names = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
+        names.iter().fold(program, |program, name| program.env(name, proxy))
+    }
+
+    /// A program for which every name has the address of this way, as if some other name server had said so.
+    fn elsewhere(&self, name: impl AsRef<std::ffi::OsStr>) -> Program {
+        let names = self.lab.names().names().join(" ");
+        let hosts = self.lab.pod().dir().join(format!("hosts-{:?}", self.way));
+        std::fs::write(&hosts, format!("127.0.0.1 localhost\n{} {names}\n", self.way.address())).expect("hosts");
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        self.lab.pod().program("unshare").args(["--mount", "--", "sh", "-c", script]).arg(hosts).arg(name)
     }
 
     /// curl, quiet but for errors.

@@ -32,6 +32,11 @@ pub struct NameServer {
 }
 
 impl NameServer {
+    /// Every name that has an address.
+    pub fn names(&self) -> Vec<String> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).table.keys().cloned().collect()
+    }
+
     /// Starts answering on UDP and TCP.
     pub fn start(node: &Node, address: SocketAddr) -> NameServer {
         let server = NameServer { state: Arc::default() };

@@ -34,10 +34,41 @@ pub enum Way {
     Dns,
     /// By CONNECT to its proxy port.
     Proxy,
+    /// By SOCKS5 to its proxy port.
+    Socks,
+    /// To an address of the internet, from which the appliance's machine redirects it (REDIRECT).
+    Redirect,
+    /// Likewise, handed over as it is (TPROXY).
+    Tproxy,
 }
 
-/// Both ways through the appliance.
+/// The ways through the appliance that every program knows.
 pub const WAYS: [Way; 2] = [Way::Dns, Way::Proxy];
+/// Every way through the appliance.
+pub const EVERY_WAY: [Way; 5] = [Way::Dns, Way::Proxy, Way::Socks, Way::Redirect, Way::Tproxy];
+/// The ways that name a target before TLS.
+pub const TUNNELS: [Way; 2] = [Way::Proxy, Way::Socks];
+
+/// An address whose ports 80 and 443 are redirected. Nobody is there: what arrives somewhere was not dialled by it.
+pub const REDIRECTED: Ipv4Addr = Ipv4Addr::new(20, 2, 0, 9);
+/// An address whose ports 80 and 443 are handed over by TPROXY. Nobody is there either.
+pub const HANDED_OVER: Ipv4Addr = Ipv4Addr::new(20, 1, 0, 9);
+
+impl Way {
+    /// The address that a program connects to for any host, where it is told one.
+    pub fn address(self) -> Ipv4Addr {
+        match self {
+            Way::Direct | Way::Dns | Way::Proxy | Way::Socks => APPLIANCE,
+            Way::Redirect => REDIRECTED,
+            Way::Tproxy => HANDED_OVER,
+        }
+    }
+
+    /// Whether it names its target before TLS, so that another port is another target.
+    pub fn is_tunnel(self) -> bool {
+        TUNNELS.contains(&self)
+    }
+}
 
 /// A running lab.
 #[derive(Debug)]

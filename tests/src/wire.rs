@@ -13,7 +13,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 
-use crate::lab::{APPLIANCE, Lab};
+use crate::lab::{APPLIANCE, Lab, Way};
 use crate::pki;
 
 /// How long a peer may be silent before the test calls it so.
@@ -97,6 +97,20 @@ impl Wire {
     /// When the handshake fails, with the alert in the message.
     pub fn tls(lab: &Lab, name: &str) -> io::Result<Wire> {
         Wire::tls_over(lab, name, tcp(lab, SocketAddr::from((APPLIANCE, 443)))?)
+    }
+
+    /// TLS with this server name, by some way; in a tunnel to port 443 of `host` where the way is one.
+    ///
+    /// # Errors
+    /// When the tunnel is refused or the handshake fails.
+    pub fn by(lab: &Lab, way: Way, host: &str, name: &str) -> io::Result<Wire> {
+        match way {
+            Way::Proxy => Wire::tunnel(lab, &format!("{host}:443"), name),
+            Way::Socks => Wire::tls_over(lab, name, socks(lab, host, 443)?),
+            Way::Direct | Way::Dns | Way::Redirect | Way::Tproxy => {
+                Wire::tls_over(lab, name, tcp(lab, SocketAddr::from((way.address(), 443)))?)
+            }
+        }
     }
 
     /// TLS on a connection.
@@ -239,6 +253,24 @@ impl Wire {
         self.buffer.extend_from_slice(&bytes[..length]);
         Ok(())
     }
+}
+
+/// A tunnel by SOCKS5 to a host, which may be an address.
+///
+/// # Errors
+/// When it is refused, with the code of the reply in the message.
+pub fn socks(lab: &Lab, host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut stream = tcp(lab, SocketAddr::from((APPLIANCE, 3128)))?;
+    let address = match host.parse::<Ipv4Addr>() {
+        Ok(ip) => [&[1], &ip.octets()[..]].concat(),
+        Err(_) => [&[3, u8::try_from(host.len()).map_err(io::Error::other)?], host.as_bytes()].concat(),
+    };
+    stream.write_all(&[5, 1, 0])?;
+    stream.read_exact(&mut [0; 2])?;
+    stream.write_all(&[&[5, 1, 0], &address[..], &port.to_be_bytes()].concat())?;
+    let mut reply = [0; 10];
+    stream.read_exact(&mut reply)?;
+    if reply[1] == 0 { Ok(stream) } else { Err(io::Error::other(format!("SOCKS says {}", reply[1]))) }
 }
 
 /// Asks for `targets`, given as `(authority, path)`, one after the other on one HTTP/2 connection to

@@ -18,6 +18,40 @@ fn git_clones_and_pushes_by_proxy() {
 }
 
 #[test]
+fn git_clones_and_pushes_by_socks() {
+    WORLD.test(|world| chores::clone_and_push(world, Way::Socks, 8));
+}
+
+#[test]
+fn curl_and_requests_go_by_socks() {
+    WORLD.test(|world| {
+        chores::curl(world, Way::Socks, "--http1.1");
+        chores::curl(world, Way::Socks, "--http2");
+        chores::requests(world, Way::Socks);
+    });
+}
+
+/// Nothing but the address of a name tells these programs that they do not speak with the origin.
+#[test]
+fn every_program_goes_where_its_connections_are_redirected() {
+    WORLD.test(|world| {
+        for way in [Way::Redirect, Way::Tproxy] {
+            chores::clone_and_push(world, way, 8);
+            chores::gh_api(world, way);
+            chores::curl(world, way, "--http1.1");
+            chores::curl(world, way, "--http2");
+            chores::requests(world, way);
+            chores::httpx(world, way);
+            chores::fetch(world, way);
+            chores::pip(world, way);
+            chores::npm(world, way);
+            chores::websocket(world, way);
+            chores::events(world, way, "--http2");
+        }
+    });
+}
+
+#[test]
 fn gh_asks_the_api_by_dns() {
     WORLD.test(|world| chores::gh_api(world, Way::Dns));
 }

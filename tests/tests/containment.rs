@@ -1,10 +1,10 @@
-//! What must not leave the pod, shown where it would arrive: in the memories of the origins, in the log
+//! What must not leave the pod, by no way in, shown where it would arrive: in the memories of the origins, in the log
 //! of the internet's name server, and in the packets on the link.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::net::{IpAddr, SocketAddr};
 
-use stubgate_tests::lab::{NAME_SERVER, WAYS};
+use stubgate_tests::lab::{EVERY_WAY, NAME_SERVER};
 use stubgate_tests::wire::{self, Wire};
 use stubgate_tests::{Shared, Way, World};
 
@@ -19,14 +19,59 @@ fn forbidden(world: &World) -> IpAddr {
 
 /// Were the watch on the link asleep, every other test here would pass.
 #[test]
-fn the_watch_on_the_link_sees_what_crosses() {
+fn the_watch_on_the_link_sees_what_crosses_by_every_way() {
     WORLD.test(|world| {
         let before = world.lab.wan().settle();
-        let status = world.lab.client(Way::Dns).curl_status().arg("https://other.example/");
-        assert_eq!(status.run().success(), "200");
+        for way in EVERY_WAY {
+            let status = world.lab.client(way).curl_status().arg("https://other.example/");
+            assert_eq!(status.run().success(), "200", "{way:?}");
+        }
         let crossed = world.lab.wan().since(before);
         let calls = crossed.iter().filter(|packet| packet.tcp.is_some_and(|(_, opens)| opens));
         assert!(calls.count() >= 1, "{crossed:?}");
+    });
+}
+
+#[test]
+fn where_a_redirected_connection_was_for_is_recorded_and_not_called() {
+    WORLD.test(|world| {
+        for way in [Way::Redirect, Way::Tproxy] {
+            world.forget();
+            let before = world.lab.wan().settle();
+            let known = world.lab.appliance().audit().len();
+            for url in ["https://other.example/", "http://other.example/"] {
+                assert_eq!(world.lab.client(way).curl_status().arg(url).run().success(), "200", "{way:?} {url}");
+            }
+            assert!(world.other.memory.recall().connections > 0);
+            let shadow = IpAddr::V4(way.address());
+            let crossed = world.lab.wan().since(before);
+            assert!(crossed.iter().all(|packet| packet.to.ip() != shadow && packet.from.ip() != shadow), "{way:?}");
+            let records = world.lab.appliance().audit().split_off(known);
+            for port in [443, 80] {
+                let original = SocketAddr::new(shadow, port).to_string();
+                let begun = |record: &&serde_json::Value| record["event"] == "begin";
+                let found = records.iter().filter(begun).any(|record| record["original_destination"] == *original);
+                assert!(found, "{way:?} {original}: {records:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn tproxy_without_its_capability_is_an_error_that_says_so() {
+    WORLD.test(|world| {
+        let appliance = world.lab.appliance();
+        let state = appliance.dir().join("without");
+        let text = format!(
+            "listen: {{ transparent: [{{ tproxy: \"127.0.0.1:0\" }}], admin: [] }}\npolicy: [policy]\nstate_dir: {}\n",
+            state.display()
+        );
+        std::fs::write(appliance.dir().join("without.yaml"), text).expect("write");
+        let binary = stubgate_tests::appliance::binary();
+        let setpriv = appliance.program("setpriv");
+        let setpriv = setpriv.args(["--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]).arg(binary);
+        let said = setpriv.args(["run", "--config", "without.yaml"]).run().failure();
+        assert!(said.contains("CAP_NET_ADMIN") && said.contains("listen.transparent"), "{said}");
     });
 }
 
@@ -48,10 +93,17 @@ fn a_name_that_is_not_allowed_is_not_resolved() {
 }
 
 #[test]
-fn a_name_that_is_not_allowed_is_not_reached_by_connect() {
+fn a_name_that_is_not_allowed_is_not_reached_by_a_tunnel() {
     WORLD.test(|world| {
         world.forget();
         world.lab.nothing_leaves(|| {
+            // 97: the proxy said no.
+            let said = world.lab.client(Way::Socks).curl().arg("https://forbidden.example/").run().failure();
+            assert!(said.contains("(97)"), "{said}");
+            for (host, port) in [("forbidden.example", 443), ("forbidden.example", 22), ("other.example", 22)] {
+                let refused = wire::socks(&world.lab, host, port).unwrap_err();
+                assert!(refused.to_string().contains("SOCKS says 2"), "{host}:{port}: {refused}");
+            }
             let client = world.lab.client(Way::Proxy);
             let said = client.curl().arg("https://forbidden.example/").run().failure();
             assert!(said.contains("403"), "{said}");
@@ -68,11 +120,15 @@ fn a_name_that_is_not_allowed_is_not_reached_by_connect() {
 fn a_name_that_is_not_allowed_is_not_reached_by_server_name() {
     WORLD.test(|world| {
         world.lab.nothing_leaves(|| {
-            for name in ["forbidden.example", "api.github.com.evil.example", "xapi.github.com"] {
-                assert!(Wire::tls(&world.lab, name).is_err(), "{name} got a certificate");
+            for way in EVERY_WAY {
+                // In a tunnel to a host that is allowed.
+                for name in ["forbidden.example", "api.github.com.evil.example", "xapi.github.com"] {
+                    let wire = Wire::by(&world.lab, way, "other.example", name);
+                    assert!(wire.is_err(), "{way:?}: {name} got a certificate");
+                }
+                // No name at all, and an address as one.
+                assert!(Wire::by(&world.lab, way, "other.example", "20.0.0.100").is_err(), "{way:?}");
             }
-            // No name at all, and an address as one.
-            assert!(Wire::tls(&world.lab, "20.0.0.100").is_err());
         });
     });
 }
@@ -84,9 +140,13 @@ fn a_name_that_is_not_allowed_is_not_reached_by_plain_http() {
             let client = world.lab.client(Way::Dns);
             let resolve = ["--resolve", "forbidden.example:80:10.99.0.1", "http://forbidden.example/"];
             assert_eq!(client.curl_status().args(resolve).run().success(), "403");
-            let client = world.lab.client(Way::Proxy);
-            let status = client.curl_status().arg("http://forbidden.example/").run().success();
-            assert_eq!(status, "403");
+            for way in [Way::Proxy, Way::Redirect, Way::Tproxy] {
+                let client = world.lab.client(way);
+                let status = client.curl_status().arg("http://forbidden.example/").run().success();
+                assert_eq!(status, "403", "{way:?}");
+            }
+            let said = world.lab.client(Way::Socks).curl().arg("http://forbidden.example/").run().failure();
+            assert!(said.contains("(97)"), "{said}");
         });
     });
 }
@@ -106,6 +166,10 @@ fn a_hard_coded_address_leads_nowhere() {
             let ping = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); \
                         s.sendto(b'out', ('20.0.0.53', 853))";
             world.lab.pod().program("/usr/bin/python3").args(["-c", ping]).run();
+            for target in [address, api] {
+                let refused = wire::socks(&world.lab, &target.to_string(), 443).unwrap_err();
+                assert!(refused.to_string().contains("SOCKS says 2"), "{target}: {refused}");
+            }
             for target in [format!("{address}:443"), format!("{api}:443"), "[::1]:443".to_owned()] {
                 let refused = Wire::tunnel(&world.lab, &target, "api.github.com").unwrap_err();
                 assert!(refused.to_string().contains(" 4"), "{target}: {refused}");
@@ -133,18 +197,18 @@ fn a_stub_does_not_go_to_another_allowed_host() {
             format!("Referer: https://other.example/?t={stub}"),
         ];
         world.lab.nobody_is_called(|| {
-            for way in WAYS {
+            for way in EVERY_WAY {
                 let client = world.lab.client(way);
                 for version in ["--http1.1", "--http2"] {
                     for header in &headers {
                         let curl = client.curl_status().args([version, "-H", header]);
                         let status = curl.arg("https://other.example/").run().success();
-                        assert_eq!(status, "403", "{version} {header}");
+                        assert_eq!(status, "403", "{way:?} {version} {header}");
                     }
                     for target in [format!("?token={stub}"), format!("a/{stub}/b")] {
                         let curl = client.curl_status().arg(version);
                         let status = curl.arg(format!("https://other.example/{target}")).run().success();
-                        assert_eq!(status, "403", "{version} {target}");
+                        assert_eq!(status, "403", "{way:?} {version} {target}");
                     }
                 }
             }
@@ -160,15 +224,17 @@ fn a_stub_out_of_its_slot_does_not_go_to_its_own_host() {
         world.forget();
         let stub = "proxy-token-github";
         world.lab.nobody_is_called(|| {
-            let client = world.lab.client(Way::Dns);
-            for header in ["X-Api-Key", "Cookie", "X-Other"] {
-                let header = format!("{header}: {stub}");
-                let curl = client.curl_status().args(["-H", &header, "https://api.github.com/user"]);
-                assert_eq!(curl.run().success(), "403", "{header}");
-            }
-            for target in [format!("user?access_token={stub}"), format!("users/{stub}")] {
-                let curl = client.curl_status().arg(format!("https://api.github.com/{target}"));
-                assert_eq!(curl.run().success(), "403", "{target}");
+            for way in EVERY_WAY {
+                let client = world.lab.client(way);
+                for header in ["X-Api-Key", "Cookie", "X-Other"] {
+                    let header = format!("{header}: {stub}");
+                    let curl = client.curl_status().args(["-H", &header, "https://api.github.com/user"]);
+                    assert_eq!(curl.run().success(), "403", "{way:?} {header}");
+                }
+                for target in [format!("user?access_token={stub}"), format!("users/{stub}")] {
+                    let curl = client.curl_status().arg(format!("https://api.github.com/{target}"));
+                    assert_eq!(curl.run().success(), "403", "{way:?} {target}");
+                }
             }
         });
         assert!(!world.api.memory.saw(stub));
@@ -180,15 +246,17 @@ fn a_stub_does_not_go_over_plain_http() {
     WORLD.test(|world| {
         world.forget();
         world.lab.nobody_is_called(|| {
-            for way in WAYS {
+            for way in EVERY_WAY {
                 let curl = world.lab.client(way).curl_status();
                 let curl = curl.args(["-H", "Authorization: Bearer proxy-token-github"]);
                 assert_eq!(curl.arg("http://other.example/").run().success(), "403");
             }
         });
         // Without a stub the same rule lets it pass: the refusal above was for the stub.
-        let curl = world.lab.client(Way::Dns).curl_status();
-        assert_eq!(curl.arg("http://other.example/").run().success(), "200");
+        for way in EVERY_WAY {
+            let curl = world.lab.client(way).curl_status();
+            assert_eq!(curl.arg("http://other.example/").run().success(), "200", "{way:?}");
+        }
     });
 }
 
@@ -196,10 +264,12 @@ fn a_stub_does_not_go_over_plain_http() {
 fn a_foreign_credential_does_not_go_to_a_bound_host() {
     WORLD.test(|world| {
         world.lab.nobody_is_called(|| {
-            let client = world.lab.client(Way::Dns);
-            for header in ["Authorization: Bearer ghp_of_somebody_else", "Cookie: session=1", "X-Api-Key: k"] {
-                let curl = client.curl_status().args(["-H", header, "https://api.github.com/user"]);
-                assert_eq!(curl.run().success(), "403", "{header}");
+            for way in EVERY_WAY {
+                let client = world.lab.client(way);
+                for header in ["Authorization: Bearer ghp_of_somebody_else", "Cookie: session=1", "X-Api-Key: k"] {
+                    let curl = client.curl_status().args(["-H", header, "https://api.github.com/user"]);
+                    assert_eq!(curl.run().success(), "403", "{way:?} {header}");
+                }
             }
         });
     });
@@ -213,7 +283,7 @@ fn an_allowed_host_with_a_private_or_metadata_address_is_not_called() {
         let private: IpAddr = [10, 77, 0, 1].into();
         world.lab.names().set("mixed.example", &[other, private]);
         world.lab.nobody_is_called(|| {
-            for way in WAYS {
+            for way in EVERY_WAY {
                 let client = world.lab.client(way);
                 for name in ["private.example", "metadata.example", "mixed.example"] {
                     let url = format!("https://{name}/latest/meta-data/");
@@ -236,17 +306,20 @@ fn an_allowed_host_with_a_private_or_metadata_address_is_not_called() {
 #[test]
 fn a_refusal_says_why_in_a_small_body_and_asks_for_no_password() {
     WORLD.test(|world| {
-        let client = world.lab.client(Way::Dns);
-        let stub = "Authorization: Bearer proxy-token-github";
-        let said = client.curl().args(["-i", "-H", stub, "https://other.example/"]).run().success();
-        let (head, body) = said.split_once("\r\n\r\n").expect("a head");
-        assert!(!head.to_lowercase().contains("www-authenticate"), "{head}");
-        let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
-        for field in ["reason", "hint", "request_id"] {
-            let found = body.get(field).or_else(|| body.get("error").and_then(|error| error.get(field)));
-            assert!(found.is_some(), "no {field} in {body}");
+        for way in EVERY_WAY {
+            let client = world.lab.client(way);
+            let stub = "Authorization: Bearer proxy-token-github";
+            let said = client.curl().args(["-i", "-H", stub, "https://other.example/"]).run().success();
+            // What answered CONNECT stands first.
+            let (head, body) = said.rsplit_once("\r\n\r\n").expect("a head");
+            assert!(!head.to_lowercase().contains("www-authenticate"), "{head}");
+            let body: serde_json::Value = serde_json::from_str(body).expect("JSON");
+            for field in ["reason", "hint", "request_id"] {
+                let found = body.get(field).or_else(|| body.get("error").and_then(|error| error.get(field)));
+                assert!(found.is_some(), "no {field} in {body}");
+            }
+            assert!(!body.to_string().contains("open"), "a rule's name: {body}");
         }
-        assert!(!body.to_string().contains("open"), "a rule's name: {body}");
     });
 }
 
@@ -263,6 +336,10 @@ fn an_unknown_source_is_refused_everywhere() {
             let url = ["--resolve", "other.example:443:10.99.0.1", "https://other.example/"];
             let ran = curl.args(bound).args(url).run();
             assert_ne!(ran.text(), "200");
+            for way in EVERY_WAY {
+                let curl = world.lab.client(way).curl_status().args(bound).arg("https://other.example/");
+                assert_ne!(curl.run().text(), "200", "{way:?}");
+            }
         });
     });
 }

@@ -222,6 +222,25 @@ fn listeners_can_share_port_0_only() {
 }
 
 #[test]
+fn a_transparent_listener_is_for_redirect_unless_it_says_tproxy() {
+    let listen = |doors: &str| format!("listen: {{ transparent: {doors} }}\npolicy: [p.yaml]\n");
+    let config = check(&listen("[\"0.0.0.0:15001\", { tproxy: \"[::]:15002\" }, \"[::]:15001\"]")).unwrap();
+    assert_eq!(config.listen.transparent, [address("0.0.0.0:15001"), address("[::]:15001")]);
+    assert_eq!(config.listen.tproxy, [address("[::]:15002")]);
+    for (doors, code) in [
+        ("[{ tproxy: \"0.0.0.0\" }]", "SC0002"),
+        ("[{ redirect: \"0.0.0.0:15001\" }]", "SG0010"),
+        ("[{ tproxy: \"0.0.0.0:1\" }, \"0.0.0.0:1\"]", "SC0004"),
+        ("[{}]", "SG0011"),
+        ("[15001]", "SG0012"),
+    ] {
+        let found = findings(&listen(doors));
+        assert!(found.iter().any(|finding| finding.starts_with(code)), "{doors} {found:?}");
+    }
+    assert!(!findings("listen: { http: [{ tproxy: \"0.0.0.0:80\" }] }\npolicy: [p.yaml]\n").is_empty());
+}
+
+#[test]
 fn every_number_takes_its_bounds_and_nothing_beyond() {
     for (section, ranges) in [("limits", Limits::RANGES), ("timeouts", Timeouts::RANGES)] {
         for (key, low, default, high) in ranges {

@@ -110,6 +110,7 @@ fn every_field_is_in_the_documents() {
         id: text,
         agent: text,
         peer,
+        original: peer,
         protocol: text,
         authority: Some(&authority),
         name: wire,

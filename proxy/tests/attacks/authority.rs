@@ -229,6 +229,43 @@ async fn target_sni_and_host_must_be_equal() {
     lab.is_well("AU-08").await;
 }
 
+/// H2-04: a client that takes two hosts of one certificate or address for one connection is sent back, stream by stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_one_connection_are_for_one_authority() {
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+
+    let lab = Lab::new().await;
+    for way in Way::TLS {
+        let io = TokioIo::new(way.inside(&lab, "open.example.test", &lab.h2).await);
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake::<_, _, Empty<Bytes>>(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        let before = lab.origin.requests().len();
+        for (authority, host, status) in [
+            ("open.example.test", None, 200),
+            ("OPEN.example.test:443", Some("open.example.test."), 200),
+            ("api.example.test", None, 421),
+            ("a.wild.example.test", None, 421),
+            ("evil.example.test", Some("open.example.test"), 421),
+            ("open.example.test", Some("api.example.test"), 421),
+            ("10.0.0.5", None, 421),
+            ("open.example.test", None, 200),
+        ] {
+            let mut request = http::Request::get(format!("https://{authority}/x"));
+            if let Some(host) = host {
+                request = request.header("host", host);
+            }
+            sender.ready().await.unwrap();
+            let response = sender.send_request(request.body(Empty::new()).unwrap()).await.unwrap();
+            assert_eq!(response.status(), status, "{way:?} {authority} {host:?}");
+        }
+        assert_eq!(lab.origin.requests().len(), before + 3, "{way:?}");
+    }
+    lab.is_well("H2-04").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_http_of_its_target_is_accepted_in_a_tunnel() {
     let lab = Lab::new().await;

@@ -18,6 +18,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
+pub(crate) type Tls = tokio_rustls::client::TlsStream<Box<dyn Io>>;
+
 /// The ways in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -94,17 +96,20 @@ impl Way {
             Way::Tunnel => Conn::tunnel(lab, self.host(), DEVBOT).await,
             Way::Plain => Conn::plain(lab.addresses.http[0], DEVBOT).await,
             Way::Absolute => Conn::plain(lab.addresses.proxy[0], DEVBOT).await,
-            Way::Socks => {
-                let conn = self.enter(lab, self.host(), 443, DEVBOT).await.unwrap();
-                Conn::over(tls(conn.io, &lab.h1, self.host()).await.unwrap())
-            }
+            Way::Socks | Way::Redirected => Conn::over(self.inside(lab, self.host(), &lab.h1).await),
             Way::SocksPlain => self.enter(lab, self.host(), 80, DEVBOT).await.unwrap(),
-            Way::Redirected => {
-                let io = tcp(lab.addresses.transparent[0], DEVBOT).await;
-                Conn::over(tls(io, &lab.h1, self.host()).await.unwrap())
-            }
             Way::RedirectedPlain => Conn::plain(lab.addresses.transparent[0], DEVBOT).await,
         }
+    }
+
+    /// TLS with a host that is allowed, by a way that ends in TLS.
+    pub(crate) async fn inside(self, lab: &Lab, host: &str, config: &Arc<ClientConfig>) -> Tls {
+        let io: Box<dyn Io> = match self {
+            Way::Tunnel | Way::Socks => self.enter(lab, host, 443, DEVBOT).await.unwrap().io,
+            Way::Redirected => Box::new(tcp(lab.addresses.transparent[0], DEVBOT).await),
+            _ => Box::new(tcp(lab.addresses.https[0], DEVBOT).await),
+        };
+        tls(io, config, host).await.unwrap()
     }
 
     /// Asks for a tunnel to a host and port; the connection inside it, or the reason of the refusal as its record has it.
@@ -182,11 +187,7 @@ pub(crate) async fn tcp(to: SocketAddr, from: &str) -> TcpStream {
     socket.connect(to).await.unwrap()
 }
 
-pub(crate) async fn tls(
-    io: impl Io + 'static,
-    config: &Arc<ClientConfig>,
-    name: &str,
-) -> std::io::Result<tokio_rustls::client::TlsStream<Box<dyn Io>>> {
+pub(crate) async fn tls(io: impl Io + 'static, config: &Arc<ClientConfig>, name: &str) -> std::io::Result<Tls> {
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let io: Box<dyn Io> = Box::new(io);
     tokio::time::timeout(PATIENCE, TlsConnector::from(Arc::clone(config)).connect(name, io)).await.unwrap()

@@ -219,7 +219,7 @@ fn schema_and_reader_of_configurations_agree_on_keys() {
     let whole = SourceFile {
         name: "stubgate.yaml".into(),
         text: r#"
-listen: { dns: ["0.0.0.0:53"], http: [], https: [], proxy: ["[::1]:3128"], transparent: [], admin: ["127.0.0.1:9090"] }
+listen: { dns: ["0.0.0.0:53"], http: [], https: [], proxy: ["[::1]:3128"], transparent: ["0.0.0.0:15001", { tproxy: "[::]:15002" }], admin: ["127.0.0.1:9090"] }
 advertise: ["10.43.100.100"]
 policy: [/etc/stubgate/policy]
 state_dir: /var/lib/stubgate
