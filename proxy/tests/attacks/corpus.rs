@@ -7,6 +7,7 @@ mod bytes;
 mod case;
 mod dns;
 mod frames;
+mod hello;
 mod run;
 mod watch;
 mod ways;

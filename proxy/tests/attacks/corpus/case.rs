@@ -6,8 +6,8 @@ use stubgate_policy::{SourceFile, source};
 use super::bytes::Text;
 use super::dns::Question;
 use super::frames::Step;
+use super::hello::Hello;
 use super::ways::{By, Ways};
-use crate::hello::Hello;
 
 /// An attack, and what must come of it.
 #[derive(Clone, Debug, Deserialize)]

@@ -69,12 +69,6 @@ impl Hello {
     }
 }
 
-/// One with these names of server_name.
-pub(crate) fn named(names: &[(u8, &[u8])]) -> Vec<u8> {
-    let names: Vec<(u8, Vec<u8>)> = names.iter().map(|(kind, name)| (*kind, name.to_vec())).collect();
-    records(&message(&names, &[], &[0x0304, 0x0303], 0x0303), 16_000)
-}
-
 fn message(names: &[(u8, Vec<u8>)], more: &[u8], versions: &[u16], legacy: u16) -> Vec<u8> {
     let mut extensions = Vec::new();
     if !names.is_empty() {
