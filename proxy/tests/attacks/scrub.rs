@@ -236,7 +236,8 @@ async fn events_are_not_held_back_and_no_more_than_seven_bytes_of_a_credential_l
     let receiver = Mutex::new(Some(receiver));
     lab.origin.answer("/events", move |_| Reply::Stream(receiver.lock().unwrap().take().unwrap()));
     let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
-    says.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".into()).unwrap();
+    says.send(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".into())
+        .unwrap();
     conn.send(format!("GET /events HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
     assert_eq!(conn.head().await.status, 200);
     let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len()).into_bytes();
@@ -311,22 +312,20 @@ async fn what_can_not_be_decoded_is_refused() {
         "content-encoding: gzip, gzip\r\n",
         "content-encoding: gzip\r\ncontent-encoding: br\r\n",
         "content-encoding: dcb\r\n",
-        "content-encoding: \x80gzip\r\n",
         "content-type: application/grpc\r\ngrpc-encoding: gzip\r\n",
     ] {
         lab.refusals();
         lab.origin.answer_bytes("/odd", response(&format!("x-token: {REAL}\r\n{lines}"), &body));
         let answer = lab.get(OPEN, "/odd", &[]).await;
-        if answer.reason() == "upstream_protocol" {
-            continue;
-        }
         assert_eq!((answer.status, answer.reason().as_str()), (502, "response_not_inspectable"), "{lines}");
         has_none_of(&[answer.head.as_bytes(), &answer.body].concat(), lines);
         assert_eq!(lab.refusals(), ["response_not_inspectable"]);
         assert_eq!(end(&lab, "/odd").await["scrubbed"], 1, "counted though refused");
     }
-    let part = format!("HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-9/99\r\ncontent-encoding: gzip\r\n\
-                        content-length: 4\r\n\r\nabcd");
+    let part = format!(
+        "HTTP/1.1 206 Partial Content\r\ncontent-range: bytes 0-9/99\r\ncontent-encoding: gzip\r\n\
+                        content-length: 4\r\n\r\nabcd"
+    );
     lab.origin.answer_bytes("/part", part);
     let answer = lab.get(OPEN, "/part", &[("range", "bytes=0-9")]).await;
     assert_eq!(answer.reason(), "response_not_inspectable");
@@ -371,7 +370,10 @@ async fn lies_about_a_coding_and_bombs_are_cut_and_recorded() {
         assert!(!answer.is_whole, "{path} {coding}: never a clean end, after {} bytes", answer.body.len());
         assert!(answer.body.len() < 4 << 20, "{path}: {}", answer.body.len());
         let end = end(&lab, &path).await;
-        assert_eq!((end["outcome"].as_str(), end["reason"].as_str()), (Some("aborted"), Some("response_not_inspectable")));
+        assert_eq!(
+            (end["outcome"].as_str(), end["reason"].as_str()),
+            (Some("aborted"), Some("response_not_inspectable"))
+        );
     }
     lab.is_well("RE-08").await;
 }
@@ -447,7 +449,11 @@ async fn responses_over_http2_are_scrubbed() {
     for origin_h2 in [false, true] {
         let lab = Lab::with(Setup { origin_h2, ..Setup::default() }).await;
         lab.origin.answer("/echo", |seen| {
-            Reply::Bytes(chunked(&format!("x-echo: {REAL}\r\n"), &[&seen.body[..20], &seen.body[20..]], &format!("x-t: {REAL}\r\n")))
+            Reply::Bytes(chunked(
+                &format!("x-echo: {REAL}\r\n"),
+                &[&seen.body[..20], &seen.body[20..]],
+                &format!("x-t: {REAL}\r\n"),
+            ))
         });
         let io = tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h2, OPEN).await.unwrap();
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
