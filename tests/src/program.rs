@@ -24,7 +24,6 @@ pub struct Program {
     dir: PathBuf,
     seconds: u64,
     stdin: Option<Vec<u8>>,
-    kept: bool,
 }
 
 impl Node {
@@ -40,7 +39,6 @@ impl Node {
             dir: home.clone(),
             seconds: 60,
             stdin: None,
-            kept: true,
         }
         .env("PATH", path)
         .env("HOME", &home)

@@ -73,8 +73,9 @@ fn texts() -> Vec<(&'static str, Vec<u8>)> {
             [&b"\\n"[..], b" ", b"\\\"", b" ", b"\\/"].get(usize::try_from(random.next() % 5).unwrap()).unwrap(),
         );
     }
+    let percent = text.iter().flat_map(|byte| format!("%{byte:02X}").into_bytes()).take(TEXT).collect();
     let bytes: Vec<u8> = (0..TEXT).map(|_| random.next().to_le_bytes().first().copied().unwrap()).collect();
-    vec![("text", text), ("json", json), ("random", bytes), ("base64", random.of(BASE64, TEXT))]
+    vec![("text", text), ("json", json), ("percent", percent), ("random", bytes), ("base64", random.of(BASE64, TEXT))]
 }
 
 fn search(criterion: &mut Criterion) {
