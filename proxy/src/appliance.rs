@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line, Wire};
 use crate::request::Ids;
+use crate::scrub;
 use crate::snapshot::Snapshot;
 
 /// One running appliance.
@@ -58,6 +59,8 @@ pub struct Appliance {
     pub budgets: Budgets,
     /// Agents that all is denied to because of what they did.
     pub quarantine: Quarantine,
+    /// The log's word of scrubbed credentials.
+    pub scrub_alarm: scrub::Alarm,
     /// Names for requests.
     pub ids: Ids,
     /// The certificates that agents must trust, PEM.

@@ -31,6 +31,7 @@ use crate::headers;
 use crate::live::{Pace, Underway};
 use crate::request::Refusal;
 use crate::respond::ResponseBody;
+use crate::scrub;
 use crate::snapshot::Snapshot;
 use crate::swap::{self, Place, Verified};
 use crate::transaction::Transaction;
@@ -157,6 +158,7 @@ fn prepare(
     let websocket = arrived.websocket.then_some(key).flatten();
     let is_grpc = headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
     headers::strip_request(&mut headers);
+    scrub::ask(appliance, permit.swap().is_some(), &mut headers);
     if is_grpc {
         headers.insert(header::TE, http::HeaderValue::from_static("trailers"));
     }

@@ -19,6 +19,7 @@ pub struct Metrics {
     dns_queries: IntCounterVec,
     connections: IntGaugeVec,
     swaps: IntCounterVec,
+    scrubbed: IntCounterVec,
     tripwires: IntCounterVec,
     reloads: IntCounterVec,
     lockdown: IntGaugeVec,
@@ -127,6 +128,11 @@ impl Metrics {
             swaps: counters(
                 "stubgate_credential_swaps_total",
                 "Requests in which a stub was swapped for the credential of that name.",
+                &["credential"],
+            ),
+            scrubbed: counters(
+                "stubgate_scrubbed_total",
+                "Times that the credential of that name was found in a response, and replaced by its stub.",
                 &["credential"],
             ),
             tripwires: counters(
@@ -254,6 +260,11 @@ impl Metrics {
     /// Swaps of a credential, by its name in policy.
     pub fn swaps(&self, credential: &str) -> IntCounter {
         self.swaps.with_label_values(&[credential])
+    }
+
+    /// Finds of a credential in responses, by its name in policy.
+    pub fn scrubbed(&self, credential: &str) -> IntCounter {
+        self.scrubbed.with_label_values(&[credential])
     }
 
     /// A stub where it has no business.

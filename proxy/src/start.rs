@@ -162,6 +162,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         quarantine: Quarantine::default(),
         metrics,
         limits,
+        scrub_alarm: crate::scrub::Alarm::new(),
         ids: Ids::new(),
         bundle,
         draining: CancellationToken::new(),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use stubgate_policy::{Permit, Policy, Reason, RuleId};
+use stubgate_scrub::Tally;
 
 use crate::appliance::Appliance;
 use crate::authority::is_tripwire;
@@ -39,6 +40,8 @@ pub struct Transaction {
     passed: Option<Arc<Passed>>,
     status: Option<StatusCode>,
     first_byte: Option<Duration>,
+    scrubbed: u64,
+    failed: Option<Reason>,
     /// Body bytes to the agent.
     pub bytes_out: u64,
     /// What it holds and uses of its agent's budget.
@@ -76,6 +79,8 @@ impl Transaction {
             passed: None,
             status: None,
             first_byte: None,
+            scrubbed: 0,
+            failed: None,
             bytes_out: 0,
             spending: Spending::default(),
         }
@@ -124,6 +129,23 @@ impl Transaction {
     /// Counts that a deadline ended it.
     pub fn timed_out(&self, limit: Limit) {
         self.appliance.metrics.limit_reached(limit).inc();
+    }
+
+    /// Credentials were found in the response, and replaced.
+    pub fn scrubbed(&mut self, found: &Tally) {
+        if found.is_empty() {
+            return;
+        }
+        self.scrubbed += found.total();
+        for (credential, count) in found.iter() {
+            self.appliance.metrics.scrubbed(credential).inc_by(count);
+        }
+        self.appliance.scrub_alarm.tell(found, self.known.agent.as_deref().unwrap_or(""), &self.known.id);
+    }
+
+    /// Why a response whose head was sent is not let through any further.
+    pub fn failed(&mut self, reason: Reason) {
+        self.failed = Some(reason);
     }
 
     /// Bytes that a tunnel took from the agent.
@@ -212,9 +234,12 @@ impl Transaction {
         if outcome == Outcome::Cut {
             self.appliance.metrics.cuts.inc();
         }
+        if let Some(reason) = self.failed {
+            self.appliance.metrics.refused(reason, begun.rule()).inc();
+        }
         let line = Line {
             status: self.status.map(|status| status.as_u16()),
-            reason: reached.map(|_| Reason::LimitReached),
+            reason: reached.map(|_| Reason::LimitReached).or(self.failed),
             bytes_out: Some(self.bytes_out),
             first_byte_us: self.first_byte,
             total_us: Some(total),
@@ -250,6 +275,7 @@ impl Transaction {
             line.bytes_in = Some(passed.bytes.load(Ordering::Relaxed));
             line.stubs_in_body = passed.stubs.load(Ordering::Relaxed);
         }
+        line.scrubbed = self.scrubbed;
         if let Some(begun) = begun {
             line.decision = Some("allow");
             line.rule = Some(begun.rule());

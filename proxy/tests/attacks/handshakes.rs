@@ -8,7 +8,7 @@ use crate::client::{Conn, PATIENCE, Way, tcp, tls};
 use crate::lab::{DEVBOT, Lab};
 
 /// A ClientHello of TLS 1.2 and 1.3 with these bytes as its name; good enough to be read to its end.
-fn hello(name: Option<(u8, &[u8])>) -> Vec<u8> {
+pub(crate) fn hello(name: Option<(u8, &[u8])>) -> Vec<u8> {
     let names: Vec<(u8, &[u8])> = name.into_iter().collect();
     hello_with(&names, &[])
 }

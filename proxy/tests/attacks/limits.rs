@@ -366,7 +366,7 @@ async fn handshakes_of_one_agent_wait_for_each_other_and_for_nobody_else() {
     let mut held = Vec::new();
     for _ in 0..2 {
         let mut conn = Conn::plain(lab.addresses.https[0], DEVBOT).await;
-        conn.send(crate::hello::named(&[(0, HOST.as_bytes())])).await;
+        conn.send(crate::handshakes::hello(Some((0, HOST.as_bytes())))).await;
         assert_eq!(conn.some().await[0], 0x16, "a ServerHello");
         held.push(conn);
     }
@@ -376,7 +376,7 @@ async fn handshakes_of_one_agent_wait_for_each_other_and_for_nobody_else() {
     assert_eq!(other.ask(&format!("GET /x HTTP/1.1\r\nhost: {HOST}\r\n\r\n")).await.status, 200);
     assert!(start.elapsed() < Duration::from_secs(2), "another agent does not wait");
     let mut third = Conn::plain(lab.addresses.https[0], DEVBOT).await;
-    third.send(crate::hello::named(&[(0, HOST.as_bytes())])).await;
+    third.send(crate::handshakes::hello(Some((0, HOST.as_bytes())))).await;
     assert_eq!(third.some().await.first(), Some(&0x16), "TL-23: served once the others are past their deadline");
     assert!(start.elapsed() >= Duration::from_secs(1));
     drop(held);

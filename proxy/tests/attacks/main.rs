@@ -20,6 +20,7 @@ mod origins;
 mod paths;
 mod records;
 mod reload;
+mod scrub;
 mod socks;
 mod streams;
 mod transparent;
