@@ -217,7 +217,9 @@ async fn bodies_over_http_2_are_looked_at_too() {
     let (mut sender, connection) =
         http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
-    for (body, status) in [("{\"model\":\"m\"}", 200), ("{\"mcp_servers\":[]}", 403), ("{\"model\":1,\"model\":2}", 403)] {
+    for (body, status) in
+        [("{\"model\":\"m\"}", 200), ("{\"mcp_servers\":[]}", 403), ("{\"model\":1,\"model\":2}", 403)]
+    {
         let request = Request::post(format!("https://{HOST}/v1/messages")).header("content-type", "application/json");
         let response = sender.send_request(request.body(Full::from(body)).unwrap()).await.unwrap();
         assert_eq!(response.status(), status, "{body}");
@@ -272,7 +274,8 @@ async fn a_request_whose_body_a_new_policy_may_not_let_pass_is_cut() {
         assert_eq!(lab.reload(&policy(BODIES)).await, "taken");
         let seen = lab.origin.requests().len();
         let mut conn = Conn::sni(&lab, HOST, DEVBOT).await;
-        conn.send(format!("POST /v1/messages HTTP/1.1\r\nhost: {HOST}\r\n{JSON}content-length: 13\r\n\r\n{body}")).await;
+        conn.send(format!("POST /v1/messages HTTP/1.1\r\nhost: {HOST}\r\n{JSON}content-length: 13\r\n\r\n{body}"))
+            .await;
         lab.until("the request arrives", || lab.origin.requests().len() > seen).await;
         assert_eq!(lab.reload(&policy(&rules)).await, "taken");
         if cut {
