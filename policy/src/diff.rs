@@ -123,6 +123,8 @@ pub enum Aspect {
     Ranges,
     /// Whether a stub in a body passes (`stub_in_body`).
     StubInBody,
+    /// Which bodies pass (`body`, `graphql`).
+    Body,
     /// Which names may be asked of a zone's own servers (`dns`).
     Dns,
     /// Too much to compare: it may differ.

@@ -23,9 +23,10 @@ use self::because::{Because, because};
 use self::paths::Paths;
 use self::record::Asked;
 use self::seen::{Left, Sighting, Times};
+use crate::decide::consider::{self, Fit};
 use crate::decide::{Ask, ConnectStage, Decision, NameStage, RequestStage, SlotRef, Token};
 use crate::decide::{BasicField, own};
-use crate::model::{AgentId, Authority, CredentialId, Host, Method, Policy, Reason, Scheme, Slot, Target};
+use crate::model::{AgentId, Authority, CredentialId, Host, Method, Policy, Reason, RuleId, Scheme, Slot, Target};
 
 /// Collects records, one by one.
 #[derive(Debug)]
@@ -207,8 +208,14 @@ impl<'p> Suggest<'p> {
         let tokens = token.as_slice();
         let at = RequestStage { authority: &authority, method: &method, target, tokens };
         match self.policy.decide(&Ask::new(agent, at)) {
+            Decision::Allow(permit) if permit.to_look().is_some() => return Err(Because::LOOKED),
             Decision::Allow(_) | Decision::Answer(_) => return Ok(Kept::AllowedNow),
             Decision::Deny(denial) => because(denial.reason)?,
+        }
+        let looks = |(id, fit): &(RuleId, Fit)| matches!(fit, Fit::Fits(_)) && self.policy.rule(*id).body().is_some();
+        if consider::request(self.policy, agent, &at).iter().any(looks) {
+            // A rule beside it would let pass what it refuses.
+            return Err(Because::LOOKED);
         }
         if path.as_str().contains('*') {
             return Err(Because::STAR);

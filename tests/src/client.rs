@@ -16,6 +16,14 @@ pub fn python() -> PathBuf {
     folder.expect("the folder of the interpreter").join("python")
 }
 
+/// Claude Code; made by `tests/setup`.
+pub fn claude() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+    let claude = workspace.join(target).join("lab-claude/claude");
+    claude.canonicalize().unwrap_or_else(|_| panic!("no {}: run tests/setup", claude.display()))
+}
+
 /// A file of this crate.
 pub fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -95,6 +103,15 @@ impl<'a> Client<'a> {
             .env("GH_TOKEN", self.token("github"))
             .env("GH_NO_UPDATE_NOTIFIER", "1")
             .env("NO_COLOR", "1")
+    }
+
+    /// Claude Code, with the stub of `claude`, in `home`.
+    pub fn claude(&self, home: &Path) -> Program {
+        self.program(claude(), "NODE_EXTRA_CA_CERTS")
+            .env("HOME", home)
+            .env("ANTHROPIC_AUTH_TOKEN", self.token("claude"))
+            .env("DISABLE_AUTOUPDATER", "1")
+            .dir(home)
     }
 
     /// One of the Python clients in `clients/`.

@@ -6,7 +6,7 @@
 use super::Aspect;
 use super::bound::Bound;
 use super::side::{Side, Swappable};
-use crate::model::{Authority, Effect, Options, RuleId, Scheme, Slot};
+use crate::model::{Authority, BodyRule, Effect, Options, RuleId, Scheme, Slot};
 
 /// The rules of one side that match a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -48,6 +48,20 @@ struct Allowed<'s> {
     required: bool,
     foreign: bool,
     deny_stub_in_body: bool,
+}
+
+/// Bodies that pass: all of them, or those that one of these rules lets pass.
+struct Bodies<'s>(Option<Vec<&'s BodyRule>>);
+
+impl Bodies<'_> {
+    /// Whether all of the other pass here, too, as far as can be shown.
+    fn cover(&self, other: &Bodies<'_>) -> bool {
+        match (&self.0, &other.0) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(other)) => other.iter().all(|other| own.iter().any(|own| own.covers(other))),
+        }
+    }
 }
 
 /// Something that one side gives and the other does not.
@@ -175,11 +189,53 @@ impl<'s> Outcome<'s> {
                 Holds::Foreign,
             ));
         }
+        gains.extend(self.bodies(from, before, now));
         gains.extend(self.unlooked(from, before, now));
         if before.deny_stub_in_body && !now.deny_stub_in_body {
             gains.extend(self.stub_in_body(from, before, now));
         }
         gains
+    }
+
+    /// Bodies with which this lets pass what the other side lets pass with others only: with a stub that both swap, with
+    /// none, with a credential that is no stub, or with ranges.
+    fn bodies(&self, from: &Outcome<'s>, before: &Allowed<'s>, now: &Allowed<'s>) -> Option<Gain<'s>> {
+        let shared = |of: &[Swappable<'s>], known: &[Swappable<'s>]| -> Vec<Swappable<'s>> {
+            of.iter().filter(|swap| known.iter().any(|other| other.is(swap))).copied().collect()
+        };
+        let mut kinds: Vec<(Vec<RuleId>, Vec<RuleId>, Holds<'s>)> = Vec::new();
+        let of = |side: &Outcome<'s>, swap: &Swappable<'s>, known: &[Swappable<'s>], ranges: bool| {
+            let name = known.iter().find(|other| other.is(swap)).map_or(swap.name, |other| other.name);
+            side.granting(name, |options| options.ranges || !ranges)
+        };
+        for swap in shared(&now.swaps, &before.swaps) {
+            let rules = (of(self, &swap, &now.swaps, false), of(from, &swap, &before.swaps, false));
+            kinds.push((rules.0, rules.1, Holds::Stub(swap)));
+        }
+        for swap in shared(&now.ranges, &before.ranges) {
+            let rules = (of(self, &swap, &now.ranges, true), of(from, &swap, &before.ranges, true));
+            kinds.push((rules.0, rules.1, Holds::Stub(swap)));
+        }
+        let with = |side: &Outcome<'s>, test: &dyn Fn(Options) -> bool| -> Vec<RuleId> {
+            side.matched.allow.iter().copied().filter(|rule| test(side.options(*rule))).collect()
+        };
+        let free = |options: Options| !options.credential_required;
+        if !before.required && !now.required {
+            kinds.push((with(self, &free), with(from, &free), Holds::Nothing));
+        }
+        if before.foreign && now.foreign {
+            let lax = |side: &Outcome<'s>| match side.bound.is_bound {
+                true => with(side, &|options| options.foreign_credentials),
+                false => with(side, &free),
+            };
+            kinds.push((lax(self), lax(from), Holds::Foreign));
+        }
+        let gained = kinds.into_iter().find(|(now, before, _)| !from.of_rules(before).cover(&self.of_rules(now)));
+        gained.map(|(rules, _, token)| gain(Aspect::Body, self.changed(&rules, from, &from.matched.allow), token))
+    }
+
+    fn of_rules(&self, rules: &[RuleId]) -> Bodies<'s> {
+        Bodies(rules.iter().map(|rule| self.side.policy.rule(*rule).body()).collect())
     }
 
     /// Places that the other side looks at and this does not, where a foreign credential was refused: alone, or beside
@@ -237,8 +293,10 @@ fn allowed<'s>(side: &Side<'s>, matched: &Matched, authority: &Authority, bound:
     let mut swaps: Vec<Swappable<'s>> = Vec::new();
     let mut ranges: Vec<Swappable<'s>> = Vec::new();
     let secure = authority.scheme() == Scheme::Https;
+    // Where a rule that looks into no body grants a credential, those that look are not asked about it.
+    let is_blind = |id| rules().any(|rule| rule.body.is_none() && rule.credentials.contains(id));
     for rule in rules().filter(|_| secure) {
-        for credential in rule.credentials.iter().map(|id| policy.credential(*id)) {
+        for (id, credential) in rule.credentials.iter().map(|id| (id, policy.credential(*id))) {
             if !credential.hosts.iter().any(|host| host.covers(authority)) {
                 continue;
             }
@@ -248,7 +306,7 @@ fn allowed<'s>(side: &Side<'s>, matched: &Matched, authority: &Authority, bound:
                 if !swaps.contains(&swap) {
                     swaps.push(swap);
                 }
-                if rule.options.ranges && !ranges.contains(&swap) {
+                if rule.options.ranges && (rule.body.is_none() || !is_blind(id)) && !ranges.contains(&swap) {
                     ranges.push(swap);
                 }
             }

@@ -13,6 +13,8 @@ texts! {
     "claude-code-telemetry@1.yaml"
     "claude-code@1.yaml"
     "github-git@1.yaml"
+    "github-graphql-read@1.yaml"
+    "github-graphql-write@1.yaml"
     "github-read@1.yaml"
     "github-write@1.yaml"
     "matrix@1.yaml"

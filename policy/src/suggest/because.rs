@@ -22,6 +22,8 @@ impl Because {
     pub(super) const METHOD: Because = Because("no rule can name the method");
     pub(super) const RECORD_TYPE: Because = Because("only questions for A and AAAA lead to a host");
     pub(super) const REVERSE: Because = Because("a reverse look-up leads to no host");
+    pub(super) const LOOKED: Because =
+        Because("a rule looks into the bodies of such requests: write by hand what may pass");
     pub(super) const PLAIN_STUB: Because = Because("a stub went over plain HTTP: find out why");
     pub(super) const NOT_BOUND: Because = Because("a stub went where its credential may not go: find out why");
     pub(super) const TWIN: Because = Because("the agent is granted another credential with the same stub");

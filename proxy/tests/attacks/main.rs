@@ -10,6 +10,7 @@ mod lab;
 mod origin;
 
 mod authority;
+mod bodies;
 mod bounds;
 mod corpus;
 mod credentials;

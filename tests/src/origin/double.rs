@@ -89,7 +89,8 @@ impl Double {
         }
         match head.uri.path() {
             "/user" => json(StatusCode::OK, &json!({ "login": "lab", "id": 1 })),
-            "/graphql" => json(StatusCode::OK, &json!({ "data": { "viewer": { "login": "lab" } } })),
+            "/graphql" => json(StatusCode::OK, &json!({ "data": graphql(&first) })),
+            "/v1/messages" => spoken(),
             path if path.starts_with("/repos/") => {
                 let name = path.trim_start_matches("/repos/");
                 json(StatusCode::OK, &json!({ "full_name": name, "private": true }))
@@ -212,6 +213,45 @@ fn json(status: StatusCode, value: &serde_json::Value) -> Response<Body> {
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/json; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// What `gh` asks for: whatever it is, one issue, one pull request, and the one repository that they are in.
+fn graphql(body: &[u8]) -> serde_json::Value {
+    let item = json!({ "id": "I_1", "number": 7, "title": "topic", "state": "OPEN", "url": "https://github.com/acme/site/issues/7" });
+    let all = json!({ "totalCount": 1, "nodes": [item], "pageInfo": { "hasNextPage": false, "endCursor": "" } });
+    let repository = json!({
+        "id": "R_1", "name": "site", "owner": { "login": "acme" }, "hasIssuesEnabled": true, "viewerPermission": "WRITE",
+        "pullRequests": all, "issues": all, "pullRequest": item,
+    });
+    let asked = String::from_utf8_lossy(body);
+    if asked.contains("mutation") {
+        let edge = json!({ "node": { "url": "https://github.com/acme/site/pull/7#c" } });
+        return json!({ "createIssue": { "issue": item }, "addComment": { "commentEdge": edge } });
+    }
+    json!({ "viewer": { "login": "lab" }, "repository": repository })
+}
+
+/// A model's answer, as server-sent events: one word.
+fn spoken() -> Response<Body> {
+    let message = json!({
+        "id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": null,
+        "usage": { "input_tokens": 1, "output_tokens": 1 },
+    });
+    let events = [
+        json!({ "type": "message_start", "message": message }),
+        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
+        json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": "pong" } }),
+        json!({ "type": "content_block_stop", "index": 0 }),
+        json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 1 } }),
+        json!({ "type": "message_stop" }),
+    ];
+    let frames = events.map(|event| {
+        let kind = event["type"].as_str().unwrap_or_default();
+        Ok::<_, Infallible>(Frame::data(Bytes::from(format!("event: {kind}\ndata: {event}\n\n"))))
+    });
+    let mut response = Response::new(StreamBody::new(stream::iter(frames)).boxed_unsync());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response
 }
 

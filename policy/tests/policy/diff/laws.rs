@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use stubgate_policy::diff::{Aspect, Diff, Direction, Witness};
 use stubgate_policy::{
-    Ask, Authority, ConnectStage, Decision, Name, NameGrant, NameStage, Policy, QueryKind, Reason, RequestStage,
-    SlotRef, Source, SourceFile, Target, Token, compile,
+    Ask, Authority, Body, ConnectStage, Decision, Name, NameGrant, NameStage, Policy, QueryKind, Reason, RequestStage,
+    Seen, SlotRef, Source, SourceFile, Target, Token, compile,
 };
 
 use crate::laws::world::{NAMES, Request, Rule, files, request, rules};
@@ -77,11 +77,16 @@ enum Said {
     Allowed { source: Option<(Source, bool)>, deny_stub_in_body: bool },
 }
 
-fn decide(policy: &Policy, peer: IpAddr, at: RequestStage<'_>) -> Said {
+fn decide(policy: &Policy, peer: IpAddr, at: RequestStage<'_>, sent: Option<&Body<'_>>) -> Said {
     let Some(agent) = policy.identify(peer) else { return Said::Denied(Reason::UnknownAgent) };
     let tokens = seen(policy, at.authority, at.tokens);
     let at = RequestStage { tokens: &tokens, ..at };
-    match policy.decide(&Ask::new(agent, at)) {
+    let ask = Ask::new(agent, at);
+    let decision = match sent {
+        Some(sent) => policy.decide_body(&ask, Seen::Body(sent)).0,
+        None => policy.decide(&ask),
+    };
+    match decision {
         Decision::Allow(permit) => Said::Allowed {
             source: permit
                 .swap()
@@ -125,7 +130,7 @@ fn held(witness: &Witness) -> Vec<Token<'_>> {
 
 fn of_witness(policy: &Policy, witness: &Witness) -> Said {
     let tokens = held(witness);
-    decide(policy, witness.peer, stage(witness, &tokens))
+    decide(policy, witness.peer, stage(witness, &tokens), None)
 }
 
 fn stage<'a>(witness: &'a Witness, tokens: &'a [Token<'a>]) -> RequestStage<'a> {
@@ -160,7 +165,8 @@ proptest! {
             let tokens: Vec<Token<'_>> =
                 request.tokens.iter().map(|(slot, text)| Token { slot: *slot, text: text.as_bytes() }).collect();
             let at = RequestStage { authority: &authority, method: &method, target: &target, tokens: &tokens };
-            let (was, is) = (decide(&old, *peer, at), decide(&new, *peer, at));
+            let sent = request.sent();
+            let (was, is) = (decide(&old, *peer, at, Some(&sent)), decide(&new, *peer, at, Some(&sent)));
             let covering: Vec<_> = diff.covering(*peer, &at).collect();
             let stubs = covering.iter().any(|change| matches!(change.aspect, Aspect::Stub | Aspect::NoStub));
             let is_told = |direction| stubs || covering.iter().any(|change| change.direction == direction);
@@ -234,6 +240,8 @@ proptest! {
                     prop_assert_eq!(more, &Said::Denied(Reason::Observed));
                     prop_assert_ne!(less, &Said::Denied(Reason::Observed));
                 }
+                // With which bodies is not in the example.
+                Aspect::Body => prop_assert!(!is_denied(more) && !is_denied(less), "{}", show()),
                 other => prop_assert!(false, "{:?} has an example\n{}", other, show()),
             }
         }

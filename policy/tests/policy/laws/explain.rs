@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use stubgate_policy::explain::{Explanation, Fits, Outcome, State};
 use stubgate_policy::{
-    Ask, ConnectStage, Decision, Effect, Name, NameStage, Policy, QueryKind, Question, Reason, RequestStage, Slot,
-    SlotRef, Token,
+    Ask, ConnectStage, Decision, Effect, Name, NameStage, Policy, QueryKind, Question, Reason, RequestStage, Seen,
+    Slot, SlotRef, Token,
 };
 
 use super::model::touches;
@@ -30,7 +30,12 @@ fn explain(policy: &Policy, request: &Request) -> Explanation {
     let question = Question::parse(&line(request)).unwrap();
     assert_eq!(question.request().unwrap().authority(), &request.authority());
     assert_eq!(question.request().unwrap().target(), &request.target());
-    policy.explain(policy.agent_named(request.agent), &question, Ok(&tokens(request)))
+    policy.explain_body(
+        policy.agent_named(request.agent),
+        &question,
+        Ok(&tokens(request)),
+        Some(Seen::Body(&request.sent())),
+    )
 }
 
 /// Outcome, rule and reason, from the decision itself.
@@ -78,14 +83,19 @@ fn adds_up(explanation: &Explanation) -> bool {
     );
     let rule = explanation.rule.as_deref();
     let deny_fits = explanation.rules.iter().any(|rule| rule.effect == Effect::Deny && rule.fits == Fits::Yes);
+    let refused: Vec<&str> =
+        explanation.rules.iter().filter(|rule| rule.fits == Fits::NoBody).map(|rule| rule.rule.as_str()).collect();
     match explanation.reason {
         Some(Reason::Quarantined) => explanation.rules.is_empty(),
         Some(Reason::DeniedByRule) => deny_fits && denies.contains(&rule.unwrap()),
         Some(Reason::PathAmbiguous) if rule.is_some() => !deny_fits && denies.contains(&rule.unwrap()),
         _ if !denies.is_empty() => false,
-        Some(Reason::Observed) => allows.is_empty() && observes.contains(&rule.unwrap()),
+        Some(Reason::BodyNotAllowed | Reason::BodyNotInspectable) => refused.contains(&rule.unwrap()),
+        Some(Reason::Observed) => refused.is_empty() && allows.is_empty() && observes.contains(&rule.unwrap()),
         // A stub that no rule could let pass trips where a rule only observes, too.
-        Some(Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain) if allows.is_empty() => {
+        Some(Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain)
+            if allows.is_empty() && refused.is_empty() =>
+        {
             observes.contains(&rule.unwrap())
         }
         None => allows.contains(&rule.unwrap()),
@@ -97,8 +107,8 @@ fn adds_up(explanation: &Explanation) -> bool {
             | Reason::ForeignCredential
             | Reason::TwoCredentials
             | Reason::CredentialRequired,
-        ) => !allows.is_empty(),
-        _ if !allows.is_empty() || !observes.is_empty() => false,
+        ) => !allows.is_empty() || !refused.is_empty(),
+        _ if !refused.is_empty() || !allows.is_empty() || !observes.is_empty() => false,
         Some(Reason::PathNotAllowed) => has(explanation, Fits::NoPath),
         Some(Reason::PathAmbiguous) => has(explanation, Fits::NoOddPath),
         Some(Reason::MethodNotAllowed) => has(explanation, Fits::NoMethod) && !has(explanation, Fits::NoPath),
@@ -138,7 +148,8 @@ proptest! {
         for request in requests.iter().filter(|request| request.method != "TRACE") {
             let (authority, method, target, tokens) = (request.authority(), request.method(), request.target(), tokens(request));
             let at = RequestStage { authority: &authority, method: &method, target: &target, tokens: &tokens };
-            let decision = policy.decide(&Ask::new(policy.agent_named(request.agent).unwrap(), at));
+            let sent = request.sent();
+            let decision = policy.decide_body(&Ask::new(policy.agent_named(request.agent).unwrap(), at), Seen::Body(&sent)).0;
             let swap = decision.granted().and_then(|permit| permit.swap()).map(|swap| swap.name.to_string());
             let explanation = explain(&policy, request);
             let expected = decided(&policy, decision, |permit| Some(policy.rule(permit.rule()).name().to_owned()));
@@ -162,7 +173,8 @@ proptest! {
                 for slot in credential.slots() {
                     let question = Question::parse(&line(&request)).unwrap();
                     let token = [Token { slot: place(slot), text: credential.stub().as_bytes() }];
-                    let with = policy.explain(policy.agent_named(request.agent), &question, Ok(&token));
+                    let sent = request.sent();
+                    let with = policy.explain_body(policy.agent_named(request.agent), &question, Ok(&token), Some(Seen::Body(&sent)));
                     prop_assert_eq!(with.swap.map(|swap| swap.credential), Some(offer.credential.clone()));
                 }
             }

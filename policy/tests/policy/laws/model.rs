@@ -3,7 +3,7 @@
 
 use stubgate_policy::{Reason, SlotRef};
 
-use super::world::{BASIC, CREDENTIALS, Effect, Request, Rule, Verdict};
+use super::world::{BASIC, BODIES, CREDENTIALS, Effect, Request, Rule, Verdict};
 
 impl Rule {
     fn covers(&self, request: &Request) -> bool {
@@ -155,7 +155,29 @@ fn judge(rules: &[Rule], request: &Request) -> Result<Verdict, Reason> {
             Err(tripwire @ (Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain)) => Err(tripwire),
             _ => Err(Reason::Observed),
         },
-        _ => tokens(&allowed, request),
+        _ => looked(&allowed, request),
+    }
+}
+
+/// What is allowed without a look, or with what the look finds.
+fn looked(allowed: &[&Rule], request: &Request) -> Result<Verdict, Reason> {
+    let stubs = |verdict: Verdict| match verdict {
+        Verdict::Allow { rule, swap, ranges, .. } => {
+            Verdict::Allow { rule, swap, ranges, deny_stub_in_body: allowed.iter().any(|rule| rule.flags.body) }
+        }
+        denied @ Verdict::Deny(_) => denied,
+    };
+    let blind: Vec<&Rule> = allowed.iter().copied().filter(|rule| rule.demand.is_none()).collect();
+    if let (false, Ok(verdict)) = (blind.is_empty(), tokens(&blind, request)) {
+        return Ok(stubs(verdict));
+    }
+    tokens(allowed, request)?;
+    let met = |rule: &Rule| rule.demand.map(|demand| BODIES[request.body].1.as_bytes()[demand]);
+    let holding: Vec<&Rule> = allowed.iter().copied().filter(|rule| met(rule).is_none_or(|met| met == b'y')).collect();
+    match tokens(&holding, request) {
+        Ok(verdict) if !holding.is_empty() => Ok(stubs(verdict)),
+        _ if allowed.iter().any(|rule| met(rule) == Some(b'n')) => Err(Reason::BodyNotAllowed),
+        _ => Err(Reason::BodyNotInspectable),
     }
 }
 
@@ -204,7 +226,7 @@ fn tokens(allowed: &[&Rule], request: &Request) -> Result<Verdict, Reason> {
         .filter(|rule| swap.as_ref().is_none_or(|(name, _)| rule.credentials.iter().any(|own| own == name)))
         .collect();
     Ok(Verdict::Allow {
-        rule: granting.iter().map(|rule| rule.name.clone()).min().unwrap(),
+        rule: granting.iter().map(|rule| rule.name.clone()).min().unwrap_or_default(),
         ranges: granting.iter().any(|rule| rule.flags.ranges),
         deny_stub_in_body: allowed.iter().any(|rule| rule.flags.body),
         swap,

@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use proptest::prelude::*;
-use stubgate_policy::{Authority, BasicField, Host, Method, Reason, Scheme, SlotRef, SourceFile, Target};
+use stubgate_policy::{Authority, BasicField, Body, Host, Method, Reason, Scheme, SlotRef, SourceFile, Target};
 
 pub(crate) const AGENTS: &[&str] = &["a", "b", "c", "locked"];
 /// Names with a witness for every wildcard: `w…` stands in no rule.
@@ -71,6 +71,34 @@ const GRANT_HOSTS: &[&str] = &[
     "z.y.x.example",
 ];
 
+/// What rules demand of bodies, each as in a policy.
+pub(crate) const DEMANDS: &[&str] = &[
+    "body: { json: { allow_keys: [a, b] } }",
+    "body: { json: { allow_keys: [a] } }",
+    "body: { json: { deny_pointers: ['/b'] } }",
+    "body: { json: { allow_keys: [a, b], deny_values: { '/a': [x] } } }",
+    "body: { json: { allow_keys: [a, b], allow_values: { '/a': [x, y] } }, max_bytes: 10 }",
+    "graphql: { operations: [query] }",
+    "graphql: { operations: [query, mutation], fields: [q], mutations: [m] }",
+];
+/// Bodies, and for each demand whether it is met: `y`, `n` for what is not allowed, `-` for what can't be looked at.
+pub(crate) const BODIES: &[(&str, &str)] = &[
+    ("", "-------"),
+    ("{\"a\":\"x\"}", "yyyny--"),
+    ("{\"a\":\"y\"}", "yyyyy--"),
+    ("{\"a\":\"zz\"}", "yyyy---"),
+    ("{\"a\":1}", "yyyyn--"),
+    ("{\"b\":1}", "ynnyy--"),
+    ("{\"c\":1}", "nnynn--"),
+    ("{\"a\":\"y\",\"b\":1}", "ynny---"),
+    ("{\"a\":1,\"a\":1}", "-------"),
+    ("{", "-------"),
+    ("{\"query\":\"{q}\"}", "nnyn-yy"),
+    ("{\"query\":\"{r}\"}", "nnyn-yn"),
+    ("{\"query\":\"mutation{m}\"}", "nnyn-ny"),
+    ("{\"query\":\"mutation{n}\"}", "nnyn-nn"),
+];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effect {
     Allow,
@@ -90,6 +118,8 @@ pub(crate) struct Rule {
     pub(crate) paths: Option<Vec<&'static str>>,
     pub(crate) credentials: Vec<&'static str>,
     pub(crate) flags: Flags,
+    /// Of [`DEMANDS`].
+    pub(crate) demand: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,6 +140,8 @@ pub(crate) struct Request {
     pub(crate) method: &'static str,
     pub(crate) path: &'static str,
     pub(crate) tokens: Vec<(SlotRef<'static>, &'static str)>,
+    /// Of [`BODIES`].
+    pub(crate) body: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +160,7 @@ impl Default for Request {
             method: "GET",
             path: "/",
             tokens: Vec::new(),
+            body: 0,
         }
     }
 }
@@ -140,6 +173,10 @@ impl Request {
 
     pub(crate) fn method(&self) -> Method {
         if self.method == "websocket" { Method::websocket() } else { Method::parse(self.method.as_bytes()).unwrap() }
+    }
+
+    pub(crate) fn sent(&self) -> Body<'static> {
+        Body { content_types: vec![b"application/json"], bytes: BODIES[self.body].0.as_bytes(), ..Body::none() }
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -193,6 +230,7 @@ fn common(hosts: impl Strategy<Value = Vec<&'static str>>) -> impl Strategy<Valu
         paths,
         credentials: Vec::new(),
         flags: Flags::default(),
+        demand: None,
     })
 }
 
@@ -212,7 +250,10 @@ fn grant_rule() -> impl Strategy<Value = Rule> {
         body,
         slash,
     });
-    (common(some(GRANT_HOSTS, 4)), credentials, flags, 0..6).prop_map(|(mut rule, credentials, flags, observe)| {
+    let demand = prop::option::weighted(0.4, 0..DEMANDS.len());
+    let parts = (common(some(GRANT_HOSTS, 4)), credentials, flags, 0..6, demand);
+    parts.prop_map(|(mut rule, credentials, flags, observe, demand)| {
+        rule.demand = demand;
         rule.effect = if observe == 0 { Effect::Observe } else { Effect::Allow };
         if !credentials.is_empty() {
             rule.hosts.retain(|host| !host.starts_with("http:"));
@@ -250,6 +291,7 @@ pub(crate) fn rules_with_needless_ones() -> impl Strategy<Value = Vec<Rule>> {
                 copy.effect = Effect::Deny;
                 copy.credentials.clear();
                 copy.flags = Flags::default();
+                copy.demand = None;
             }
             if agent && copy.agents.is_empty() {
                 copy.agents = vec!["a"];
@@ -304,8 +346,10 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
         prop::sample::select(HOSTS),
         prop::sample::select(PORTS),
     );
-    (prop::sample::select(AGENTS), at, prop::sample::select(METHODS), prop::sample::select(PATHS), token_sets())
-        .prop_map(|(agent, (scheme, host, port), method, path, tokens)| Request {
+    let agents = prop::sample::select(AGENTS);
+    (agents, at, prop::sample::select(METHODS), prop::sample::select(PATHS), token_sets(), 0..BODIES.len()).prop_map(
+        |(agent, (scheme, host, port), method, path, tokens, body)| Request {
+            body,
             agent,
             scheme,
             host,
@@ -313,7 +357,8 @@ pub(crate) fn request() -> impl Strategy<Value = Request> {
             method,
             path,
             tokens,
-        })
+        },
+    )
 }
 
 /// The rules as files, dealt out in turn; the first also has agents and credentials.
@@ -370,6 +415,9 @@ impl Rule {
             if set && self.effect != Effect::Deny {
                 text += &format!(", {option}");
             }
+        }
+        if let Some(demand) = self.demand {
+            text += &format!(", {}", DEMANDS[demand]);
         }
         format!("  - {{ {text} }}\n")
     }

@@ -115,6 +115,18 @@ fn nothing_is_revealed_without_a_granted_swap_in_a_declared_slot() {
 }
 
 #[test]
+fn a_permit_that_is_open_until_the_body_was_looked_at_reveals_nothing() {
+    let set = Set::new("real-secret");
+    let text = policy_text(set.folder.path(), "github");
+    let policy = policy(
+        &text.replace("credentials: [github]\n", "credentials: [github]\n    body: { json: { allow_keys: [a] } }\n"),
+    );
+    let (store, _) = CredentialStore::load(&policy);
+    assert!(store.available("github"));
+    assert_eq!(bearer(&store, &policy), Err(SwapError::NotLooked));
+}
+
+#[test]
 fn a_missing_credential_is_refused_and_named() {
     let set = Set::new("");
     let (store, Loaded { problems, .. }) = CredentialStore::load(&set.policy);

@@ -191,6 +191,32 @@ rules:
     }
 
     #[test]
+    fn a_body_is_looked_at_as_that_of_a_request() {
+        let rule = "  - { name: looks, agents: [a], hosts: [b.example], methods: [POST], body: { json: { allow_keys: [x] } } }\n";
+        let files = [SourceFile { name: "p.yaml".into(), text: format!("{POLICY}{rule}") }];
+        let policy = compile(&files).unwrap().policy;
+        let question = Question::parse("POST https://b.example/").unwrap();
+        let asked = |lines: &[&str], body: Option<&str>| {
+            let headers = headers(lines.iter().copied()).unwrap();
+            let body = body.map(str::as_bytes);
+            let explanation = Explainer::new(&policy).explain(policy.agent_named("a"), &question, &headers, body);
+            (explanation.decision, explanation.reason)
+        };
+        let json = &["Content-Type: application/json"][..];
+        assert_eq!(asked(&[], None), (Outcome::Allow, None), "of the head alone");
+        assert_eq!(asked(json, Some("{\"x\":1}")), (Outcome::Allow, None));
+        assert_eq!(asked(json, Some("{\"y\":1}")), (Outcome::Deny, Some(Reason::BodyNotAllowed)));
+        for (lines, body) in [
+            (json, ""),
+            (json, "{"),
+            (&[][..], "{\"x\":1}"),
+            (&["Content-Type: application/json", "Content-Encoding: br"][..], "{\"x\":1}"),
+        ] {
+            assert_eq!(asked(lines, Some(body)), (Outcome::Deny, Some(Reason::BodyNotInspectable)), "{lines:?} {body}");
+        }
+    }
+
+    #[test]
     fn a_stub_is_presented_as_clients_send_it() {
         let files = [SourceFile { name: "p.yaml".into(), text: POLICY.into() }];
         let policy = compile(&files).unwrap().policy;
