@@ -128,8 +128,6 @@ fn cost(wild: &str) -> [u64; 3] {
 /// their entropy (Shannon). At least one bit a byte, so that a text of few different characters is not free.
 #[expect(
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
     reason = "a name has at most 253 bytes, so all numbers are small and positive"
 )]
 fn millibits(text: &[u8]) -> u64 {
