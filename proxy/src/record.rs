@@ -11,6 +11,7 @@
 mod line;
 mod sink;
 pub mod suppress;
+mod unfinished;
 
 use std::future::poll_fn;
 use std::io;
@@ -27,6 +28,7 @@ pub use sink::Sink;
 use crate::config::AuditFile;
 use crate::metrics::Metrics;
 use suppress::{Admission, Suppressor};
+use unfinished::Unfinished;
 
 /// Writes records.
 pub struct Audit {
@@ -45,13 +47,37 @@ pub struct AuditFull;
 impl Audit {
     /// Records go to `destinations`, of an agent at most `refusals_per_second` refusals one by one.
     pub fn open(destinations: &[AuditFile], refusals_per_second: u32, metrics: Metrics) -> io::Result<Self> {
-        Ok(Audit {
+        let unfinished = unfinished::find(destinations);
+        let audit = Audit {
             sink: Mutex::new(Sink::open(destinations)?),
             suppressor: Mutex::new(Suppressor::new(refusals_per_second)),
             sequence: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             metrics,
-        })
+        };
+        audit.tell_unfinished(&unfinished);
+        Ok(audit)
+    }
+
+    /// The `end` of what a process before this one had begun.
+    fn tell_unfinished(&self, all: &[Unfinished]) {
+        let lines: Vec<Line<'_>> = all
+            .iter()
+            .map(|begun| Line {
+                id: Some(&begun.id),
+                agent: begun.agent.as_deref(),
+                credential: begun.credential.as_deref(),
+                outcome: Some("unknown"),
+                note: Some("the process that began it was ended before it was over"),
+                ..Line::new(Event::End, Layer::Http)
+            })
+            .collect();
+        if !lines.is_empty() {
+            let requests = lines.len();
+            tracing::warn!(requests, "the process before was ended in the middle of requests; their records say so");
+            // Lost ones are counted.
+            let _ = self.write_all(&lines);
+        }
     }
 
     /// Writes a record before anything that follows from it happens.

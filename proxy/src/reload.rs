@@ -22,7 +22,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
 use crate::appliance::Appliance;
-use crate::config::{Config, policy_files};
+use crate::config::{Config, open_to_all, policy_files};
 use crate::metrics::Reload;
 use crate::record::{Event, Layer, Line};
 use crate::snapshot::Snapshot;
@@ -149,10 +149,9 @@ impl Reloader {
 
     /// Reads the policy, and puts it and its credentials in force if it changed and is good.
     fn took_policy(&mut self) -> bool {
-        let files = match policy_files(&self.config.policy) {
+        let files = match self.read() {
             Ok(files) => files,
-            Err(error) => {
-                let why = format!("the policy can't be read: {error}{}", self.why_unreadable());
+            Err(why) => {
                 if self.unreadable.as_ref() != Some(&why) {
                     self.failed(&why);
                 }
@@ -170,9 +169,10 @@ impl Reloader {
             Some(first) if first.files == files => first.compiled,
             _ => compile(&files),
         };
+        let outside = compiled.as_ref().ok().and_then(|compiled| self.why_outside(&compiled.policy));
         let is_good = match compiled {
-            Ok(compiled) if let Some(why) = self.why_outside(&compiled.policy) => {
-                self.failed(&why);
+            Ok(_) if outside.is_some() => {
+                self.failed(&outside.unwrap_or_default());
                 false
             }
             Ok(compiled) => {
@@ -194,6 +194,19 @@ impl Reloader {
         };
         self.tried = Some(files);
         is_good
+    }
+
+    /// The files of policy, or why nothing is taken from them.
+    fn read(&self) -> Result<Vec<SourceFile>, String> {
+        let paths = &self.config.policy;
+        let files = policy_files(paths)
+            .map_err(|error| format!("the policy can't be read: {error}{}", self.why_unreadable()))?;
+        match open_to_all(paths, &files) {
+            None => Ok(files),
+            Some(open) => {
+                Err(format!("every user of this machine can write to {}: run chmod o-w on it", open.display()))
+            }
+        }
     }
 
     /// Why a policy can't be taken by this process: the lock-down holds to the folders that were named at the start.

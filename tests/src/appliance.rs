@@ -45,8 +45,9 @@ impl Appliance {
              transparent: [\"0.0.0.0:15001\", {{ tproxy: \"0.0.0.0:15002\" }}]\n  admin: [\"127.0.0.1:9090\"]\n\
              advertise: [\"{APPLIANCE}\"]\npolicy: [\"{at}/policy\"]\nstate_dir: {at}/state\n\
              upstream:\n  ca_files: [\"{root}\"]\naudit:\n  files: [{{ path: \"{at}/audit.jsonl\" }}]\n\
-             {extra}\n",
+             process: {{ require_lockdown: true, credential_folders: [\"{credentials}\"] }}\n{extra}\n",
             root = root.display(),
+            credentials = credentials.display(),
         );
         fs::write(dir.join("stubgate.yaml"), configuration).expect("stubgate.yaml");
         let kept = AtomicUsize::new(0);

@@ -77,3 +77,31 @@ fn policy_knows_no_runtime_no_socket_and_no_file_watcher() {
         assert!(from != "policy" || !refused.contains(&&*to), "policy may not use {to}");
     }
 }
+
+/// Crates with a module `sys`, and what for.
+const UNSAFE: [&str; 1] = ["proxy/credentials/src/sys.rs"];
+
+#[test]
+fn unsafe_code_is_in_the_modules_sys_that_are_named_and_nowhere_else() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = ["policy", "certs", "dns", "proxy", "tests/src"].map(|name| root.join(name)).to_vec();
+    let mut found = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let is_unsafe = |line: &str| {
+                    let code = line.split("//").next().unwrap_or_default();
+                    ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"].iter().any(|word| code.contains(word))
+                };
+                if text.lines().any(is_unsafe) {
+                    found.insert(path.strip_prefix(&root).unwrap().display().to_string());
+                }
+            }
+        }
+    }
+    assert_eq!(found, UNSAFE.map(str::to_owned).into());
+}

@@ -35,6 +35,7 @@ codes! {
     ADMIN_EXPOSED "SC0018" "an admin endpoint that agents can reach",
     NOT_THERE "SC0019" "a file or folder that is not there",
     BAD_USER "SC0020" "not a user to run as",
+    POLICY_EXPOSED "SC0021" "policy that every user can write",
 }
 
 #[cfg(test)]

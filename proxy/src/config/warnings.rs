@@ -13,7 +13,7 @@ use stubgate_policy::source::{self, SourceFile};
 
 use super::node::{Node, Shape};
 use super::reader::{FILE, Map, Reader};
-use super::{Config, codes};
+use super::{Config, codes, open_to_all, policy_files};
 
 /// Warnings about a file from which `config` was compiled, in its order.
 pub(super) fn warnings(source: &SourceFile, config: &Config) -> Vec<Diagnostic> {
@@ -26,6 +26,7 @@ pub(super) fn warnings(source: &SourceFile, config: &Config) -> Vec<Diagnostic> 
     for node in items(root.get("policy")) {
         let help = "make it, or correct the path; everything is refused until there is a policy";
         missing(&mut reader, node, "policy", help, &mut found);
+        exposed(&mut reader, node, &mut found);
     }
     for key in ["certificate_file", "key_file"] {
         if let Some(node) = key_of(&mut reader, root, "ca", key) {
@@ -71,6 +72,18 @@ fn missing(reader: &mut Reader<'_>, node: &Node, what: &str, help: &str, found: 
     if let Err(error) = fs::metadata(&path) {
         let message = format!("`{what}` names {}: {error}", path.display());
         found.push(Diagnostic::warning(codes::NOT_THERE, message).at(FILE, node.span.clone(), "").help(help));
+    }
+}
+
+/// `run` takes no such policy.
+fn exposed(reader: &mut Reader<'_>, node: &Node, found: &mut Vec<Diagnostic>) {
+    let Some(path) = reader.path(node) else { return };
+    let paths = [path];
+    let files = policy_files(&paths).unwrap_or_default();
+    if let Some(open) = open_to_all(&paths, &files) {
+        let message = format!("every user can write to {}", open.display());
+        let help = "run chmod o-w on it; no policy is taken from there";
+        found.push(Diagnostic::warning(codes::POLICY_EXPOSED, message).at(FILE, node.span.clone(), "").help(help));
     }
 }
 

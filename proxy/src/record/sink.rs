@@ -1,10 +1,10 @@
 //! Where records go: files, or standard output.
 //!
-//! One `write(2)` carries all that waits. A line that was cut by a full disk is ended before the next one begins, so
-//! that what is in a file stays readable line by line. A pipe whose reader has stopped is given a bounded time.
+//! One `write(2)` carries all that waits. A line that was cut by a full disk, or by the end of the process that wrote it, is
+//! ended before the next one begins, so that what is in a file stays readable line by line. A pipe whose reader has stopped is given a bounded time.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -115,7 +115,11 @@ impl Output {
         let metadata = file.metadata()?;
         let kind = metadata.file_type();
         let is_pipe = kind.is_fifo() || kind.is_socket() || kind.is_char_device();
-        Ok(Output { destination, file, length: metadata.len(), is_pipe, torn: false })
+        let torn = match &destination.sink {
+            AuditSink::File(path) if kind.is_file() && metadata.len() > 0 => !ends_a_line(path),
+            AuditSink::File(_) | AuditSink::Stdout => false,
+        };
+        Ok(Output { destination, file, length: metadata.len(), is_pipe, torn })
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -187,6 +191,19 @@ impl Output {
         *self = Output::open(self.destination.clone())?;
         Ok(())
     }
+}
+
+/// Whether the last line of a file is whole. Where that can't be seen it is taken to be cut: an empty line does less harm
+/// than a record that nobody can read.
+fn ends_a_line(path: &Path) -> bool {
+    let last = || -> io::Result<[u8; 1]> {
+        let mut file = File::open(path)?;
+        let mut last = [0];
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+        Ok(last)
+    };
+    last().is_ok_and(|last| last == *b"\n")
 }
 
 fn open_file(sink: &AuditSink) -> io::Result<File> {

@@ -182,3 +182,48 @@ fn a_pipe_that_nobody_reads_is_an_error_in_bounded_time() {
     assert!(outcome.is_some());
     drop(held);
 }
+
+#[test]
+fn a_line_that_was_cut_by_the_end_of_its_process_does_not_swallow_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit");
+    for (left, expected) in [("", 1), ("{\"event\":\"end\"}\n", 2), ("{\"event\":\"end\"}\n{\"event\":\"beg", 3)] {
+        std::fs::write(&path, left).unwrap();
+        let audit = Audit::open(&[destination(&path)], 10, Metrics::new()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), left, "nothing is written before there is a record");
+        audit.write(&Line::new(Event::Lifecycle, Layer::Audit)).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), expected, "{text}");
+        let last: serde_json::Value = serde_json::from_str(lines[expected - 1]).unwrap();
+        assert_eq!(last["event"], "lifecycle");
+        audit.reopen().unwrap();
+        audit.write(&Line::new(Event::Lifecycle, Layer::Audit)).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), expected + 1);
+    }
+}
+
+#[test]
+fn what_a_killed_process_had_begun_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("audit");
+    let small = AuditFile { max_bytes: Some(200), ..destination(&path) };
+    let begin = |id| Line { id: Some(id), credential: Some("github"), ..Line::new(Event::Begin, Layer::Http) };
+    let audit = Audit::open(std::slice::from_ref(&small), 10, Metrics::new()).unwrap();
+    audit.write(&begin("in the file before")).unwrap();
+    audit.write(&begin("ended")).unwrap();
+    audit.write(&Line { id: Some("ended"), ..Line::new(Event::End, Layer::Http) }).unwrap();
+    audit.write(&begin("open")).unwrap();
+    drop(audit);
+    let told = |path: &Path| -> Vec<String> {
+        let unknown = lines(path).into_iter().filter(|line| line["outcome"] == "unknown");
+        unknown.map(|line| line["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let whole = destination(&path);
+    let audit = Audit::open(std::slice::from_ref(&whole), 10, Metrics::new()).unwrap();
+    assert_eq!(told(&path), ["in the file before", "open"]);
+    audit.write(&Line::new(Event::Lifecycle, Layer::Audit)).unwrap();
+    drop(audit);
+    Audit::open(&[whole], 10, Metrics::new()).unwrap();
+    assert_eq!(told(&path).len(), 2, "not again");
+}
