@@ -7,13 +7,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Every edge between our crates that may exist, as `from → to`, without the common prefix.
-const EDGES: [(&str, &str); 7] = [
+const EDGES: [(&str, &str); 8] = [
     ("dns", "policy"),
     ("credentials", "policy"),
     ("proxy", "policy"),
     ("proxy", "certs"),
     ("proxy", "dns"),
     ("proxy", "h1"),
+    ("proxy", "websocket"),
     ("proxy", "credentials"),
 ];
 
