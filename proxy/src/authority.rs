@@ -81,6 +81,8 @@ pub fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::AuthorityMismatch => StatusCode::MISDIRECTED_REQUEST,
         Reason::BadRequest | Reason::BadAuthority | Reason::TwoCredentials => StatusCode::BAD_REQUEST,
+        // For its record: an agent is told with a Close frame.
+        Reason::WebsocketProtocol => StatusCode::BAD_REQUEST,
         Reason::LimitReached => StatusCode::TOO_MANY_REQUESTS,
         Reason::Unresolvable | Reason::UpstreamTls | Reason::UpstreamUnreachable | Reason::UpstreamProtocol => {
             StatusCode::BAD_GATEWAY
@@ -130,6 +132,7 @@ pub fn is_temporary(reason: Reason) -> bool {
         // A certificate that is not trusted, or a host that does not speak WebSocket, stays as it is.
         Reason::UpstreamTls
         | Reason::UpgradeRefused
+        | Reason::WebsocketProtocol
         | Reason::LoopDetected
         | Reason::AuthorityMismatch
         | Reason::BadRequest

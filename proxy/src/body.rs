@@ -17,6 +17,7 @@ use stubgate_h1::{BodyError, SharedBody, SharedConn};
 
 use crate::snapshot::StubScanner;
 use crate::stream::Stream;
+use crate::stubs::StubWatch;
 
 /// The body of a request, from either version of HTTP.
 pub enum RequestBody {
@@ -145,9 +146,8 @@ impl Passed {
 
 /// A request's body, watched. Trailers end here: an origin that merges them would take them for headers.
 pub struct Watched {
-    stubs: StubScanner,
+    stubs: StubWatch,
     deny_stubs: bool,
-    carry: Vec<u8>,
     passed: Arc<Passed>,
     continue_first: bool,
 }
@@ -155,7 +155,7 @@ pub struct Watched {
 impl Watched {
     /// Watches `body`.
     pub fn new(body: RequestBody, stubs: StubScanner, deny_stubs: bool) -> Self {
-        Watched { stubs, deny_stubs, carry: Vec::new(), passed: Arc::new(Passed::new(body)), continue_first: false }
+        Watched { stubs: StubWatch::new(stubs), deny_stubs, passed: Arc::new(Passed::new(body)), continue_first: false }
     }
 
     /// None.
@@ -180,26 +180,7 @@ impl Watched {
 
     fn look(&mut self, data: &[u8]) -> Result<(), RequestBodyError> {
         self.passed.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
-        let keep = self.stubs.longest().saturating_sub(1);
-        if keep == 0 {
-            return Ok(());
-        }
-        let mut seen = self.stubs.count_after(data, 0);
-        // What stands across the border of two pieces.
-        let head = data.get(..keep.min(data.len())).unwrap_or_default();
-        let before = self.carry.len();
-        self.carry.extend_from_slice(head);
-        if before > 0 {
-            seen += self.stubs.count_after(&self.carry, before).saturating_sub(self.stubs.count_after(head, 0));
-        }
-        let tail = data.get(data.len().saturating_sub(keep)..).unwrap_or_default();
-        if tail.len() == keep {
-            self.carry.clear();
-            self.carry.extend_from_slice(tail);
-        } else {
-            let excess = self.carry.len().saturating_sub(keep);
-            self.carry.drain(..excess);
-        }
+        let seen = self.stubs.look(data);
         if seen > 0 {
             self.passed.stubs.fetch_add(seen, Ordering::Relaxed);
             if self.deny_stubs {

@@ -12,6 +12,7 @@ mod origin;
 mod authority;
 mod bounds;
 mod credentials;
+mod frames;
 mod handshakes;
 mod observe;
 mod origins;
