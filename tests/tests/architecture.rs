@@ -7,13 +7,15 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Every edge between our crates that may exist, as `from → to`, without the common prefix.
-const EDGES: [(&str, &str); 8] = [
+const EDGES: [(&str, &str); 10] = [
     ("dns", "policy"),
     ("credentials", "policy"),
+    ("credentials", "scrub"),
     ("proxy", "policy"),
     ("proxy", "certs"),
     ("proxy", "dns"),
     ("proxy", "h1"),
+    ("proxy", "scrub"),
     ("proxy", "websocket"),
     ("proxy", "credentials"),
 ];

@@ -2,11 +2,13 @@
 //!
 //! A [`Secret`] comes from a source, is held by the [`CredentialStore`], and leaves it in one way: as a header value for
 //! a slot, for the holder of a permit of policy (laws 3 and 4). No value is ever sent in place of a missing one, and a
-//! broken source keeps the last good value and says so (law 5).
+//! broken source keeps the last good value and says so (law 5). What must be found in responses, should an origin send a
+//! credential back, goes into a [`stubgate_scrub::Scrubber`], which gives nothing out but stubs.
 //!
 //! This crate does not decide who may use what, and opens no connection.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod forms;
 mod secret;
 pub mod slots;
 mod source;

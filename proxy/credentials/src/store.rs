@@ -4,17 +4,22 @@
 //! value is never carried over to a credential whose source was changed (law 5). What a policy no longer names is
 //! dropped and wiped once the last request that uses it is done (CR-24).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use stubgate_policy::{Permit, Policy, SlotRef, Source};
+use stubgate_scrub::{Builder, Scrubber};
 
+use crate::forms;
 use crate::secret::Secret;
 use crate::source::{self, SourceError};
 use crate::swap::{self, SwapError};
+
+/// Values of one credential that were replaced and are still scrubbed from responses.
+const REPLACED_MAXIMUM: usize = 4;
 
 /// One credential that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +49,10 @@ pub struct Loaded {
 /// Holds the secrets of the policy in force.
 pub struct CredentialStore {
     generation: ArcSwap<HashMap<Arc<str>, Held>>,
-    /// Reloads run one after the other, so that an older reading never replaces a newer one.
-    reloading: Mutex<()>,
+    scrubber: ArcSwap<Scrubber>,
+    /// The last values of each credential that were replaced, latest first. Reloads run one after the other, so that an
+    /// older reading never replaces a newer one.
+    replaced: Mutex<HashMap<Arc<str>, VecDeque<Arc<Secret>>>>,
 }
 
 #[derive(Clone)]
@@ -61,14 +68,18 @@ impl CredentialStore {
     /// Reads every credential of `policy`, blocking. What can't be read is missing, and requests that need it are
     /// refused.
     pub fn load(policy: &Policy) -> (Self, Loaded) {
-        let store = Self { generation: ArcSwap::default(), reloading: Mutex::new(()) };
+        let store = Self {
+            generation: ArcSwap::default(),
+            scrubber: ArcSwap::from_pointee(Scrubber::none()),
+            replaced: Mutex::default(),
+        };
         let loaded = store.reload(policy);
         (store, loaded)
     }
 
     /// Reads everything again, for this policy, blocking; takes effect at once and as a whole.
     pub fn reload(&self, policy: &Policy) -> Loaded {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.generation.load_full();
         let mut loaded = Loaded::default();
         let mut after = HashMap::new();
@@ -101,8 +112,27 @@ impl CredentialStore {
             }
             after.insert(name, Held { source, secret, is_stale });
         }
+        replaced.retain(|name, _| after.contains_key(name));
+        for (name, held) in &after {
+            let old = before.get(name).and_then(|held| held.secret.as_ref());
+            let is_same = |one: &Arc<Secret>| held.secret.as_ref().is_some_and(|two| one.is_same(two));
+            if let Some(old) = old.filter(|old| !is_same(old)) {
+                let values = replaced.entry(Arc::clone(name)).or_default();
+                values.push_front(Arc::clone(old));
+                values.truncate(REPLACED_MAXIMUM);
+            }
+        }
+        // First what recognises a value, then the value.
+        self.scrubber.store(Arc::new(scrubber(policy, &after, &replaced)));
         self.generation.store(Arc::new(after));
         loaded
+    }
+
+    /// What recognises all credentials in responses: those of now, in every form that [`forms`](crate::forms) has, and the
+    /// last four values of each that were replaced, since responses to them may still be coming. It is another one
+    /// after each reload; who holds an older one should let it go soon, or the values in it stay.
+    pub fn scrubber(&self) -> arc_swap::Guard<Arc<Scrubber>> {
+        self.scrubber.load()
     }
 
     /// The folders in which a change may mean a new value: those of the files, and those that symlinks lead to.
@@ -129,7 +159,7 @@ impl CredentialStore {
     }
 
     /// The value of the header that carries the credential which `permit` grants: the single place where a secret is
-    /// revealed.
+    /// revealed to someone else.
     ///
     /// `policy` is the one that decided, `slot` the place of the granted token, and `original` the header's value as
     /// the agent sent it. The stub in it is compared once more, as a whole and in constant time. The result is marked
@@ -161,6 +191,27 @@ impl CredentialStore {
         let secret = held.secret.as_deref().ok_or(SwapError::Missing)?;
         swap::header_value(slot, swap.stub.as_bytes(), secret, original.as_bytes())
     }
+}
+
+/// Values in force first, so that they name what is found where a value is in two credentials.
+fn scrubber(
+    policy: &Policy,
+    held: &HashMap<Arc<str>, Held>,
+    replaced: &HashMap<Arc<str>, VecDeque<Arc<Secret>>>,
+) -> Scrubber {
+    let mut builder = Builder::default();
+    let owners: Vec<_> = policy.credentials().iter().map(|one| (one, builder.owner(one.name().into()))).collect();
+    for (credential, owner) in &owners {
+        if let Some(secret) = held.get(credential.name()).and_then(|held| held.secret.as_deref()) {
+            forms::add(&mut builder, *owner, secret, credential.stub());
+        }
+    }
+    for (credential, owner) in &owners {
+        for secret in replaced.get(credential.name()).into_iter().flatten() {
+            forms::add(&mut builder, *owner, secret, credential.stub());
+        }
+    }
+    builder.build()
 }
 
 #[cfg(test)]

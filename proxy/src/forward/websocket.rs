@@ -8,6 +8,7 @@
 mod farewell;
 mod flow;
 mod outbox;
+mod reframe;
 mod tunnel;
 
 use base64::Engine;

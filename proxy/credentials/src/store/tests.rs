@@ -247,3 +247,16 @@ fn readers_see_the_old_or_the_new_value_while_it_rotates() {
     });
     assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_value_0049".into()));
 }
+
+#[test]
+fn the_last_replaced_values_are_still_scrubbed_and_older_ones_are_not() {
+    let set = Set::new("value-number-0");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let value = |number: usize| format!("value-number-{number}");
+    for number in 1..7 {
+        set.write(&value(number));
+        store.reload(&set.policy);
+    }
+    let is_found = |number| store.scrubber().scrub(value(number).as_bytes().to_vec().as_mut()) == 1;
+    assert_eq!((0..8).map(is_found).collect::<Vec<_>>(), [false, false, true, true, true, true, true, false]);
+}

@@ -1,7 +1,8 @@
 //! One direction of a tunnel: read, parse, look, write; nothing is read while anything waits to be written.
 //!
-//! What passes is what came, byte for byte: frames are looked at where they lie, and masked again as they were. A frame that
-//! must not pass is not begun where its header and what is wrong with it came together; where part of it has gone out
+//! Towards an origin, what passes is what came, byte for byte: frames are looked at where they lie, and masked again as they
+//! were. Towards an agent, credentials in payload are replaced, and all else is what came (laws 4 and 9). A frame that must
+//! not pass is not begun where its header and what is wrong with it came together; where part of it has gone out
 //! already, it stays without its end, so that no endpoint takes it for a frame.
 
 use std::io;
@@ -10,11 +11,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use stubgate_websocket::{ControlRate, Limits, Parser, Piece, Sender, Violation};
+use stubgate_scrub::Scrubber;
+use stubgate_websocket::{ControlRate, Limits, Mask, Parser, Piece, Sender, Violation};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 use super::outbox::Outbox;
+use super::reframe::Reframe;
 use crate::stream::Stream;
 use crate::stubs::StubWatch;
 
@@ -53,8 +56,8 @@ pub(super) enum Look {
         /// Whether one ends the tunnel.
         deny: bool,
     },
-    /// Nothing.
-    Nothing,
+    /// Credentials are replaced.
+    Credentials(Box<Reframe>),
 }
 
 /// One direction.
@@ -108,6 +111,10 @@ impl Flow {
                 return Poll::Ready(Err(Broken::Fault(fault)));
             }
             if self.is_ended {
+                if let Look::Credentials(reframe) = &mut self.look {
+                    reframe.finish(&mut self.outbox);
+                    ready!(self.outbox.poll_write(to, &mut self.moved, cx))?;
+                }
                 ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
                 self.is_shut = true;
                 break;
@@ -121,6 +128,13 @@ impl Flow {
                     self.take();
                 }
                 Poll::Pending => {
+                    if let Look::Credentials(reframe) = &mut self.look {
+                        reframe.pause(&mut self.outbox);
+                        if !self.outbox.is_empty() {
+                            // Come back for the wake-up once it is written.
+                            continue;
+                        }
+                    }
                     if self.input.is_empty() {
                         // An idle tunnel holds no buffer.
                         self.input = BytesMut::new();
@@ -139,13 +153,31 @@ impl Flow {
     }
 
     /// What is left to write, if a Close frame may follow it: not inside a frame, and not after another Close.
-    pub(super) fn into_outbox(self) -> Option<Outbox> {
+    pub(super) fn into_outbox(mut self) -> Option<Outbox> {
+        if let Look::Credentials(reframe) = &mut self.look {
+            reframe.finish(&mut self.outbox);
+        }
         (!self.is_inside && !self.parser.is_closed()).then_some(self.outbox)
+    }
+
+    /// Looks for these credentials from now on, where it looks for any.
+    pub(super) fn renew(&mut self, scrubber: &Scrubber) {
+        if let Look::Credentials(reframe) = &mut self.look {
+            reframe.renew(scrubber);
+        }
+    }
+
+    /// Credentials that were replaced.
+    pub(super) fn scrubbed(&self) -> u64 {
+        match &self.look {
+            Look::Credentials(reframe) => reframe.found(),
+            Look::Stubs { .. } => 0,
+        }
     }
 
     /// Takes in what was read.
     fn take(&mut self) {
-        // What passes, and behind it a header whose payload has not been looked at yet.
+        // What has passed, and behind it a header whose payload has not been looked at yet.
         let (mut passed, mut header) = (0, 0);
         while self.fault.is_none() {
             let piece = match self.parser.next(self.input.get_mut(passed + header..).unwrap_or_default()) {
@@ -157,53 +189,73 @@ impl Flow {
             };
             match piece {
                 Piece::More => break,
-                Piece::Data(frame) if frame.payload == 0 => passed += frame.size,
+                Piece::Data(frame) if frame.payload == 0 => self.pass(&mut passed, frame.size, 0),
                 Piece::Data(frame) => header = frame.size,
                 Piece::Payload { length, mask, ends_frame } => {
-                    let start = passed + header;
-                    let payload = self.input.get_mut(start..start + length).unwrap_or_default();
-                    if let Look::Stubs { watch, deny } = &mut self.look {
-                        let seen = watch.look(payload);
-                        self.stubs += seen;
-                        if seen > 0 && *deny {
-                            self.fault = Some(Fault::Stub);
-                            break;
-                        }
+                    if self.look_at(passed + header, length, mask, false) {
+                        self.pass(&mut passed, header, length);
+                        header = 0;
+                        self.is_inside = !ends_frame;
                     }
-                    if let Some(mask) = mask {
-                        mask.apply(payload);
-                    }
-                    passed = start + length;
-                    header = 0;
-                    self.is_inside = !ends_frame;
                 }
                 Piece::Control(frame) => {
-                    let start = passed + frame.size;
                     let length = usize::try_from(frame.payload).unwrap_or_default();
-                    let payload = self.input.get_mut(start..start + length).unwrap_or_default();
                     if !self.controls.admit(Instant::now()) {
                         self.fault = Some(Fault::Frames(Violation::TooManyControls));
-                        break;
+                    } else if self.look_at(passed + frame.size, length, frame.mask, true) {
+                        self.pass(&mut passed, frame.size + length, 0);
                     }
-                    if let Look::Stubs { watch, deny } = &mut self.look {
-                        let seen = watch.look_apart(payload);
-                        self.stubs += seen;
-                        if seen > 0 && *deny {
-                            self.fault = Some(Fault::Stub);
-                            break;
-                        }
-                    }
-                    if let Some(mask) = frame.mask {
-                        mask.apply(payload);
-                    }
-                    passed = start + length;
                 }
             }
         }
         if self.fault.is_none() && header > 0 {
-            passed += header;
+            self.pass(&mut passed, header, 0);
             self.is_inside = true;
         }
-        self.outbox.push(self.input.split_to(passed).freeze());
+        match &mut self.look {
+            Look::Credentials(reframe) => {
+                if !reframe.settle(&mut self.outbox) {
+                    self.fault = self.fault.or(Some(Fault::Frames(Violation::TooManyControls)));
+                }
+            }
+            Look::Stubs { .. } => self.outbox.push(self.input.split_to(passed).freeze()),
+        }
+    }
+
+    /// Looks at payload where it lies, unmasked, and masks it again; whether it may pass.
+    fn look_at(&mut self, start: usize, length: usize, mask: Option<Mask>, is_whole: bool) -> bool {
+        let payload = self.input.get_mut(start..start + length).unwrap_or_default();
+        match &mut self.look {
+            Look::Stubs { watch, deny } => {
+                let seen = if is_whole { watch.look_apart(payload) } else { watch.look(payload) };
+                self.stubs += seen;
+                if seen > 0 && *deny {
+                    self.fault = Some(Fault::Stub);
+                    return false;
+                }
+            }
+            Look::Credentials(reframe) if is_whole => reframe.scrub(payload),
+            Look::Credentials(_) => {}
+        }
+        if let Some(mask) = mask {
+            mask.apply(payload);
+        }
+        true
+    }
+
+    /// Lets the next bytes pass: a header or a whole frame, and payload.
+    fn pass(&mut self, passed: &mut usize, whole: usize, payload: usize) {
+        match &mut self.look {
+            // All together, at the end.
+            Look::Stubs { .. } => *passed += whole + payload,
+            Look::Credentials(reframe) => {
+                if whole > 0 {
+                    reframe.whole(self.input.split_to(whole).freeze());
+                }
+                if payload > 0 {
+                    reframe.payload(self.input.split_to(payload).freeze());
+                }
+            }
+        }
     }
 }

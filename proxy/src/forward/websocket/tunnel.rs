@@ -2,25 +2,28 @@
 //! refused.
 //!
 //! Both directions are parsed, whoever sends (law 7: what is behind may be no stronger than the frames it expects), and
-//! looked into: stubs towards the origin are counted, or end the tunnel where a rule says so (law 3). A tunnel that had to
+//! looked into: stubs towards the origin are counted, or end the tunnel where a rule says so (law 3); credentials towards
+//! the agent are replaced (law 4), those of now, however long ago the tunnel began. A tunnel that had to
 //! be ended is recorded with its reason before either side is told (law 8).
 
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use http::header;
 use http::{Response, StatusCode};
 use stubgate_h1::ResponseHead;
 use stubgate_policy::Reason;
+use stubgate_scrub::Scrubber;
 use stubgate_websocket::{Limits, Sender, close_frame};
 
 use super::declare;
 use super::farewell;
 use super::flow::{Broken, Fault, Flow, Look};
+use super::reframe::Reframe;
+use crate::appliance::Appliance;
 use crate::config;
 use crate::deadline::Deadline;
 use crate::forward::pool::UpstreamH1;
@@ -105,17 +108,20 @@ impl Tunnel {
     }
 
     /// Moves frames both ways. `from_client` is what the client sent behind its handshake.
-    pub async fn run(self, mut client: Stream, from_client: BytesMut, idle: Duration) {
+    pub async fn run(self, appliance: &Appliance, mut client: Stream, from_client: BytesMut) {
         let Tunnel { mut io, read, rules, underway, mut transaction } = self;
         let Rules { limits, controls, stubs, deny_stubs } = rules;
         let look = Look::Stubs { watch: stubs, deny: deny_stubs };
         let mut up = Flow::new(Sender::Client, limits, controls, look, from_client);
-        let mut down = Flow::new(Sender::Server, limits, controls, Look::Nothing, read);
-        let mut deadline = Deadline::new(idle);
+        let scrubber = Scrubber::clone(&appliance.credentials.scrubber());
+        let look = Look::Credentials(Box::new(Reframe::new(scrubber)));
+        let mut down = Flow::new(Sender::Server, limits, controls, look, read);
+        let mut deadline = Deadline::new(appliance.timeouts.tunnel_idle);
         let end = poll_fn(|cx| {
             if underway.poll_cut(cx).is_ready() {
                 return Poll::Ready(End::Of(Outcome::Cut));
             }
+            down.renew(&appliance.credentials.scrubber());
             let before = up.moved + down.moved;
             let sent = up.poll(&mut client, &mut io, cx);
             let received = down.poll(&mut io, &mut client, cx);

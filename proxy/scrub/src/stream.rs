@@ -1,0 +1,141 @@
+//! A text that comes in pieces, and leaves in pieces.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use zeroize::Zeroizing;
+
+use crate::engine::{Engine, Found, Mode};
+use crate::{Scrubber, Tally};
+
+/// A tail that is shorter is let go when the source pauses.
+const PAUSE_RELEASES_BELOW: usize = 8;
+
+/// One text on its way.
+///
+/// What is pushed is searched at once and can be taken, but for a suffix that may be the beginning of a needle. That
+/// leaves with what follows, at a [`Stream::pause`] if it is shorter than 8 bytes, or at [`Stream::finish`].
+#[derive(Default)]
+pub struct Stream {
+    engine: Option<Arc<Engine>>,
+    /// What may be the beginning of a needle.
+    held: Zeroizing<Vec<u8>>,
+    /// So many bytes of it were let go already.
+    released: usize,
+    ready: VecDeque<Bytes>,
+    tally: Tally,
+}
+
+impl Stream {
+    pub(crate) fn new(engine: Option<Arc<Engine>>) -> Self {
+        Stream { engine, ..Stream::default() }
+    }
+
+    /// Takes the next piece.
+    pub fn push(&mut self, mut chunk: Bytes) {
+        let Some(engine) = &self.engine else { return self.ready.push_back(chunk) };
+        if !self.held.is_empty() {
+            let mut joined = BytesMut::with_capacity(self.held.len() + chunk.len());
+            joined.extend_from_slice(&self.held);
+            joined.extend_from_slice(&chunk);
+            self.held.clear();
+            let found = engine.search(&joined, Mode::Flowing, false);
+            return self.settle(joined.freeze(), &found);
+        }
+        let found = engine.search(&chunk, Mode::Flowing, false);
+        if found.found.is_empty() && found.settled == chunk.len() {
+            self.ready.push_back(std::mem::take(&mut chunk));
+        } else {
+            self.settle(chunk, &found);
+        }
+    }
+
+    /// What may leave now; to be asked until there is nothing more.
+    pub fn take(&mut self) -> Option<Bytes> {
+        self.ready.pop_front()
+    }
+
+    /// Whether something may leave now.
+    pub fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The source has no more at the moment. A tail that is held and shorter than 8 bytes may leave; if it turns out to be
+    /// the beginning of a needle, the rest of that is still overwritten.
+    pub fn pause(&mut self) {
+        let Some(engine) = self.engine.as_ref().filter(|_| self.held.len() > self.released) else { return };
+        let held = Bytes::copy_from_slice(&self.held);
+        let found = engine.search(&held, Mode::Paused, false);
+        self.held.clear();
+        self.settle(held, &found);
+        if self.held.len() < PAUSE_RELEASES_BELOW {
+            self.release();
+        }
+    }
+
+    /// There will be no more. All leaves.
+    pub fn finish(&mut self) {
+        let Some(engine) = self.engine.as_ref().filter(|_| !self.held.is_empty()) else { return };
+        let held = Bytes::copy_from_slice(&self.held);
+        let found = engine.search(&held, Mode::Ended, false);
+        self.held.clear();
+        self.settle(held, &found);
+        self.released = 0;
+    }
+
+    /// Goes on with other needles; what is held is looked at again.
+    pub fn renew(&mut self, scrubber: &Scrubber) {
+        self.engine.clone_from(&scrubber.0);
+        if self.engine.is_none() {
+            self.release();
+            self.held.clear();
+            self.released = 0;
+        }
+    }
+
+    /// How many needles were found.
+    pub fn found(&self) -> u64 {
+        self.tally.total()
+    }
+
+    /// Whose they were.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Overwrites what was found, lets what is settled go, and holds the rest. Of `text`, the first `released` bytes are
+    /// gone already.
+    fn settle(&mut self, mut text: Bytes, found: &Found) {
+        let Some(engine) = &self.engine else { return };
+        // The held bytes live in memory of one size, as long as they last.
+        self.held.extend_from_slice(text.get(found.settled..).unwrap_or_default());
+        text.truncate(found.settled);
+        let gone = self.released.min(found.settled);
+        self.released -= gone;
+        if !found.found.is_empty() {
+            let mut writable = text.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
+            engine.write(&mut writable, &found.found, &mut self.tally);
+            text = writable.freeze();
+        }
+        let text = text.split_off(gone);
+        if !text.is_empty() {
+            self.ready.push_back(text);
+        }
+    }
+
+    fn release(&mut self) {
+        let rest = self.held.get(self.released..).unwrap_or_default();
+        if !rest.is_empty() {
+            self.ready.push_back(Bytes::copy_from_slice(rest));
+        }
+        self.released = self.held.len();
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({} held, {} found)", self.held.len(), self.found())
+    }
+}
