@@ -97,6 +97,8 @@ pub struct Passed {
     /// Whether it was stopped for one.
     pub stopped: AtomicBool,
     whole: AtomicBool,
+    /// Whether whoever sent the body has let it go.
+    released: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -108,6 +110,7 @@ impl Passed {
             bytes: AtomicU64::default(),
             stubs: AtomicU64::default(),
             stopped: AtomicBool::default(),
+            released: AtomicBool::default(),
             waker: AtomicWaker::new(),
         }
     }
@@ -125,6 +128,11 @@ impl Passed {
     /// Whether the body was read to its end. Whoever sends a body of a known length does not ask once more for that end.
     pub fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Acquire) || self.body().as_ref().is_some_and(Body::is_end_stream)
+    }
+
+    /// Whether whoever sends the body has let it go; hyper does not while it waits for an origin that does not read.
+    pub fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
     }
 
     fn body(&self) -> MutexGuard<'_, Option<RequestBody>> {
@@ -196,6 +204,7 @@ impl Drop for Watched {
     fn drop(&mut self) {
         // Others still hold what passed, for the record; the body itself goes.
         self.passed.end();
+        self.passed.released.store(true, Ordering::Release);
     }
 }
 

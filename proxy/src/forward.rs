@@ -49,6 +49,8 @@ pub(crate) struct Outgoing {
     snapshot: Arc<Snapshot>,
     /// What a WebSocket's handshake asked for, and what its frames are held to.
     websocket: Option<Box<(websocket::Handshake, websocket::Rules)>>,
+    /// gRPC, whose trailers say how a call ended.
+    is_grpc: bool,
     /// A client that can be sent interim responses.
     interim: Option<stubgate_h1::SharedConn<crate::stream::Stream>>,
     is_begun: bool,
@@ -157,7 +159,7 @@ fn prepare(
         let rules = websocket::Rules::new(&appliance.limits, snapshot.stubs.clone(), permit.stub_in_body_denied());
         Box::new((handshake, rules))
     });
-    let is_grpc = headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
+    let is_grpc = headers::is_grpc(&headers);
     headers::strip_request(&mut headers);
     if is_grpc {
         headers.insert(header::TE, http::HeaderValue::from_static("trailers"));
@@ -189,6 +191,7 @@ fn prepare(
         place,
         snapshot,
         websocket,
+        is_grpc,
         interim: arrived.interim,
         is_begun: false,
         underway,

@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 
 use crate::client::{Conn, Way};
-use crate::lab::{DEVBOT, Lab, POLICY, STUB, Setup};
+use crate::lab::{DEVBOT, Lab, OTHER_REAL, OTHER_STUB, POLICY, REAL, STUB, Setup};
 use crate::websocket::{handshake, switches};
 
 /// A frame as an origin sends it.
@@ -349,4 +349,114 @@ async fn a_granted_websocket_is_parsed_too() {
     assert_eq!(close_code(&conn.rest().await), Some(1002), "HTTP behind a 101 goes nowhere");
     drop(says);
     assert_eq!(end_of(&lab, 1).await.0, "websocket_protocol");
+}
+
+/// What stands in the place of a credential: its stub, filled up to the same length.
+fn replaced(real: &str, stub: &str) -> String {
+    format!("{stub:*<length$}", length = real.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_in_frames_of_the_origin_is_replaced_however_it_is_cut() {
+    let lab = Lab::new().await;
+    let text = format!("your token is {REAL}, keep it; caf\u{e9}");
+    let clean = text.replace(REAL, &replaced(REAL, STUB));
+    let (text, clean) = (text.as_bytes(), clean.as_bytes());
+    let (mut said, mut expected) = (Vec::new(), Vec::new());
+    let mut say = |frames: &dyn Fn(&[u8]) -> Vec<u8>| {
+        said.extend(frames(text));
+        expected.extend(frames(clean));
+    };
+    say(&|text| plain(0x81, text));
+    say(&|text| plain(0x82, text));
+    say(&|text| plain(0x89, text));
+    say(&|text| plain(0x8a, text));
+    for at in 0..text.len() {
+        // In two fragments, cut at every place, with a ping between.
+        say(&|text| [plain(0x01, &text[..at]), plain(0x89, b"?"), plain(0x80, &text[at..])].concat());
+    }
+    // A fragment a byte, and a message a byte.
+    say(&|text| {
+        let fragments = text.iter().map(|byte| plain(0x00, &[*byte]));
+        [plain(0x02, b"")].into_iter().chain(fragments).chain([plain(0x80, b"")]).flatten().collect()
+    });
+    say(&|text| text.iter().flat_map(|byte| plain(0x82, &[*byte])).collect());
+    // Far into a long message.
+    say(&|text| plain(0x82, &[&[0xff; 100_000], text, &[0xfe; 50_000]].concat()));
+    say(&|_| plain(0x88, b"\x03\xe8bye"));
+    let (mut conn, says) = tunnel(&lab, Way::Sni, "/ws").await;
+    for piece in said.chunks(1000) {
+        says.send(piece.to_vec()).unwrap();
+    }
+    drop(says);
+    let got = conn.rest().await;
+    assert_eq!(got.len(), expected.len());
+    for at in 0..got.len() {
+        // Where the origin paused, the first bytes may have gone already.
+        assert!(got[at] == expected[at] || got[at] == said[at], "headers and all else stay as they came: {at}");
+    }
+    let shown = payload(&got);
+    let shows = |part: &[u8]| shown.windows(part.len()).any(|window| window == part);
+    assert!(!REAL.as_bytes().windows(8).any(shows), "no more than 7 bytes of it");
+    assert!(shows(replaced(REAL, STUB).as_bytes()));
+}
+
+/// All payload of data, of frames as an origin sends them.
+fn payload(mut frames: &[u8]) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let [first, short, rest @ ..] = frames {
+        let more = match short {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let long = rest[..more].iter().fold(0, |sum, byte| sum * 256 + usize::from(*byte));
+        let length = if more == 0 { usize::from(*short) } else { long };
+        if first & 8 == 0 {
+            all.extend_from_slice(&rest[more..more + length]);
+        }
+        frames = &rest[more + length..];
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_comes_byte_by_byte_is_never_whole() {
+    let lab = Lab::new().await;
+    let (mut conn, says) = tunnel(&lab, Way::Tunnel, "/ws").await;
+    let frame = plain(0x81, format!("<{REAL}>").as_bytes());
+    let before = lab.origin.taken();
+    for (at, byte) in frame.iter().enumerate() {
+        says.send(vec![*byte]).unwrap();
+        lab.until("the byte is sent", || lab.origin.taken() > before + at).await;
+    }
+    // The frame comes to its end without another one behind it.
+    let mut got = Vec::new();
+    while got.len() < frame.len() {
+        got.extend(conn.some().await);
+    }
+    assert_eq!(got.len(), frame.len());
+    let text = String::from_utf8_lossy(&got);
+    assert!(text.ends_with('>') && !text.contains(&REAL[8..]), "{text}");
+    // Nothing is held of what can't be a credential.
+    says.send(plain(0x81, b"real-time")).unwrap();
+    assert_eq!(conn.some().await, plain(0x81, b"real-time"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_of_another_agent_or_of_after_the_handshake_is_replaced_too() {
+    let lab = Lab::new().await;
+    let (mut conn, says) = tunnel(&lab, Way::Sni, "/ws").await;
+    says.send(plain(0x81, OTHER_REAL.as_bytes())).unwrap();
+    assert_eq!(conn.some().await, plain(0x81, replaced(OTHER_REAL, OTHER_STUB).as_bytes()));
+    let fresh = "fresh-secret-of-api-9876543210";
+    let reloads = || lab.records().iter().filter(|record| record["layer"] == "credential").count();
+    let before = reloads();
+    lab.write_secret("api", fresh);
+    lab.until("the new value is taken", || reloads() > before).await;
+    // That of now, and that of before, which an origin may still send.
+    for real in [fresh, REAL] {
+        says.send(plain(0x82, real.as_bytes())).unwrap();
+        assert_eq!(conn.some().await, plain(0x82, replaced(real, STUB).as_bytes()));
+    }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use stubgate_scrub::Scrubber;
+use stubgate_scrub::{Scrubber, Tally};
 use stubgate_websocket::{ControlRate, Limits, Mask, Parser, Piece, Sender, Violation};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
@@ -168,11 +168,12 @@ impl Flow {
     }
 
     /// Credentials that were replaced.
-    pub(super) fn scrubbed(&self) -> u64 {
-        match &self.look {
-            Look::Credentials(reframe) => reframe.found(),
-            Look::Stubs { .. } => 0,
-        }
+    pub(super) fn scrubbed(&self) -> impl Iterator<Item = &Tally> {
+        let found = match &self.look {
+            Look::Credentials(reframe) => Some(reframe.found()),
+            Look::Stubs { .. } => None,
+        };
+        found.into_iter().flatten()
     }
 
     /// Takes in what was read.

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use stubgate_scrub::{Scrubber, Stream};
+use stubgate_scrub::{Scrubber, Stream, Tally};
 
 use super::outbox::Outbox;
 
@@ -23,7 +23,7 @@ pub(super) struct Reframe {
     /// Payload that may leave.
     ready: Bytes,
     /// Found in control frames.
-    apart: u64,
+    apart: Tally,
 }
 
 enum Part {
@@ -36,7 +36,7 @@ enum Part {
 impl Reframe {
     pub(super) fn new(scrubber: Scrubber) -> Self {
         let stream = scrubber.stream();
-        Reframe { scrubber, stream, layout: VecDeque::new(), ready: Bytes::new(), apart: 0 }
+        Reframe { scrubber, stream, layout: VecDeque::new(), ready: Bytes::new(), apart: Tally::default() }
     }
 
     /// Goes on with other needles, if these are others.
@@ -60,7 +60,9 @@ impl Reframe {
 
     /// Scrubs payload that is whole.
     pub(super) fn scrub(&mut self, payload: &mut [u8]) {
-        self.apart += self.scrubber.scrub(payload);
+        if let Some(scrubbed) = self.scrubber.scrubbed(payload, &mut self.apart) {
+            payload.copy_from_slice(&scrubbed);
+        }
     }
 
     /// Gives out what may leave; whether no more than may be waits behind what is held.
@@ -102,8 +104,8 @@ impl Reframe {
     }
 
     /// Credentials that were found.
-    pub(super) fn found(&self) -> u64 {
-        self.apart + self.stream.found()
+    pub(super) fn found(&self) -> [&Tally; 2] {
+        [&self.apart, self.stream.tally()]
     }
 }
 
@@ -156,7 +158,7 @@ mod tests {
             }
             reframe.finish(&mut outbox);
             prop_assert_eq!(outbox.into_bytes(), expected);
-            prop_assert_eq!(reframe.found(), 1);
+            prop_assert_eq!(reframe.found().map(Tally::total), [0, 1]);
         }
     }
 }

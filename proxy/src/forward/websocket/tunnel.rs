@@ -141,6 +141,9 @@ impl Tunnel {
         .await;
         transaction.bytes_out = down.moved;
         transaction.sent(up.moved, up.stubs);
+        for found in down.scrubbed().filter(|found| !found.is_empty()) {
+            tracing::warn!(id = &*transaction.known.id, count = found.total(), "credentials in frames of an origin");
+        }
         match end {
             End::Of(Outcome::Complete) if up.is_cut_short() || down.is_cut_short() => {
                 transaction.end(Outcome::Aborted);
