@@ -20,6 +20,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::record::{Audit, Event, Layer, Line, Wire};
 use crate::request::Ids;
+use crate::scrub;
 use crate::snapshot::Snapshot;
 
 /// One running appliance.
@@ -46,6 +47,8 @@ pub struct Appliance {
     pub live: Arc<Live>,
     /// Connections of agents.
     pub admissions: Admissions,
+    /// The log's word of scrubbed credentials.
+    pub scrub_alarm: scrub::Alarm,
     /// Names for requests.
     pub ids: Ids,
     /// The certificates that agents must trust, PEM.

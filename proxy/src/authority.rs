@@ -87,7 +87,7 @@ pub fn status(reason: Reason) -> StatusCode {
         Reason::Unresolvable | Reason::UpstreamTls | Reason::UpstreamUnreachable | Reason::UpstreamProtocol => {
             StatusCode::BAD_GATEWAY
         }
-        Reason::UpgradeRefused => StatusCode::BAD_GATEWAY,
+        Reason::UpgradeRefused | Reason::ResponseNotInspectable => StatusCode::BAD_GATEWAY,
         Reason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         Reason::AuditFull | Reason::NotReady | Reason::ShuttingDown | Reason::CredentialMissing => {
             StatusCode::SERVICE_UNAVAILABLE
@@ -133,6 +133,7 @@ pub fn is_temporary(reason: Reason) -> bool {
         Reason::UpstreamTls
         | Reason::UpgradeRefused
         | Reason::WebsocketProtocol
+        | Reason::ResponseNotInspectable
         | Reason::LoopDetected
         | Reason::AuthorityMismatch
         | Reason::BadRequest

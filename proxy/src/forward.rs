@@ -31,6 +31,7 @@ use crate::headers;
 use crate::live::Underway;
 use crate::request::Refusal;
 use crate::respond::ResponseBody;
+use crate::scrub;
 use crate::snapshot::Snapshot;
 use crate::swap::{self, Place, Verified};
 use crate::transaction::Transaction;
@@ -161,6 +162,7 @@ fn prepare(
     });
     let is_grpc = headers::is_grpc(&headers);
     headers::strip_request(&mut headers);
+    scrub::ask(appliance, permit.swap().is_some(), &mut headers);
     if is_grpc {
         headers.insert(header::TE, http::HeaderValue::from_static("trailers"));
     }

@@ -30,6 +30,7 @@ pub mod record;
 pub mod reload;
 pub mod request;
 pub mod respond;
+pub mod scrub;
 pub mod service;
 pub mod snapshot;
 pub mod start;

@@ -16,6 +16,7 @@ pub struct Metrics {
     dns_queries: IntCounterVec,
     connections: IntGaugeVec,
     swaps: IntCounterVec,
+    scrubbed: IntCounterVec,
     tripwires: IntCounterVec,
     reloads: IntCounterVec,
     /// From a request's head to the end of its response.
@@ -111,6 +112,11 @@ impl Metrics {
                 "Requests in which a stub was swapped for the credential of that name.",
                 &["credential"],
             ),
+            scrubbed: counters(
+                "stubgate_scrubbed_total",
+                "Times that the credential of that name was found in a response, and replaced by its stub.",
+                &["credential"],
+            ),
             tripwires: counters(
                 "stubgate_tripwires_total",
                 "Stubs seen where they have no business, by reason of refusal.",
@@ -199,6 +205,11 @@ impl Metrics {
     /// Swaps of a credential, by its name in policy.
     pub fn swaps(&self, credential: &str) -> IntCounter {
         self.swaps.with_label_values(&[credential])
+    }
+
+    /// Finds of a credential in responses, by its name in policy.
+    pub fn scrubbed(&self, credential: &str) -> IntCounter {
+        self.scrubbed.with_label_values(&[credential])
     }
 
     /// A stub where it has no business.

@@ -30,6 +30,10 @@ pub struct Snapshot {
 impl Snapshot {
     /// Derives what follows from `policy`.
     pub fn new(policy: Policy, generation: u64, metrics: &Metrics) -> Self {
+        for credential in policy.credentials() {
+            // Announced at zero, so that the first find shows as an increase.
+            metrics.scrubbed(credential.name());
+        }
         Snapshot {
             stubs: StubScanner::new(&policy),
             agents: policy.agents().iter().map(|agent| Arc::from(agent.name())).collect(),

@@ -133,6 +133,7 @@ pub async fn start(config: Config) -> anyhow::Result<Started> {
         minter,
         dialer,
         live: Arc::new(Live::default()),
+        scrub_alarm: crate::scrub::Alarm::new(),
         ids: Ids::new(),
         bundle,
         draining: CancellationToken::new(),

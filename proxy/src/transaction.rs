@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use stubgate_policy::{Permit, Policy, Reason, RuleId};
+use stubgate_scrub::Tally;
 
 use crate::appliance::Appliance;
 use crate::authority::is_tripwire;
@@ -34,6 +35,8 @@ pub struct Transaction {
     passed: Option<Arc<Passed>>,
     status: Option<StatusCode>,
     first_byte: Option<Duration>,
+    scrubbed: u64,
+    failed: Option<Reason>,
     /// Body bytes to the agent.
     pub bytes_out: u64,
 }
@@ -68,6 +71,8 @@ impl Transaction {
             passed: None,
             status: None,
             first_byte: None,
+            scrubbed: 0,
+            failed: None,
             bytes_out: 0,
         }
     }
@@ -110,6 +115,23 @@ impl Transaction {
     pub fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.first_byte = Some(self.known.at.elapsed());
+    }
+
+    /// Credentials were found in the response, and replaced.
+    pub fn scrubbed(&mut self, found: &Tally) {
+        if found.is_empty() {
+            return;
+        }
+        self.scrubbed += found.total();
+        for (credential, count) in found.iter() {
+            self.appliance.metrics.scrubbed(credential).inc_by(count);
+        }
+        self.appliance.scrub_alarm.tell(found, self.known.agent.as_deref().unwrap_or(""), &self.known.id);
+    }
+
+    /// Why a response whose head was sent is not let through any further.
+    pub fn failed(&mut self, reason: Reason) {
+        self.failed = Some(reason);
     }
 
     /// Bytes that a tunnel took from the agent, and stubs that it saw in them.
@@ -225,7 +247,11 @@ impl Transaction {
         if outcome == Outcome::Cut {
             self.appliance.metrics.cuts.inc();
         }
+        if let Some(reason) = self.failed {
+            self.appliance.metrics.refused(reason, begun.rule()).inc();
+        }
         let line = Line {
+            reason: self.failed,
             status: self.status.map(|status| status.as_u16()),
             bytes_out: Some(self.bytes_out),
             first_byte_us: self.first_byte,
@@ -261,6 +287,7 @@ impl Transaction {
             line.bytes_in = Some(passed.bytes.load(Ordering::Relaxed));
             line.stubs_in_body = passed.stubs.load(Ordering::Relaxed);
         }
+        line.scrubbed = self.scrubbed;
         if let Some(begun) = begun {
             line.decision = Some("allow");
             line.rule = Some(begun.rule());

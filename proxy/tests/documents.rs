@@ -43,7 +43,8 @@ fn every_reason_is_in_its_table_with_status_tripwire_and_retry() {
 }
 
 fn is_of_the_origin(reason: Reason) -> bool {
-    reason.as_str().starts_with("upstream_") || matches!(reason, Reason::Unresolvable | Reason::UpgradeRefused)
+    reason.as_str().starts_with("upstream_")
+        || matches!(reason, Reason::Unresolvable | Reason::UpgradeRefused | Reason::ResponseNotInspectable)
 }
 
 #[test]
@@ -63,6 +64,7 @@ fn every_metric_is_named_and_no_other() {
     metrics.allowed("rule").inc();
     metrics.dns_query(1, "denied").inc();
     metrics.swaps("credential").inc();
+    metrics.scrubbed("credential").inc();
     metrics.tripwire(Reason::StubInBody).inc();
     let text = metrics.render();
     let known: BTreeSet<&str> =

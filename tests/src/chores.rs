@@ -152,8 +152,8 @@ pub fn compressed_websocket(world: &World, way: Way) {
 }
 
 /// The WebSocket of Node, which offers compression by itself.
-pub fn node_websocket(world: &World) {
-    let client = world.lab.client(Way::Dns);
+pub fn node_websocket(world: &World, way: Way) {
+    let client = world.lab.client(way);
     let node = client.node("websocket.mjs").env("NODE_OPTIONS", "--experimental-websocket --no-warnings");
     let said = node.args(["wss://socket.example/echo", &client.token("socket")]).run().success();
     assert_eq!(said.trim(), "echoed 100000 with extensions ''");
@@ -177,8 +177,8 @@ pub fn reflecting_websocket(world: &World, way: Way) {
 }
 
 /// Messages over a NATS server that is reached as `wss://`.
-pub fn nats(world: &World) {
-    let client = world.lab.client(Way::Dns);
+pub fn nats(world: &World, way: Way) {
+    let client = world.lab.client(way);
     let args = ["wss://bus.example:443", "2000", "5000000"];
     let said = client.python("nats_wss.py", "SSL_CERT_FILE").args(args).run().success();
     assert_eq!(said.trim(), "heard 2000 and 5000000");

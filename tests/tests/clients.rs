@@ -109,7 +109,7 @@ fn a_websocket_echoes_by_proxy() {
 
 #[test]
 fn nats_is_reached_over_wss() {
-    WORLD.test(|world| chores::nats(world));
+    WORLD.test(|world| chores::nats(world, Way::Dns));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn compression_is_offered_and_declined() {
 
 #[test]
 fn nodes_own_websocket_echoes() {
-    WORLD.test(|world| chores::node_websocket(world));
+    WORLD.test(|world| chores::node_websocket(world, Way::Dns));
 }
 
 #[test]

@@ -104,6 +104,8 @@ reasons! {
     UpstreamProtocol "upstream_protocol" "the host's answer is malformed",
     /// The upstream took too long.
     UpstreamTimeout "upstream_timeout" "the host took too long",
+    /// The response is encoded in a way that can't be searched for credentials.
+    ResponseNotInspectable "response_not_inspectable" "the host's answer is encoded in a way that is not let through; ask for it without compression or ranges",
     /// A limit of this agent is reached.
     LimitReached "limit_reached" "too much at once; slow down and retry later",
     /// The record could not be written.

@@ -62,6 +62,7 @@ pub(super) fn because(reason: Reason) -> Result<(), Because> {
         R::UpstreamTls | R::UpstreamUnreachable | R::UpstreamProtocol | R::UpstreamTimeout | R::UpgradeRefused => {
             "policy allowed it, and the host failed"
         }
+        R::ResponseNotInspectable => "policy allowed it, and the host's answer could not be searched for credentials",
         R::LimitReached => "a limit was reached; that is `limits` of stubgate.yaml, not policy",
         R::AuditFull => "the record could not be written",
         R::PolicyChanged => "a reload took it away",

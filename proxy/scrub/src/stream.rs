@@ -25,6 +25,7 @@ pub struct Stream {
     /// So many bytes of it were let go already.
     released: usize,
     ready: VecDeque<Bytes>,
+    found: u64,
     tally: Tally,
 }
 
@@ -97,12 +98,12 @@ impl Stream {
 
     /// How many needles were found.
     pub fn found(&self) -> u64 {
-        self.tally.total()
+        self.found
     }
 
-    /// Whose they were.
-    pub fn tally(&self) -> &Tally {
-        &self.tally
+    /// Whose needles were found since this was asked last.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
     }
 
     /// Overwrites what was found, lets what is settled go, and holds the rest. Of `text`, the first `released` bytes are
@@ -117,6 +118,7 @@ impl Stream {
         if !found.found.is_empty() {
             let mut writable = text.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
             engine.write(&mut writable, &found.found, &mut self.tally);
+            self.found += found.found.len() as u64;
             text = writable.freeze();
         }
         let text = text.split_off(gone);

@@ -19,6 +19,7 @@ use crate::appliance::Appliance;
 use crate::body::{RequestBodyError, Watched};
 use crate::headers;
 use crate::respond::{Declared, ResponseBody};
+use crate::scrub::{self, Inspector};
 use crate::stream::Stream;
 use crate::transaction::Outcome;
 
@@ -101,7 +102,7 @@ pub(super) async fn exchange(
     let is_reused = queue(&mut upstream, &mut outgoing);
     let mut upload = Upload { state: Sending::Body, body: outgoing.take_body() };
     upstream.deadline.restart(appliance.timeouts.upstream_header);
-    let head = match head(&mut upstream, &mut upload, &outgoing).await {
+    let mut head = match head(appliance, &mut upstream, &mut upload, &mut outgoing).await {
         Ok(head) => head,
         Err(wait) => {
             let is_stale = is_reused
@@ -120,13 +121,21 @@ pub(super) async fn exchange(
         let Some(asked) = outgoing.websocket.take_if(|asked| is_accepted(asked)).filter(|_| upload.is_done()) else {
             return Err(Failure::new(Reason::UpgradeRefused, outgoing));
         };
+        scrub::head(appliance, &mut head.headers, &mut outgoing.transaction);
         let Outgoing { underway, transaction, .. } = *outgoing;
         return Ok(Tunnel::response(head, *upstream, asked.1, underway, transaction));
     }
     let Ok(framing) = framing::of_response(&outgoing.method, head.status, head.version, &head.headers) else {
         return Err(Failure::new(Reason::UpstreamProtocol, outgoing));
     };
-    Ok(respond(appliance, head, framing, SourceH1 { upstream, upload, key, keeps: true }, *outgoing))
+    let has_body = framing != Framing::Length(0);
+    let transaction = &mut outgoing.transaction;
+    let inspector = match scrub::response(appliance, head.status, &mut head.headers, has_body, transaction) {
+        Ok(inspector) => inspector,
+        Err(reason) => return Err(Failure::new(reason, outgoing)),
+    };
+    let source = SourceH1 { upstream, upload, key, keeps: true };
+    Ok(respond(appliance, head, framing, source, inspector, *outgoing))
 }
 
 /// Queues the head of the request; whether the connection was used before.
@@ -145,7 +154,12 @@ fn queue(upstream: &mut UpstreamH1, outgoing: &mut Outgoing) -> bool {
 }
 
 /// Waits for the head of the final response, or of a 101, while the request's body goes out.
-async fn head(upstream: &mut UpstreamH1, upload: &mut Upload, outgoing: &Outgoing) -> Result<ResponseHead, Wait> {
+async fn head(
+    appliance: &Appliance,
+    upstream: &mut UpstreamH1,
+    upload: &mut Upload,
+    outgoing: &mut Outgoing,
+) -> Result<ResponseHead, Wait> {
     let mut interims = 0;
     poll_fn(|cx| {
         if outgoing.underway.poll_cut(cx).is_ready() {
@@ -158,7 +172,7 @@ async fn head(upstream: &mut UpstreamH1, upload: &mut Upload, outgoing: &Outgoin
             Err(_) => return Poll::Ready(Err(Wait::Refused(Reason::BadRequest))),
         }
         loop {
-            let head = match upstream.conn.poll_response(cx) {
+            let mut head = match upstream.conn.poll_response(cx) {
                 Poll::Ready(Ok(head)) => head,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(Wait::Failed(error))),
                 Poll::Pending => {
@@ -174,6 +188,7 @@ async fn head(upstream: &mut UpstreamH1, upload: &mut Upload, outgoing: &Outgoin
             }
             upstream.deadline.touch();
             if let Some(client) = &outgoing.interim {
+                scrub::head(appliance, &mut head.headers, &mut outgoing.transaction);
                 relay_interim(client, head, cx);
             }
         }
@@ -186,10 +201,12 @@ fn respond(
     head: ResponseHead,
     framing: Framing,
     mut source: SourceH1,
+    inspector: Option<Box<Inspector>>,
     outgoing: Outgoing,
 ) -> Response<ResponseBody> {
     let Outgoing { underway, mut transaction, .. } = outgoing;
-    let declared = framing::declared(head.version, &head.headers).ok().flatten();
+    let decodes = inspector.as_ref().is_some_and(|inspector| inspector.decodes());
+    let declared = framing::declared(head.version, &head.headers).ok().flatten().filter(|_| !decodes);
     source.keeps = framing != Framing::Close
         && match head.version {
             Version::Http11 => !headers::connection_has(&head.headers, "close"),
@@ -202,15 +219,16 @@ fn respond(
     fields.remove(header::CONTENT_LENGTH);
     transaction.answered(head.status);
     let length = match framing {
-        Framing::Length(n) => Some(n),
-        Framing::Chunked | Framing::Close => None,
+        Framing::Length(n) if !decodes => Some(n),
+        Framing::Length(_) | Framing::Chunked | Framing::Close => None,
     };
     let body = if framing == Framing::Length(0) && source.upload.is_done() {
         source.finish(appliance);
         transaction.end(Outcome::Complete);
         ResponseBody::Empty
     } else {
-        ResponseBody::Relay(Box::new(Relay::h1(Arc::clone(appliance), source, length, underway, transaction)))
+        let relay = Relay::h1(Arc::clone(appliance), source, length, underway, transaction);
+        ResponseBody::Relay(Box::new(relay.inspected(inspector)))
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;

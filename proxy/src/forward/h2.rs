@@ -17,6 +17,7 @@ use crate::deadline::Deadline;
 use crate::headers;
 use crate::request::Refusal;
 use crate::respond::{Declared, ResponseBody};
+use crate::scrub;
 
 /// Sends the request and waits for the head of its response.
 pub(super) async fn exchange(
@@ -74,9 +75,19 @@ pub(super) async fn exchange(
     };
     let (mut parts, body) = response.into_parts();
     headers::strip_response(&mut parts.headers);
+    let has_body = !body.is_end_stream();
+    let transaction = &mut outgoing.transaction;
+    let inspector = match scrub::response(appliance, parts.status, &mut parts.headers, has_body, transaction) {
+        Ok(inspector) => inspector,
+        Err(reason) => {
+            upload.end();
+            return Err(Failure::new(reason, outgoing));
+        }
+    };
     let declared = parts
         .headers
         .remove(header::CONTENT_LENGTH)
+        .filter(|_| inspector.as_ref().is_none_or(|inspector| !inspector.decodes()))
         .and_then(|value| stubgate_h1::framing::parse_length(value.as_bytes()).ok().map(Framing::Length));
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
@@ -86,7 +97,7 @@ pub(super) async fn exchange(
     let relay =
         Relay::h2(body, Deadline::new(appliance.timeouts.body_idle), upload, outgoing.underway, outgoing.transaction)
             .of_grpc(is_grpc);
-    Ok(Response::from_parts(parts, ResponseBody::Relay(Box::new(relay))))
+    Ok(Response::from_parts(parts, ResponseBody::Relay(Box::new(relay.inspected(inspector)))))
 }
 
 fn build(outgoing: &mut Outgoing) -> Result<Request<Watched>, Refusal> {

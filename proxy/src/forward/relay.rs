@@ -18,12 +18,15 @@ use crate::body::Passed;
 use crate::deadline::Deadline;
 use crate::live::{Underway, Watch};
 use crate::respond;
+use crate::scrub::Inspector;
 use crate::transaction::{Outcome, Transaction};
 
 /// A body from an origin.
 pub struct Relay {
     source: Source,
     length: Option<u64>,
+    /// Looks for credentials in what passes, where there are any.
+    inspector: Option<Box<Inspector>>,
     underway: Underway,
     transaction: Option<Transaction>,
     is_grpc: bool,
@@ -88,6 +91,9 @@ pub enum RelayError {
     /// The response's body failed: the origin's fault.
     #[error("the response's body failed")]
     Response,
+    /// The response's body can't be decoded: the origin's fault.
+    #[error("the response's body can't be inspected")]
+    NotInspectable,
 }
 
 impl Relay {
@@ -98,13 +104,8 @@ impl Relay {
         underway: Underway,
         transaction: Transaction,
     ) -> Self {
-        Relay {
-            source: Source::H1(appliance, Some(source)),
-            length,
-            underway,
-            transaction: Some(transaction),
-            is_grpc: false,
-        }
+        let source = Source::H1(appliance, Some(source));
+        Relay { source, length, inspector: None, underway, transaction: Some(transaction), is_grpc: false }
     }
 
     pub(super) fn h2(
@@ -115,13 +116,17 @@ impl Relay {
         transaction: Transaction,
     ) -> Self {
         let length = body.size_hint().exact();
-        Relay {
-            source: Source::H2(body, deadline, upload),
-            length,
-            underway,
-            transaction: Some(transaction),
-            is_grpc: false,
+        let source = Source::H2(body, deadline, upload);
+        Relay { source, length, inspector: None, underway, transaction: Some(transaction), is_grpc: false }
+    }
+
+    /// Has what passes inspected.
+    pub(super) fn inspected(mut self, inspector: Option<Box<Inspector>>) -> Self {
+        if inspector.as_ref().is_some_and(|inspector| inspector.decodes()) {
+            self.length = None;
         }
+        self.inspector = inspector;
+        self
     }
 
     /// A gRPC call's, which ends early with a status instead of a reset.
@@ -139,6 +144,7 @@ impl Relay {
             RelayError::Cut => Reason::PolicyChanged,
             RelayError::TimedOut => Reason::UpstreamTimeout,
             RelayError::Request => Reason::BadRequest,
+            RelayError::NotInspectable => Reason::ResponseNotInspectable,
             RelayError::Response => Reason::UpstreamUnreachable,
         };
         Some(Ok(Frame::trailers(respond::grpc_trailers(reason))))
@@ -172,6 +178,56 @@ impl Relay {
             }
             Source::H2(_, _, upload) => upload.end(),
         }
+    }
+
+    /// The next frame for the agent: what comes from the source, as the inspector lets it through.
+    fn poll_inspected(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        loop {
+            let Some(inspector) = &mut self.inspector else { return self.poll_source(cx) };
+            let pulled = inspector.pull();
+            if let Some(transaction) = &mut self.transaction {
+                transaction.scrubbed(&inspector.take_tally());
+            }
+            match pulled {
+                Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(None) => {}
+                Err(_) => return self.not_inspectable(),
+            }
+            if inspector.is_ended() {
+                return Poll::Ready(inspector.take_trailers().map(|trailers| Ok(Frame::trailers(trailers))));
+            }
+            let polled = self.poll_source(cx);
+            let Some(inspector) = &mut self.inspector else { return polled };
+            let taken = match polled {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        inspector.push(data);
+                        Ok(())
+                    }
+                    Err(frame) => inspector.finish(frame.into_trailers().ok()),
+                },
+                Poll::Ready(None) => inspector.finish(None),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
+                Poll::Pending => {
+                    inspector.pause();
+                    match inspector.pull() {
+                        Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                        Ok(None) => return Poll::Pending,
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            if taken.is_err() {
+                return self.not_inspectable();
+            }
+        }
+    }
+
+    fn not_inspectable(&mut self) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.failed(Reason::ResponseNotInspectable);
+        }
+        Poll::Ready(Some(Err(RelayError::NotInspectable)))
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
@@ -225,7 +281,7 @@ impl Body for Relay {
         if this.poll_cut(cx).is_ready() {
             return Poll::Ready(this.failed(RelayError::Cut));
         }
-        let polled = this.poll_source(cx);
+        let polled = this.poll_inspected(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 if let (Some(data), Some(transaction)) = (frame.data_ref(), &mut this.transaction) {

@@ -100,6 +100,8 @@ pub struct Line<'a> {
     pub tripwire: bool,
     /// Stubs seen in the body.
     pub stubs_in_body: u64,
+    /// Credentials replaced by their stubs in the response.
+    pub scrubbed: u64,
     /// Status towards the agent.
     pub status: Option<u16>,
     /// Address that was dialled.
@@ -167,6 +169,7 @@ impl Line<'_> {
             stub_of: None,
             tripwire: false,
             stubs_in_body: 0,
+            scrubbed: 0,
             status: None,
             upstream: None,
             bytes_in: None,
@@ -213,6 +216,7 @@ impl Line<'_> {
             object.out.extend_from_slice(b"true");
         }
         object.number_if("stubs_in_body", Some(self.stubs_in_body).filter(|&n| n > 0));
+        object.number_if("scrubbed", Some(self.scrubbed).filter(|&n| n > 0));
         object.number_if("status", self.status.map(u64::from));
         object.display("upstream", self.upstream);
         object.number_if("bytes_in", self.bytes_in);

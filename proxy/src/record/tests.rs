@@ -123,6 +123,7 @@ fn every_field_is_in_the_documents() {
         stub_of: text,
         tripwire: true,
         stubs_in_body: 1,
+        scrubbed: 1,
         status: Some(200),
         upstream: peer,
         bytes_in: number,

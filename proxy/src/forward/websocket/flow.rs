@@ -167,13 +167,12 @@ impl Flow {
         }
     }
 
-    /// Credentials that were replaced.
-    pub(super) fn scrubbed(&self) -> impl Iterator<Item = &Tally> {
-        let found = match &self.look {
-            Look::Credentials(reframe) => Some(reframe.found()),
-            Look::Stubs { .. } => None,
-        };
-        found.into_iter().flatten()
+    /// Credentials that were replaced since this was asked last.
+    pub(super) fn take_tally(&mut self) -> Tally {
+        match &mut self.look {
+            Look::Credentials(reframe) => reframe.take_tally(),
+            Look::Stubs { .. } => Tally::default(),
+        }
     }
 
     /// Takes in what was read.

@@ -125,6 +125,8 @@ impl Tunnel {
             let before = up.moved + down.moved;
             let sent = up.poll(&mut client, &mut io, cx);
             let received = down.poll(&mut io, &mut client, cx);
+            // At once: the tunnel may last for hours.
+            transaction.scrubbed(&down.take_tally());
             if up.moved + down.moved != before {
                 deadline.touch();
             }
@@ -141,9 +143,6 @@ impl Tunnel {
         .await;
         transaction.bytes_out = down.moved;
         transaction.sent(up.moved, up.stubs);
-        for found in down.scrubbed().filter(|found| !found.is_empty()) {
-            tracing::warn!(id = &*transaction.known.id, count = found.total(), "credentials in frames of an origin");
-        }
         match end {
             End::Of(Outcome::Complete) if up.is_cut_short() || down.is_cut_short() => {
                 transaction.end(Outcome::Aborted);

@@ -1,0 +1,116 @@
+//! Phase *scrub*: no response brings a credential in (law 4).
+//!
+//! Every response to an agent is searched for every credential of the policy in force, whether or not its own request
+//! carried one: what one request stored, another may fetch. Names and values of headers, of interim responses and of
+//! trailers, and bodies are; what is found is overwritten with the stub, of equal length, counted, recorded, and told in
+//! the log, since an origin that sends a credential back is news.
+//!
+//! A body that is compressed all the same is decoded, and sent on as it then is. What can't be decoded is refused, or cut
+//! where its head was sent already; it is never passed unseen. Nothing else is altered (law 9), and where there is no
+//! credential, nothing is looked at.
+
+mod alarm;
+mod body;
+mod codings;
+mod decode;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use stubgate_policy::Reason;
+use stubgate_scrub::{Scrubber, Tally};
+
+use crate::appliance::Appliance;
+use crate::transaction::Transaction;
+
+pub use alarm::Alarm;
+pub use body::{Inspector, NotInspectable};
+
+/// Has an origin asked for what can be inspected. A request with a credential asks for no coding at all, since its
+/// response is the likeliest to hold one.
+pub(crate) fn ask(appliance: &Appliance, swaps: bool, headers: &mut HeaderMap) {
+    if appliance.credentials.scrubber().is_empty() {
+        return;
+    }
+    headers.remove("grpc-accept-encoding");
+    codings::ask(headers, swaps);
+}
+
+/// Scrubs the head of a response that has no body, or whose body is no message: an interim one, a 101.
+pub(crate) fn head(appliance: &Appliance, headers: &mut HeaderMap, transaction: &mut Transaction) {
+    let scrubber = appliance.credentials.scrubber();
+    if !scrubber.is_empty() {
+        let mut tally = Tally::default();
+        fields(&scrubber, headers, &mut tally);
+        transaction.scrubbed(&tally);
+    }
+}
+
+/// Scrubs the head of a final response, and says who inspects its body; `None` where there is nothing to inspect.
+///
+/// # Errors
+/// `response_not_inspectable` where the body is encoded in a way that can't be undone.
+pub(crate) fn response(
+    appliance: &Arc<Appliance>,
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    has_body: bool,
+    transaction: &mut Transaction,
+) -> Result<Option<Box<Inspector>>, Reason> {
+    head(appliance, headers, transaction);
+    let scrubber = Arc::clone(&appliance.credentials.scrubber());
+    if scrubber.is_empty() || !has_body {
+        return Ok(None);
+    }
+    let is_compressed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all("grpc-encoding").iter().any(is_compressed) {
+        return Err(Reason::ResponseNotInspectable);
+    }
+    let coding = codings::of_response(headers).map_err(|_| Reason::ResponseNotInspectable)?;
+    if coding.is_some() {
+        // A part of a coded body can't be decoded by itself (RFC 9110 section 14.1.2).
+        if status == StatusCode::PARTIAL_CONTENT {
+            return Err(Reason::ResponseNotInspectable);
+        }
+        headers.remove(header::CONTENT_ENCODING);
+        // Other bytes than those that the tag was given for (RFC 9110 section 8.8.1).
+        if let Some(tag) = headers.get_mut(header::ETAG)
+            && tag.as_bytes().starts_with(b"\"")
+            && let Ok(weak) = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat())
+        {
+            *tag = weak;
+        }
+    }
+    Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding))))
+}
+
+/// Scrubs headers or trailers.
+pub(crate) fn fields(scrubber: &Scrubber, headers: &mut HeaderMap, tally: &mut Tally) {
+    for value in headers.values_mut() {
+        if value.len() < stubgate_scrub::SHORTEST {
+            continue;
+        }
+        if let Some(scrubbed) = scrubber.scrubbed(value.as_bytes(), tally) {
+            let is_sensitive = value.is_sensitive();
+            *value = HeaderValue::from_bytes(&scrubbed).unwrap_or_else(|_| HeaderValue::from_static(""));
+            value.set_sensitive(is_sensitive);
+        }
+    }
+    let names = headers.keys().filter(|name| name.as_str().len() >= stubgate_scrub::SHORTEST);
+    // Names are lower case whatever was sent.
+    let found: Vec<_> = names
+        .filter_map(|name| Some((name.clone(), scrubber.scrubbed_in_any_case(name.as_str().as_bytes(), tally)?)))
+        .collect();
+    for (name, scrubbed) in found {
+        let values: Vec<HeaderValue> = headers.get_all(&name).iter().cloned().collect();
+        headers.remove(&name);
+        let Ok(name) = HeaderName::from_bytes(&scrubbed) else { continue };
+        for value in values {
+            headers.append(name.clone(), value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

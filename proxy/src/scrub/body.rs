@@ -1,0 +1,123 @@
+//! A response's body, inspected as it passes: decoded if it must be, then scrubbed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use stubgate_scrub::{Scrubber, Stream, Tally};
+
+use super::decode::{Coding, Decoder, Undecodable};
+use crate::appliance::Appliance;
+
+/// The body can't be decoded; nothing more of it may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotInspectable;
+
+impl From<Undecodable> for NotInspectable {
+    fn from(_: Undecodable) -> Self {
+        NotInspectable
+    }
+}
+
+/// One body on its way to an agent. What goes in comes out of [`Inspector::pull`], until that wants more.
+pub struct Inspector {
+    appliance: Arc<Appliance>,
+    scrubber: Arc<Scrubber>,
+    stream: Stream,
+    decoder: Option<Decoder>,
+    /// What is not decoded yet.
+    input: Bytes,
+    trailers: Option<HeaderMap>,
+    tally: Tally,
+    is_ended: bool,
+}
+
+impl Inspector {
+    pub(super) fn new(appliance: Arc<Appliance>, scrubber: Arc<Scrubber>, coding: Option<Coding>) -> Self {
+        Inspector {
+            stream: scrubber.stream(),
+            appliance,
+            scrubber,
+            decoder: coding.map(Decoder::new),
+            input: Bytes::new(),
+            trailers: None,
+            tally: Tally::default(),
+            is_ended: false,
+        }
+    }
+
+    /// Whether what comes out has another length than what goes in.
+    pub fn decodes(&self) -> bool {
+        self.decoder.is_some()
+    }
+
+    /// Takes a piece from the origin; only when [`Inspector::pull`] gave nothing.
+    pub fn push(&mut self, data: Bytes) {
+        // A value that came into force since is looked for from here on, and one that went is let go.
+        let now = self.appliance.credentials.scrubber();
+        if !Arc::ptr_eq(&now, &self.scrubber) {
+            self.scrubber = Arc::clone(&now);
+            self.stream.renew(&self.scrubber);
+        }
+        match &self.decoder {
+            Some(_) => self.input = data,
+            None => self.stream.push(data),
+        }
+    }
+
+    /// A piece for the agent; `None` where more of the origin is needed first.
+    ///
+    /// # Errors
+    /// Where the body is not what its coding says, or a bomb.
+    pub fn pull(&mut self) -> Result<Option<Bytes>, NotInspectable> {
+        loop {
+            if let Some(data) = self.stream.take() {
+                return Ok(Some(data));
+            }
+            let Some(decoder) = &mut self.decoder else { return Ok(None) };
+            match decoder.step(&mut self.input)? {
+                Some(text) => self.stream.push(text),
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The origin has no more at the moment.
+    pub fn pause(&mut self) {
+        self.stream.pause();
+    }
+
+    /// The origin's body is over. What was held comes out of [`Inspector::pull`], then the trailers.
+    ///
+    /// # Errors
+    /// Where the body is not whole.
+    pub fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), NotInspectable> {
+        if let Some(decoder) = &self.decoder {
+            decoder.finish()?;
+        }
+        self.stream.finish();
+        self.is_ended = true;
+        self.trailers = trailers.map(|mut trailers| {
+            super::fields(&self.scrubber, &mut trailers, &mut self.tally);
+            trailers
+        });
+        Ok(())
+    }
+
+    /// Whether [`Inspector::finish`] was called.
+    pub fn is_ended(&self) -> bool {
+        self.is_ended
+    }
+
+    /// The trailers, once.
+    pub fn take_trailers(&mut self) -> Option<HeaderMap> {
+        self.trailers.take()
+    }
+
+    /// What was found since this was asked last.
+    pub fn take_tally(&mut self) -> Tally {
+        let mut tally = std::mem::take(&mut self.tally);
+        tally.add(&self.stream.take_tally());
+        tally
+    }
+}
