@@ -82,6 +82,8 @@ pub fn status(reason: Reason) -> StatusCode {
     match reason {
         Reason::AuthorityMismatch => StatusCode::MISDIRECTED_REQUEST,
         Reason::BadRequest | Reason::BadAuthority | Reason::TwoCredentials => StatusCode::BAD_REQUEST,
+        // For its record: an agent is told with a Close frame.
+        Reason::WebsocketProtocol => StatusCode::BAD_REQUEST,
         Reason::LimitReached => StatusCode::TOO_MANY_REQUESTS,
         Reason::Unresolvable | Reason::UpstreamTls | Reason::UpstreamUnreachable | Reason::UpstreamProtocol => {
             StatusCode::BAD_GATEWAY
@@ -133,6 +135,7 @@ pub fn is_temporary(reason: Reason) -> bool {
         // A certificate that is not trusted, or a host that does not speak WebSocket, stays as it is.
         Reason::UpstreamTls
         | Reason::UpgradeRefused
+        | Reason::WebsocketProtocol
         | Reason::ResponseNotInspectable
         | Reason::LoopDetected
         | Reason::AuthorityMismatch

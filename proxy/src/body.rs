@@ -19,6 +19,7 @@ use crate::budget::Charge;
 use crate::inspect::Room;
 use crate::snapshot::StubScanner;
 use crate::stream::Stream;
+use crate::stubs::StubWatch;
 
 /// The body of a request, from either version of HTTP.
 pub enum RequestBody {
@@ -141,6 +142,8 @@ pub struct Passed {
     /// Whether it was stopped for one.
     pub stopped: AtomicBool,
     whole: AtomicBool,
+    /// Whether whoever sent the body has let it go.
+    released: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -152,6 +155,7 @@ impl Passed {
             bytes: AtomicU64::default(),
             stubs: AtomicU64::default(),
             stopped: AtomicBool::default(),
+            released: AtomicBool::default(),
             waker: AtomicWaker::new(),
         }
     }
@@ -169,6 +173,11 @@ impl Passed {
     /// Whether the body was read to its end. Whoever sends a body of a known length does not ask once more for that end.
     pub fn is_whole(&self) -> bool {
         self.whole.load(Ordering::Acquire) || self.body().as_ref().is_some_and(Body::is_end_stream)
+    }
+
+    /// Whether whoever sends the body has let it go; hyper does not while it waits for an origin that does not read.
+    pub fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
     }
 
     fn body(&self) -> MutexGuard<'_, Option<RequestBody>> {
@@ -190,9 +199,8 @@ impl Passed {
 
 /// A request's body, watched. Trailers end here: an origin that merges them would take them for headers.
 pub struct Watched {
-    stubs: StubScanner,
+    stubs: StubWatch,
     deny_stubs: bool,
-    carry: Vec<u8>,
     passed: Arc<Passed>,
     continue_first: bool,
     charge: Option<Charge>,
@@ -202,9 +210,8 @@ impl Watched {
     /// Watches `body`.
     pub fn new(body: RequestBody, stubs: StubScanner, deny_stubs: bool) -> Self {
         Watched {
-            stubs,
+            stubs: StubWatch::new(stubs),
             deny_stubs,
-            carry: Vec::new(),
             passed: Arc::new(Passed::new(body)),
             continue_first: false,
             charge: None,
@@ -241,26 +248,7 @@ impl Watched {
             charge.spend(data.len() as u64).map_err(|_| RequestBodyError::Limit)?;
         }
         self.passed.bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
-        let keep = self.stubs.longest().saturating_sub(1);
-        if keep == 0 {
-            return Ok(());
-        }
-        let mut seen = self.stubs.count_after(data, 0);
-        // What stands across the border of two pieces.
-        let head = data.get(..keep.min(data.len())).unwrap_or_default();
-        let before = self.carry.len();
-        self.carry.extend_from_slice(head);
-        if before > 0 {
-            seen += self.stubs.count_after(&self.carry, before).saturating_sub(self.stubs.count_after(head, 0));
-        }
-        let tail = data.get(data.len().saturating_sub(keep)..).unwrap_or_default();
-        if tail.len() == keep {
-            self.carry.clear();
-            self.carry.extend_from_slice(tail);
-        } else {
-            let excess = self.carry.len().saturating_sub(keep);
-            self.carry.drain(..excess);
-        }
+        let seen = self.stubs.look(data);
         if seen > 0 {
             self.passed.stubs.fetch_add(seen, Ordering::Relaxed);
             if self.deny_stubs {
@@ -276,6 +264,7 @@ impl Drop for Watched {
     fn drop(&mut self) {
         // Others still hold what passed, for the record; the body itself goes.
         self.passed.end();
+        self.passed.released.store(true, Ordering::Release);
     }
 }
 

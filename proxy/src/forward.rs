@@ -48,8 +48,10 @@ pub(crate) struct Outgoing {
     permit: Permit,
     place: Option<Place>,
     snapshot: Arc<Snapshot>,
-    /// The key that a WebSocket handshake must be answered for.
-    websocket: Option<Box<[u8]>>,
+    /// What a WebSocket's handshake asked for, and what its frames are held to.
+    websocket: Option<Box<(websocket::Handshake, websocket::Rules)>>,
+    /// gRPC, whose trailers say how a call ended.
+    is_grpc: bool,
     /// A client that can be sent interim responses.
     interim: Option<stubgate_h1::SharedConn<crate::stream::Stream>>,
     is_begun: bool,
@@ -147,16 +149,18 @@ fn prepare(
         // Told before anything is dialled; `seal` asks again.
         return Err((Reason::CredentialMissing.into(), Box::new(transaction)));
     }
-    let is_opaque = arrived.websocket
-        || headers.contains_key(header::CONTENT_ENCODING)
+    let is_opaque = headers.contains_key(header::CONTENT_ENCODING)
         || headers.get("grpc-encoding").is_some_and(|coding| coding != "identity");
     if permit.stub_in_body_denied() && is_opaque {
-        // What can't be inspected under such a rule is refused (law 9); a WebSocket's frames are masked.
+        // What can't be inspected under such a rule is refused (law 9).
         return Err((Reason::StubInBody.into(), Box::new(transaction)));
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).map(|v| v.as_bytes().into());
-    let websocket = arrived.websocket.then_some(key).flatten();
-    let is_grpc = headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
+    let handshake = if arrived.websocket { websocket::Handshake::take(&mut headers) } else { None };
+    let websocket = handshake.map(|handshake| {
+        let rules = websocket::Rules::new(&appliance.limits, snapshot.stubs.clone(), permit.stub_in_body_denied());
+        Box::new((handshake, rules))
+    });
+    let is_grpc = headers::is_grpc(&headers);
     headers::strip_request(&mut headers);
     scrub::ask(appliance, permit.swap().is_some(), &mut headers);
     if is_grpc {
@@ -196,6 +200,7 @@ fn prepare(
         place,
         snapshot,
         websocket,
+        is_grpc,
         interim: arrived.interim,
         is_begun: false,
         underway,

@@ -118,6 +118,14 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Whether a message is gRPC over HTTP/2, which ends with trailers; not gRPC-Web, which does not.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
+    let rest =
+        kind.get(..16).filter(|kind| kind.eq_ignore_ascii_case(b"application/grpc")).and_then(|_| kind.get(16..));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+}
+
 /// Whether `Connection` has this option.
 pub fn connection_has(headers: &HeaderMap, option: &str) -> bool {
     named_by_connection(headers).any(|name| name.eq_ignore_ascii_case(option))

@@ -40,5 +40,6 @@ pub mod service;
 pub mod snapshot;
 pub mod start;
 pub mod stream;
+pub mod stubs;
 pub mod swap;
 pub mod transaction;

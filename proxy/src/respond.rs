@@ -98,7 +98,7 @@ impl Shape {
         let starts = |name: HeaderName, prefix: &[u8]| {
             headers.get(name).is_some_and(|value| value.as_bytes().starts_with(prefix))
         };
-        if starts(header::CONTENT_TYPE, b"application/grpc") {
+        if crate::headers::is_grpc(headers) {
             Shape::Grpc
         } else if starts(header::USER_AGENT, b"git/") {
             Shape::Text
@@ -181,13 +181,29 @@ fn worded(
     headers.insert("x-should-retry", HeaderValue::from_static(retry));
     headers.insert("x-stubgate-reason", HeaderValue::from_static(reason.as_str()));
     if shape == Shape::Grpc {
-        // UNAVAILABLE, which clients try again, or PERMISSION_DENIED.
-        headers.insert("grpc-status", HeaderValue::from_static(if is_temporary(reason) { "14" } else { "7" }));
-        if let Ok(message) = HeaderValue::from_str(&format!("stubgate: {hint}")) {
-            headers.insert("grpc-message", message);
-        }
+        grpc_status(reason, headers);
     }
     response
+}
+
+/// The trailers of a gRPC call whose response ends early, in place of a reset, which would say nothing.
+pub fn grpc_trailers(reason: Reason) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    grpc_status(reason, &mut trailers);
+    trailers
+}
+
+/// DEADLINE_EXCEEDED, UNAVAILABLE, which clients try again, or PERMISSION_DENIED.
+fn grpc_status(reason: Reason, headers: &mut HeaderMap) {
+    let code = match reason {
+        Reason::UpstreamTimeout => "4",
+        _ if is_temporary(reason) => "14",
+        _ => "7",
+    };
+    headers.insert("grpc-status", HeaderValue::from_static(code));
+    if let Ok(message) = HeaderValue::from_str(&format!("stubgate: {}", reason.hint())) {
+        headers.insert("grpc-message", message);
+    }
 }
 
 /// The word for a status among the errors of Anthropic's API.
@@ -224,6 +240,9 @@ mod tests {
     fn a_refusal_has_the_shape_that_its_client_shows() {
         assert_eq!(shape("user-agent", "git/2.39.5"), Shape::Text);
         assert_eq!(shape("content-type", "application/grpc+proto"), Shape::Grpc);
+        assert_eq!(shape("content-type", "application/grpc"), Shape::Grpc);
+        // gRPC in a browser's clothes has its trailers in the body: plain HTTP to all in between.
+        assert_eq!(shape("content-type", "application/grpc-web+proto"), Shape::Json);
         assert_eq!(shape("accept", "*/*"), Shape::Json);
     }
 
@@ -241,7 +260,8 @@ mod tests {
                 assert!(!(asks && is_lasting), "{reason}");
                 assert!(asks || !reason.hint().contains("retry later"), "{reason}");
                 if let Some(code) = response.headers().get("grpc-status") {
-                    assert_eq!(code, if asks { "14" } else { "7" }, "{reason}");
+                    let expected = if reason == Reason::UpstreamTimeout { "4" } else { "14" };
+                    assert_eq!(code, if asks { expected } else { "7" }, "{reason}");
                 }
             }
             assert!(status.is_client_error() || status.is_server_error());

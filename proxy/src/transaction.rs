@@ -148,10 +148,11 @@ impl Transaction {
         self.failed = Some(reason);
     }
 
-    /// Bytes that a tunnel took from the agent.
-    pub fn sent(&mut self, bytes: u64) {
+    /// Bytes that a tunnel took from the agent, and stubs that it saw in them.
+    pub fn sent(&mut self, bytes: u64, stubs: u64) {
         if let Some(passed) = &self.passed {
             passed.bytes.fetch_add(bytes, Ordering::Relaxed);
+            passed.stubs.fetch_add(stubs, Ordering::Relaxed);
         }
     }
 
@@ -224,8 +225,43 @@ impl Transaction {
         self.write_end(outcome);
     }
 
+    /// Records that what was answered already had to be refused half-way, before anyone is told: the frames of a tunnel.
+    /// `note` is text of our own.
+    pub fn end_refused(mut self, reason: Reason, note: &str) {
+        let Some(begun) = self.begun.take() else { return };
+        let metrics = &self.appliance.metrics;
+        metrics.refused(reason, begun.rule()).inc();
+        let tripwire = is_tripwire(reason);
+        if tripwire {
+            metrics.tripwire(reason).inc();
+            tracing::warn!(
+                agent = self.known.agent.as_deref().unwrap_or(""),
+                reason = reason.as_str(),
+                id = &*self.known.id,
+                "a stub where it has no business"
+            );
+        }
+        let line = Line {
+            decision: Some("deny"),
+            reason: Some(reason),
+            tripwire,
+            note: Some(note),
+            ..self.end_line(Outcome::Aborted, &begun)
+        };
+        // The tunnel ends whether or not it could be written; a lost record is counted.
+        let _ = self.appliance.audit.write(&line);
+        if let (true, Some(agent)) = (tripwire, &self.known.agent) {
+            quarantine::tripwire(&self.appliance, agent);
+        }
+    }
+
     fn write_end(&mut self, outcome: Outcome) {
         let Some(begun) = self.begun.take() else { return };
+        self.appliance.audit.write_later(&self.end_line(outcome, &begun));
+    }
+
+    /// The record of the end, and what it counts.
+    fn end_line<'a>(&'a self, outcome: Outcome, begun: &'a Begun) -> Line<'a> {
         let total = self.known.at.elapsed();
         let reached = self.spending.reached();
         // A limit ends an exchange in the middle of it, which looks like an agent that left.
@@ -248,12 +284,12 @@ impl Transaction {
                 Outcome::Aborted => "aborted",
                 Outcome::Cut => "cut",
             }),
-            ..self.line(Event::End, Some(&begun))
+            ..self.line(Event::End, Some(begun))
         };
         if line.stubs_in_body > 0 {
             self.appliance.metrics.stubs_in_bodies.inc_by(line.stubs_in_body);
         }
-        self.appliance.audit.write_later(&line);
+        line
     }
 
     fn line<'a>(&'a self, event: Event, begun: Option<&'a Begun>) -> Line<'a> {

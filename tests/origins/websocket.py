@@ -1,4 +1,8 @@
-"""A WebSocket echo that demands a Bearer token: websocket.py ADDRESS CERTIFICATE KEY."""
+"""A WebSocket echo that demands a Bearer token: websocket.py ADDRESS CERTIFICATE KEY.
+
+It compresses where it is asked to, and at the word `reflect` shows what it was shown: as text, as bytes, in fragments
+that cut it at every place, and in messages that do.
+"""
 
 import asyncio
 import http
@@ -18,8 +22,17 @@ def demand(connection, request):
 
 
 async def echo(socket):
+    given = socket.request.headers["Authorization"]
     async for message in socket:
-        await socket.send(message)
+        if message == "reflect":
+            await socket.send(given)
+            await socket.send(given.encode())
+            await socket.send(list(given))
+            for cut in range(1, len(given)):
+                await socket.send([given[:cut], given[cut:]])
+            await socket.send("end")
+        else:
+            await socket.send(message)
 
 
 async def main():
@@ -27,7 +40,7 @@ async def main():
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
     async with serve(
-        echo, address, 443, ssl=tls, process_request=demand, max_size=None, compression=None
+        echo, address, 443, ssl=tls, process_request=demand, max_size=None
     ) as server:
         await server.serve_forever()
 

@@ -143,6 +143,47 @@ pub fn websocket(world: &World, way: Way) {
     assert_eq!(said.trim(), "echoed 1000000");
 }
 
+/// A WebSocket whose client offers compression, on an origin that would compress.
+pub fn compressed_websocket(world: &World, way: Way) {
+    let client = world.lab.client(way);
+    let args = ["wss://socket.example/echo", &client.token("socket"), "300000"];
+    let said = client.python("websocket.py", "SSL_CERT_FILE").env("OFFER", "1").args(args).run().success();
+    assert_eq!(said.trim(), "echoed 300000\nextensions: None");
+}
+
+/// The WebSocket of Node, which offers compression by itself.
+pub fn node_websocket(world: &World, way: Way) {
+    let client = world.lab.client(way);
+    let node = client.node("websocket.mjs").env("NODE_OPTIONS", "--experimental-websocket --no-warnings");
+    let said = node.args(["wss://socket.example/echo", &client.token("socket")]).run().success();
+    assert_eq!(said.trim(), "echoed 100000 with extensions ''");
+}
+
+/// An origin that shows the credential in its frames, in every way that it can be cut: the agent gets the stub, filled up.
+pub fn reflecting_websocket(world: &World, way: Way) {
+    let client = world.lab.client(way);
+    let args = ["wss://socket.example/echo", &client.token("socket"), "10"];
+    let said = client.python("websocket.py", "SSL_CERT_FILE").env("REFLECT", "1").args(args).run().success();
+    let secret = world.lab.secret("socket");
+    let length = secret.len();
+    let replaced = format!("Bearer {:*<length$}", client.token("socket"));
+    assert!(said.lines().any(|line| line == replaced), "{said}");
+    for line in said.lines().skip(1) {
+        assert_eq!(line.len(), replaced.len(), "{line}");
+        // Where the origin paused inside of it, its first bytes may have gone already.
+        let shown = secret.as_bytes().windows(8).find(|part| line.as_bytes().windows(8).any(|seen| seen == *part));
+        assert_eq!(shown, None, "{line}");
+    }
+}
+
+/// Messages over a NATS server that is reached as `wss://`.
+pub fn nats(world: &World, way: Way) {
+    let client = world.lab.client(way);
+    let args = ["wss://bus.example:443", "2000", "5000000"];
+    let said = client.python("nats_wss.py", "SSL_CERT_FILE").args(args).run().success();
+    assert_eq!(said.trim(), "heard 2000 and 5000000");
+}
+
 /// A hundred WebSockets, each opened when the one before was closed.
 pub fn websockets_in_a_row(world: &World, way: Way) {
     let client = world.lab.client(way);

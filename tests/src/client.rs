@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::lab::{Lab, Way};
 use crate::program::Program;
 
-/// The lab's Python, with `requests`, `httpx` and `websockets`; made by `tests/setup`.
+/// The lab's Python, with `requests`, `httpx`, `websockets` and `grpcio`; made by `tests/setup`.
 pub fn python() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);

@@ -2,7 +2,9 @@
 //! lab's root, and a memory of what reached it.
 
 pub mod double;
+pub mod grpc;
 pub mod hostile;
+pub mod nats;
 pub mod nginx;
 pub mod sentinel;
 pub mod websocket;
@@ -16,7 +18,9 @@ use crate::pki::Leaf;
 use crate::program::Running;
 
 pub use double::Double;
+pub use grpc::Grpc;
 pub use hostile::Hostile;
+pub use nats::Nats;
 pub use nginx::Nginx;
 pub use sentinel::Sentinel;
 pub use websocket::WebSocket;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::builder::{Builder, fresh_secret};
 use crate::lab::Lab;
-use crate::origin::{Double, Hostile, Nginx, Sentinel, WebSocket};
+use crate::origin::{Double, Hostile, Nats, Nginx, Sentinel, WebSocket};
 
 /// The credentials, by name; the stub of each is `proxy-token-NAME`.
 const CREDENTIALS: [&str; 6] = ["github", "index", "registry", "socket", "live", "key"];
@@ -74,6 +74,10 @@ rules:
     hosts: [socket.example]
     methods: [WEBSOCKET]
     credentials: [socket]
+  - name: bus
+    agents: [pod]
+    hosts: [bus.example]
+    methods: [WEBSOCKET]
   - name: live
     agents: [pod]
     hosts: [live.example]
@@ -167,6 +171,7 @@ impl World {
             .origin(Nginx::python_index("index.python.example", &secret("index")))
             .origin(Nginx::node_registry("registry.node.example", &secret("registry")))
             .origin(WebSocket::echo("socket.example", &secret("socket")))
+            .origin(Nats::open("bus.example"))
             .origin(live.clone())
             .origin(keyed.clone())
             .origin(sink.clone())

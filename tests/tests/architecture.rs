@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Every edge between our crates that may exist, as `from → to`, without the common prefix.
-const EDGES: [(&str, &str); 9] = [
+const EDGES: [(&str, &str); 10] = [
     ("dns", "policy"),
     ("credentials", "policy"),
     ("credentials", "scrub"),
@@ -16,6 +16,7 @@ const EDGES: [(&str, &str); 9] = [
     ("proxy", "dns"),
     ("proxy", "h1"),
     ("proxy", "scrub"),
+    ("proxy", "websocket"),
     ("proxy", "credentials"),
 ];
 

@@ -142,6 +142,26 @@ fn a_websocket_echoes_by_proxy() {
 }
 
 #[test]
+fn nats_is_reached_over_wss() {
+    WORLD.test(|world| chores::nats(world, Way::Dns));
+}
+
+#[test]
+fn compression_is_offered_and_declined() {
+    WORLD.test(|world| WAYS.iter().for_each(|way| chores::compressed_websocket(world, *way)));
+}
+
+#[test]
+fn nodes_own_websocket_echoes() {
+    WORLD.test(|world| chores::node_websocket(world, Way::Dns));
+}
+
+#[test]
+fn frames_show_the_stub_where_the_origin_shows_the_credential() {
+    WORLD.test(|world| WAYS.iter().for_each(|way| chores::reflecting_websocket(world, *way)));
+}
+
+#[test]
 fn a_hundred_websockets_open_one_after_the_other() {
     WORLD.test(|world| {
         WAYS.iter().for_each(|way| chores::websockets_in_a_row(world, *way));

@@ -124,6 +124,8 @@ reasons! {
     Internal "internal" "internal error; retry later",
     /// The upstream did not switch protocols as asked.
     UpgradeRefused "upgrade_refused" "the host did not accept the upgrade",
+    /// Frames of a WebSocket broke its protocol or a limit; `note` says whose.
+    WebsocketProtocol "websocket_protocol" "the frames of the WebSocket break its protocol or a limit",
     /// The request came through here before.
     LoopDetected "loop_detected" "the request came back to where it started",
 }

@@ -74,6 +74,7 @@ pub(super) fn because(reason: Reason) -> Result<(), Because> {
         R::NotReady => "no policy was in force yet",
         R::ShuttingDown => "the appliance was stopping",
         R::Internal => "it was an error of stubgate",
+        R::WebsocketProtocol => "the frames of a WebSocket broke its protocol or a limit: `note` says whose",
         R::LoopDetected => "the request came back to where it started",
     }))
 }

@@ -141,6 +141,10 @@ limits! {
         inspected_bytes_per_agent: usize = 67_108_864, 1_024 to 1_099_511_627_776;
         /// Idle connections kept for one agent to one authority.
         upstream_idle_per_authority: usize = 32, 1 to 10_000;
+        /// Bytes of one WebSocket message, all its fragments together. Nothing of it is held; this protects what is behind.
+        websocket_message_bytes: u64 = 1_073_741_824, 1_024 to 1_099_511_627_776;
+        /// Control frames (pings, mostly) that one side of a WebSocket may send in a second.
+        websocket_control_frames_per_second: u32 = 100, 1 to 1_000_000;
         /// Refusals of one agent recorded one by one in a second; the rest become one `suppressed` record.
         refusals_per_second: u32 = 20, 1 to 100_000;
     }

@@ -117,13 +117,13 @@ pub(super) async fn exchange(
         }
     };
     if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        let key = outgoing.websocket.as_deref();
-        if !(key.is_some_and(|key| websocket::is_accepted(key, &head.headers)) && upload.is_done()) {
+        let is_accepted = |asked: &(websocket::Handshake, _)| asked.0.is_accepted_by(&head.headers);
+        let Some(asked) = outgoing.websocket.take_if(|asked| is_accepted(asked)).filter(|_| upload.is_done()) else {
             return Err(Failure::new(Reason::UpgradeRefused, outgoing));
-        }
+        };
         scrub::head(appliance, &mut head.headers, &mut outgoing.transaction);
         let Outgoing { underway, transaction, .. } = *outgoing;
-        return Ok(Tunnel::response(head, *upstream, underway, transaction));
+        return Ok(Tunnel::response(head, *upstream, asked.1, underway, transaction));
     }
     let Ok(framing) = framing::of_response(&outgoing.method, head.status, head.version, &head.headers) else {
         return Err(Failure::new(Reason::UpstreamProtocol, outgoing));

@@ -100,8 +100,10 @@ pub(super) async fn exchange(
     parts.extensions.clear();
     parts.extensions.insert(Declared(declared));
     outgoing.transaction.answered(parts.status);
+    let is_grpc = outgoing.is_grpc;
     let relay =
-        Relay::h2(body, Deadline::new(appliance.timeouts.body_idle), upload, outgoing.underway, outgoing.transaction);
+        Relay::h2(body, Deadline::new(appliance.timeouts.body_idle), upload, outgoing.underway, outgoing.transaction)
+            .of_grpc(is_grpc);
     Ok(Response::from_parts(parts, ResponseBody::Relay(Box::new(relay.inspected(inspector)))))
 }
 

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dial::{Dialled, Wanted};
 use crate::appliance::Appliance;
-use crate::body::Watched;
+use crate::body::{Passed, Watched};
 use crate::deadline::Deadline;
 use crate::request::{Known, Refusal};
 use crate::stream::Stream;
@@ -77,8 +77,43 @@ pub struct UpstreamH2 {
     pub address: SocketAddr,
     /// For whom its certificate was verified.
     pub verified: Option<Verified>,
-    /// Cancelled when an upload on it was abandoned: its stream stays until the origin reads or the connection ends.
-    pub abandoned: CancellationToken,
+    /// What was left unfinished on it.
+    pub abandoned: Abandoned,
+}
+
+/// Uploads that were left unfinished on an HTTP/2 connection. Most are reset at once and harm nobody; one whose origin does
+/// not read stays until the connection ends, which nobody else shall then use.
+#[derive(Clone, Default)]
+pub struct Abandoned {
+    uploads: Arc<Mutex<Vec<Arc<Passed>>>>,
+    any: CancellationToken,
+}
+
+impl Abandoned {
+    /// One more.
+    pub fn add(&self, upload: &Arc<Passed>) {
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.retain(|upload| !upload.is_released());
+        uploads.push(Arc::clone(upload));
+        self.any.cancel();
+    }
+
+    /// Whether one of them is still there.
+    fn is_stuck(&self) -> bool {
+        let mut uploads = self.uploads.lock().unwrap_or_else(PoisonError::into_inner);
+        uploads.retain(|upload| !upload.is_released());
+        !uploads.is_empty()
+    }
+
+    /// Ready once one has been there for `patience`.
+    async fn stuck(&self, patience: Duration) {
+        self.any.cancelled().await;
+        // What else is under way may end by itself meanwhile.
+        tokio::time::sleep(patience).await;
+        while !self.is_stuck() {
+            tokio::time::sleep(patience).await;
+        }
+    }
 }
 
 /// The connections that wait.
@@ -124,11 +159,11 @@ impl Pool {
         if wanted != Wanted::H1Only
             && let Some((h2, used)) = &mut waiting.h2
         {
-            if h2.sender.is_ready() && !h2.abandoned.is_cancelled() {
+            if h2.sender.is_ready() && !h2.abandoned.is_stuck() {
                 *used = Instant::now();
                 return Some(Upstream::H2(h2.clone()));
             }
-            if h2.sender.is_closed() || h2.abandoned.is_cancelled() {
+            if h2.sender.is_closed() || h2.abandoned.is_stuck() {
                 waiting.h2 = None;
                 kept.count -= 1;
             }
@@ -227,19 +262,14 @@ pub async fn open(appliance: &Arc<Appliance>, key: &Key, dialled: Dialled) -> Re
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Reason::UpstreamProtocol)?;
-    let abandoned = CancellationToken::new();
+    let abandoned = Abandoned::default();
     let (doomed, patience) = (abandoned.clone(), appliance.timeouts.body_idle);
     appliance.tasks.spawn(async move {
-        let given_up = async {
-            doomed.cancelled().await;
-            // What else is under way on it may end by itself.
-            tokio::time::sleep(patience).await;
-        };
         tokio::select! {
             ended = connection => if let Err(error) = ended {
                 tracing::debug!(%error, "an HTTP/2 connection to an origin ended");
             },
-            () = given_up => {}
+            () = doomed.stuck(patience) => {}
         }
     });
     let upstream = UpstreamH2 { sender, address, verified, abandoned };

@@ -10,15 +10,15 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use stubgate_policy::Reason;
-use tokio_util::sync::CancellationToken;
 
 use super::h1::Upload;
-use super::pool::{Key, UpstreamH1};
+use super::pool::{Abandoned, Key, UpstreamH1};
 use crate::appliance::Appliance;
 use crate::body::Passed;
 use crate::budget::Limit;
 use crate::deadline::Deadline;
 use crate::live::{Underway, Watch};
+use crate::respond;
 use crate::scrub::Inspector;
 use crate::transaction::{Outcome, Transaction};
 
@@ -30,6 +30,7 @@ pub struct Relay {
     inspector: Option<Box<Inspector>>,
     underway: Underway,
     transaction: Option<Transaction>,
+    is_grpc: bool,
 }
 
 enum Source {
@@ -62,8 +63,8 @@ impl SourceH1 {
 pub(super) struct UploadH2 {
     /// The body and what passed of it.
     pub passed: Arc<Passed>,
-    /// To be cancelled where it is left unfinished.
-    pub abandoned: CancellationToken,
+    /// To be told where it is left unfinished.
+    pub abandoned: Abandoned,
 }
 
 impl UploadH2 {
@@ -71,7 +72,7 @@ impl UploadH2 {
     pub(super) fn end(&self) {
         self.passed.end();
         if !self.passed.is_whole() {
-            self.abandoned.cancel();
+            self.abandoned.add(&self.passed);
         }
     }
 }
@@ -105,7 +106,7 @@ impl Relay {
         transaction: Transaction,
     ) -> Self {
         let source = Source::H1(appliance, Some(source));
-        Relay { source, length, inspector: None, underway, transaction: Some(transaction) }
+        Relay { source, length, inspector: None, underway, transaction: Some(transaction), is_grpc: false }
     }
 
     pub(super) fn h2(
@@ -117,7 +118,7 @@ impl Relay {
     ) -> Self {
         let length = body.size_hint().exact();
         let source = Source::H2(body, deadline, upload);
-        Relay { source, length, inspector: None, underway, transaction: Some(transaction) }
+        Relay { source, length, inspector: None, underway, transaction: Some(transaction), is_grpc: false }
     }
 
     /// Has what passes inspected.
@@ -127,6 +128,27 @@ impl Relay {
         }
         self.inspector = inspector;
         self
+    }
+
+    /// A gRPC call's, which ends early with a status instead of a reset.
+    pub(super) fn of_grpc(mut self, is_grpc: bool) -> Self {
+        self.is_grpc = is_grpc;
+        self
+    }
+
+    /// What the agent gets of an early end.
+    fn failed(&self, error: RelayError) -> Option<Result<Frame<Bytes>, RelayError>> {
+        if !self.is_grpc {
+            return Some(Err(error));
+        }
+        let reason = match error {
+            RelayError::Cut => Reason::PolicyChanged,
+            RelayError::TimedOut => Reason::UpstreamTimeout,
+            RelayError::Request => Reason::BadRequest,
+            RelayError::NotInspectable => Reason::ResponseNotInspectable,
+            RelayError::Response => Reason::UpstreamUnreachable,
+        };
+        Some(Ok(Frame::trailers(respond::grpc_trailers(reason))))
     }
 
     /// Ready, and the end recorded, once policy took the permission away.
@@ -261,7 +283,7 @@ impl Body for Relay {
             return Poll::Ready(None);
         }
         if this.poll_cut(cx).is_ready() {
-            return Poll::Ready(Some(Err(RelayError::Cut)));
+            return Poll::Ready(this.failed(RelayError::Cut));
         }
         let polled = this.poll_inspected(cx);
         match &polled {
@@ -282,7 +304,10 @@ impl Body for Relay {
             Poll::Ready(None) => this.end(Outcome::Complete),
             Poll::Pending => {}
         }
-        polled
+        polled.map(|polled| match polled {
+            Some(Err(error)) => this.failed(error),
+            other => other,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

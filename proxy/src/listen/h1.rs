@@ -51,7 +51,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, already_re
             Next::Tunnel(tunnel) => {
                 let Some(conn) = server.conn.into_inner() else { return };
                 let (io, read) = conn.into_parts();
-                return tunnel.run(io, read, appliance.timeouts.tunnel_idle).await;
+                return tunnel.run(appliance, io, read).await;
             }
         }
     }

@@ -14,6 +14,7 @@ mod bodies;
 mod bounds;
 mod corpus;
 mod credentials;
+mod frames;
 mod handshakes;
 mod limits;
 mod observe;
