@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use prometheus::{IntCounter, IntGauge};
 use stubgate_dns::{NameBudget, NameBudgets};
 use stubgate_policy::{AgentId, AgentLimits, Host, Name, Policy, Reason};
 
@@ -70,7 +71,7 @@ impl SpendingEnd {
 
 struct Open {
     account: Arc<Account>,
-    metrics: Metrics,
+    gauge: IntGauge,
 }
 
 /// Where the bytes of one request are counted.
@@ -81,7 +82,7 @@ pub struct Charge {
     most: u64,
     clock: fn() -> SystemTime,
     reached: SpendingEnd,
-    metrics: Metrics,
+    refusals: IntCounter,
 }
 
 impl Budgets {
@@ -135,7 +136,7 @@ impl Budgets {
             most,
             clock: self.clock,
             reached: reached.clone(),
-            metrics: self.metrics.clone(),
+            refusals: self.metrics.limit_reached(Limit::BytesOutPerDay),
         });
         if let Some(charge) = &charge {
             charge.foresee(asked.head.saturating_add(asked.body))?;
@@ -229,7 +230,7 @@ impl Charge {
     fn tell(&self, wait: Duration) -> Reached {
         let reached = Reached::new(Limit::BytesOutPerDay, wait, (self.clock)());
         if self.reached.tell(reached) {
-            self.metrics.limit_reached(Limit::BytesOutPerDay).inc();
+            self.refusals.inc();
         }
         reached
     }
@@ -245,15 +246,16 @@ impl Open {
     fn enter(account: &Arc<Account>, most: usize, metrics: &Metrics) -> Option<Open> {
         let room = |open: usize| (open < most).then_some(open + 1);
         account.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).ok()?;
-        metrics.requests_open.inc();
-        Some(Open { account: Arc::clone(account), metrics: metrics.clone() })
+        let gauge = metrics.requests_open.clone();
+        gauge.inc();
+        Some(Open { account: Arc::clone(account), gauge })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         self.account.open.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.requests_open.dec();
+        self.gauge.dec();
     }
 }
 

@@ -204,7 +204,9 @@ async fn an_agent_that_sets_off_its_tripwires_is_cut_off_from_everything_at_once
         let mut conn = way.open(&lab).await;
         assert_eq!(conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await.reason(), "quarantined");
     }
-    assert_eq!(lab.refusals(), ["quarantined"; 6]);
+    // What was under way may be cut, and recorded, at any moment among them.
+    let refusals: Vec<String> = lab.refusals().into_iter().filter(|reason| reason != "policy_changed").collect();
+    assert_eq!(refusals, ["quarantined"; 6]);
     // What was under way is cut, well within 5 seconds.
     tokio::time::timeout(Duration::from_secs(5), async {
         assert!(tunnel.is_over().await);
