@@ -101,7 +101,7 @@ struct Request {
 enum Name {
     Query,
     Variables,
-    OperationName,
+    Operation,
     Deeper,
 }
 
@@ -118,7 +118,7 @@ impl Hear for Request {
             (false, _) | (true, Key::Index(_)) => Name::Deeper,
             (true, Key::Name("query")) => Name::Query,
             (true, Key::Name("variables")) => Name::Variables,
-            (true, Key::Name("operationName")) => Name::OperationName,
+            (true, Key::Name("operationName")) => Name::Operation,
             (true, Key::Name("extensions")) => {
                 return Err(self.stop("the body has `extensions`; a persisted query can't be looked at: send its text"));
             }
@@ -147,8 +147,8 @@ impl Hear for Request {
             ([Name::Query], _) => Err(self.stop("`query` is no text")),
             ([Name::Variables], Scalar::Map | Scalar::Null) => Ok(()),
             ([Name::Variables], _) => Err(self.stop("`variables` is no JSON object")),
-            ([Name::OperationName], Scalar::Text(_) | Scalar::Null) => Ok(()),
-            ([Name::OperationName], _) => Err(self.stop("`operationName` is no text")),
+            ([Name::Operation], Scalar::Text(_) | Scalar::Null) => Ok(()),
+            ([Name::Operation], _) => Err(self.stop("`operationName` is no text")),
             _ => Ok(()),
         }
     }

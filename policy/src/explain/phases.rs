@@ -210,7 +210,10 @@ fn body(verdict: &Verdict) -> String {
 fn credentials(asked: &Asked<'_>, verdict: &Verdict) -> String {
     let places = || list(asked.tokens.iter().map(|token| place(token.slot)));
     let stands = || if asked.tokens.is_empty() { String::new() } else { format!(" Found: {}.", places()) };
+    let of_body = |reason: &Reason| matches!(reason, Reason::BodyNotAllowed | Reason::BodyNotInspectable);
     match (verdict.reason, &verdict.swap) {
+        (Some(reason), _) if of_body(&reason) && asked.tokens.is_empty() => "none presented".to_owned(),
+        (Some(reason), _) if of_body(&reason) => format!("found: {}", places()),
         (Some(reason), _) => format!("{}{}", reason.sentence(), stands()),
         (None, Some((id, at))) => {
             let place = asked.tokens.get(*at).map(|token| place(token.slot)).unwrap_or_default();

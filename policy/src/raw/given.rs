@@ -142,7 +142,10 @@ impl<T: Lenient> Lenient for Entries<T> {
 
 /// A map from places in a document to texts.
 #[derive(Clone, Debug)]
-pub(crate) struct Places(pub(crate) Vec<(String, Span, Given<Vec<Given<Text>>>)>);
+pub(crate) struct Places(pub(crate) Vec<(String, Span, List)>);
+
+/// Texts, with where they stand.
+pub(crate) type List = Given<Vec<Given<Text>>>;
 
 impl Lenient for Places {
     const WHAT: &'static str = "a map";

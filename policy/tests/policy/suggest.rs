@@ -151,7 +151,7 @@ fn what_no_rule_could_allow_is_not_suggested() {
     let policy = policy(&with_rules(&format!("{RULES}\n  - {looks}")));
     for (record, why) in [
         (http("a", "body_not_allowed", "POST https://looked.example:443/v1"), "looks into the bodies"),
-        (http("a", "foreign_credential", "POST https://looked.example:443/v1"), "looks into the bodies"),
+        (http("a", "path_not_allowed", "POST https://looked.example:443/v1"), "looks into the bodies"),
         (http("a", "host_not_allowed", "GET https://x.example:443/ stub github"), "may not go"),
         (http("a", "host_not_allowed", "GET http://api.github.com:80/ stub github"), "plain HTTP"),
         (http("a", "stub_not_granted", "GET https://github.com:443/"), "whose stub"),

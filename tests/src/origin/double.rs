@@ -225,9 +225,11 @@ fn graphql(body: &[u8]) -> serde_json::Value {
         "pullRequests": all, "issues": all, "pullRequest": item,
     });
     let asked = String::from_utf8_lossy(body);
-    if asked.contains("mutation") {
-        let edge = json!({ "node": { "url": "https://github.com/acme/site/pull/7#c" } });
-        return json!({ "createIssue": { "issue": item }, "addComment": { "commentEdge": edge } });
+    if asked.contains("addComment") {
+        return json!({ "addComment": { "commentEdge": { "node": { "url": "https://github.com/acme/site/pull/7#c" } } } });
+    }
+    if asked.contains("createIssue") {
+        return json!({ "createIssue": { "issue": item } });
     }
     json!({ "viewer": { "login": "lab" }, "repository": repository })
 }
