@@ -128,7 +128,7 @@ async fn a_violation_of_the_agent_ends_the_tunnel_with_its_code() {
             if name != "data after close" {
                 lab.until("the origin is left", || last_close(&lab) == Some(1001)).await;
             }
-            assert!(behind_the_head(&lab).starts_with(&good), "{name}: what was good before it arrives");
+            lab.until("what was good before it arrives", || behind_the_head(&lab).starts_with(&good)).await;
             drop(says);
         }
     }
@@ -317,12 +317,12 @@ async fn a_frame_with_a_stub_is_not_sent_where_a_rule_denies_stubs_in_bodies() {
         let (mut conn, says) = tunnel(&lab, Way::Sni, &format!("/ws{number}")).await;
         conn.send([good.clone(), bytes].concat()).await;
         assert_eq!(close_code(&conn.rest().await), Some(1008));
-        drop(says);
         assert_eq!(end_of(&lab, number + 1).await.0, "stub_in_body");
         assert_eq!(lab.refusals(), ["stub_in_body"]);
         let end = lab.records().into_iter().rfind(|record| record["event"] == "end").unwrap();
         assert_eq!((&end["tripwire"], &end["stubs_in_body"]), (&true.into(), &1.into()), "{end}");
         lab.until("the origin is left, behind whole frames only", || last_close(&lab) == Some(1001)).await;
+        drop(says);
         let got = behind_the_head(&lab);
         assert!(got.starts_with(&good));
         let first = masked(0x01, front.as_bytes());
