@@ -34,7 +34,7 @@ lab: toolchain
 
 SECONDS ?= 60
 fuzz: toolchain
-	./tests/fuzz/run $(SECONDS)
+	./tests/fuzz/run $(if $(QUICK),--quick) $(SECONDS)
 
 outside: toolchain
 	./tests/outside/run
