@@ -306,7 +306,7 @@ fn bind_transparent(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let set = if address.is_ipv6() { socket.set_ip_transparent_v6(true) } else { socket.set_ip_transparent_v4(true) };
     set.map_err(|error| match error.kind() {
         ErrorKind::PermissionDenied => {
-            anyhow!("TPROXY takes the capability CAP_NET_ADMIN, which stubgate was not given; REDIRECT does without")
+            anyhow!("TPROXY takes the capability CAP_NET_ADMIN (or CAP_NET_RAW), which stubgate was not given; REDIRECT does without")
         }
         _ => error.into(),
     })?;

@@ -60,6 +60,11 @@ impl Appliance {
         self.program(binary()).args(args)
     }
 
+    /// The appliance's machine.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
     /// Any program on the appliance's machine, in the appliance's folder.
     pub fn program(&self, name: impl AsRef<std::ffi::OsStr>) -> Program {
         self.node.program(name).dir(&self.dir)

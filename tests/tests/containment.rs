@@ -39,10 +39,11 @@ fn where_a_redirected_connection_was_for_is_recorded_and_not_called() {
             world.forget();
             let before = world.lab.wan().settle();
             let known = world.lab.appliance().audit().len();
-            for url in ["https://other.example/", "http://other.example/"] {
-                assert_eq!(world.lab.client(way).curl_status().arg(url).run().success(), "200", "{way:?} {url}");
+            for scheme in ["https", "http"] {
+                let url = format!("{scheme}://other.example/{scheme}-by-{way:?}");
+                assert_eq!(world.lab.client(way).curl_status().arg(&url).run().success(), "200", "{url}");
+                assert!(world.other.memory.saw(&format!("/{scheme}-by-{way:?}")), "{url}");
             }
-            assert!(world.other.memory.recall().connections > 0);
             let shadow = IpAddr::V4(way.address());
             let crossed = world.lab.wan().since(before);
             assert!(crossed.iter().all(|packet| packet.to.ip() != shadow && packet.from.ip() != shadow), "{way:?}");
@@ -69,9 +70,58 @@ fn tproxy_without_its_capability_is_an_error_that_says_so() {
         std::fs::write(appliance.dir().join("without.yaml"), text).expect("write");
         let binary = stubgate_tests::appliance::binary();
         let setpriv = appliance.program("setpriv");
-        let setpriv = setpriv.args(["--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]).arg(binary);
+        let setpriv =
+            setpriv.args(["--bounding-set", "-net_admin,-net_raw", "--inh-caps", "-net_admin,-net_raw"]).arg(binary);
         let said = setpriv.args(["run", "--config", "without.yaml"]).run().failure();
         assert!(said.contains("CAP_NET_ADMIN") && said.contains("listen.transparent"), "{said}");
+    });
+}
+
+/// A second appliance on the same machine, for IPv6 alone.
+#[test]
+fn ipv6_connections_are_redirected_and_handed_over_too() {
+    WORLD.test(|world| {
+        let appliance = world.lab.appliance();
+        let dir = appliance.dir().join("v6");
+        std::fs::create_dir_all(&dir).expect("folder");
+        let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).expect("write");
+        write(
+            "policy.yaml",
+            "version: 1\nagents: { pod6: { sources: [\"fd99::2/128\"] } }\n\
+             rules: [{ name: plain, agents: [pod6], hosts: [\"http://other.example\"], methods: [GET] }]\n",
+        );
+        write(
+            "stubgate.yaml",
+            "listen: { transparent: [\"[::]:15003\", { tproxy: \"[::]:15004\" }], admin: [] }\n\
+             policy: [policy.yaml]\nstate_dir: state\naudit: { files: [{ path: audit.jsonl }] }\n",
+        );
+        write(
+            "rules.nft",
+            "table ip6 second {\n\
+             chain redirected {\n type nat hook prerouting priority dstnat\n\
+             ip6 daddr fd77::1 tcp dport 80 redirect to :15003\n }\n\
+             chain handed_over {\n type filter hook prerouting priority mangle\n\
+             ip6 daddr fd77::2 tcp dport 80 tproxy to :15004 meta mark set 1 accept\n }\n }\n",
+        );
+        world.lab.pod().plumb("ip -6 addr add fd99::2/64 dev eth0 nodad && ip -6 route add default via fd99::1");
+        let machine = appliance.node();
+        machine.plumb("ip -6 addr add fd99::1/64 dev link0 nodad && ip -6 rule add fwmark 1 lookup 100");
+        machine.plumb(&format!(
+            "ip -6 route add local default dev lo table 100 && nft -f {}",
+            dir.join("rules.nft").display()
+        ));
+        let running = appliance.program(stubgate_tests::appliance::binary()).dir(&dir);
+        let running = running.args(["run", "--config", "stubgate.yaml"]).spawn();
+        let to = SocketAddr::new("fd99::1".parse().unwrap(), 15003);
+        appliance.until("the second appliance listens", || wire::tcp(&world.lab, to).is_ok());
+        for address in ["fd77::1", "fd77::2"] {
+            let curl = world.lab.pod().program("curl").args(["-sS", "--max-time", "20", "-o", "/dev/null"]);
+            let curl = curl.args(["-w", "%{http_code}", "--resolve", &format!("other.example:80:[{address}]")]);
+            assert_eq!(curl.arg("http://other.example/").run().success(), "200", "{address}: {}", running.errors());
+            let audit = std::fs::read_to_string(dir.join("audit.jsonl")).expect("records");
+            let original = format!("\"original_destination\":\"[{address}]:80\"");
+            assert!(audit.lines().any(|line| line.contains("begin") && line.contains(&original)), "{audit}");
+        }
     });
 }
 

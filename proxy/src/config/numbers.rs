@@ -127,7 +127,7 @@ limits! {
 timeouts! {
     /// Deadlines, in whole seconds.
     pub struct Timeouts {
-        /// From accepting a connection to the end of its TLS handshake or CONNECT.
+        /// From accepting a connection to the end of its TLS handshake, CONNECT or SOCKS.
         handshake "handshake_seconds" = 10, 1 to 120;
         /// From the first byte of a request's head to its last.
         header "header_seconds" = 15, 1 to 600;

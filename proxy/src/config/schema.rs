@@ -88,9 +88,14 @@ const REDIRECTED: &str = "Connections that the system redirects, TLS or plain HT
 
 fn redirected() -> Value {
     let key = listen::TPROXY;
-    let tproxy =
+    let mut either =
         map(&[key], &[key], |_| Some(("Where TPROXY hands connections over; takes CAP_NET_ADMIN.", address())));
-    json!({ "anyOf": [address(), tproxy] })
+    if let (Some(either), Value::Object(address)) = (either.as_object_mut(), address()) {
+        // What is said of texts and what is said of maps do not meet.
+        either.extend(address);
+        either.insert("type".into(), json!(["string", "object"]));
+    }
+    either
 }
 
 fn ca() -> Value {

@@ -208,10 +208,14 @@ async fn what_surrounds_the_name_changes_nothing() {
             // What waits for more is not waited for.
             let _ = tokio::io::AsyncWriteExt::shutdown(&mut conn.io).await;
             let said = conn.rest().await;
-            assert!(said.is_empty() || said[0] == 0x15, "{case} {way:?}: an alert at most: {said:?}");
-            // An agreement that fails later than at the name is none of policy's.
             let refusals = lab.refusals();
-            assert!(refusals.len() == 1 || case.starts_with("TL-13"), "{case} {way:?} {refusals:?}");
+            if case.starts_with("TL-13") {
+                // The name was fine; the alert comes where TLS 1.3 has it, after the ServerHello, and is encrypted.
+                assert!(said.len() < 300 && refusals.is_empty(), "{case} {way:?} {refusals:?}: {said:?}");
+                continue;
+            }
+            assert!(said.is_empty() || said[0] == 0x15, "{case} {way:?}: an alert at most: {said:?}");
+            assert_eq!(refusals.len(), 1, "{case} {way:?} {refusals:?}");
         }
     }
     assert_eq!(lab.appliance.minter.minted_total(), 1, "for the one name that is allowed");

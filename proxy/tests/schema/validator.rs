@@ -15,6 +15,7 @@ fn check(schema: &Value, value: &Value, at: &str, found: &mut Vec<String>) {
     for (keyword, wanted) in schema {
         let good = match keyword.as_str() {
             "$schema" | "title" | "description" | "default" => true,
+            "type" if wanted.is_array() => wanted.as_array().unwrap().contains(&kind(value).into()),
             "type" => kind(value) == wanted || (wanted == "integer" && value.is_u64()),
             "const" => value == wanted,
             "enum" => wanted.as_array().unwrap().contains(value),
