@@ -146,9 +146,9 @@ async fn show(addresses: &Addresses, ca: &str, origin: &origin::Origin, audit: &
     let got = agent.get("api.github.com", "/echo", &[("authorization", &bearer)]).await?;
     table.request(
         "GET  https://api.github.com/echo",
-        "an origin that echoes the credential: not scrubbed yet",
+        "an origin that echoes the credential: the stub comes back",
         &got,
-        |got| got.status == 200 && got.body.contains(REAL),
+        |got| got.status == 200 && got.body.contains(STUB) && !got.body.contains(REAL),
     );
     let is_good = table.end();
 
@@ -161,9 +161,6 @@ async fn show(addresses: &Addresses, ca: &str, origin: &origin::Origin, audit: &
     if let Some(record) = records.lines().find(|line| line.contains("\"begin\"")) {
         say(format_args!("  {record}\n"));
     }
-    say(format_args!(
-        "The last check above (/echo) shows a limit of this version: grant no credential on hosts that echo requests."
-    ));
     say(format_args!("Next: README.md for a five-minute start, ARCHITECTURE.md for how it works."));
     Ok(is_good)
 }

@@ -112,8 +112,7 @@ impl Lab {
     }
 
     /// Where real credentials were found that should not be there: in anything that the appliance
-    /// wrote, that the pod's programs printed or stored, or that crossed the pod's link. Answers of
-    /// an echoing origin are kept apart by [`crate::program::Program::reads_an_echo`].
+    /// wrote, that the pod's programs printed or stored, or that crossed the pod's link.
     pub fn leaks(&self) -> Vec<String> {
         let search = Search::new(&self.secrets);
         let dir = self.pod.dir();

@@ -24,7 +24,6 @@ pub struct Program {
     dir: PathBuf,
     seconds: u64,
     stdin: Option<Vec<u8>>,
-    kept: bool,
 }
 
 impl Node {
@@ -40,7 +39,6 @@ impl Node {
             dir: home.clone(),
             seconds: 60,
             stdin: None,
-            kept: true,
         }
         .env("PATH", path)
         .env("HOME", &home)
@@ -93,12 +91,6 @@ impl Program {
         self
     }
 
-    /// Keeps its output from the search for credentials: for the answers of an echoing origin only.
-    pub fn reads_an_echo(mut self) -> Program {
-        self.kept = false;
-        self
-    }
-
     fn command(&self, limit: bool) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--mount=/proc/{}/ns/mnt", self.node.pid())).arg("--");
@@ -111,8 +103,7 @@ impl Program {
     }
 
     fn file(&self, run: usize, stream: &str) -> PathBuf {
-        let folder = if self.kept { "seen" } else { "echoed" };
-        let folder = self.node.dir().join(folder).join(self.node.name());
+        let folder = self.node.dir().join("seen").join(self.node.name());
         fs::create_dir_all(&folder).expect("folder of outputs");
         let name = Path::new(&self.argv[0]).file_name().unwrap_or_default().to_string_lossy();
         folder.join(format!("{run:04}-{name}.{stream}"))

@@ -195,17 +195,18 @@ fn a_stub_in_a_body_stays_a_stub() {
     });
 }
 
-/// An origin that echoes shows the swapped value: scrubbing has not landed, and nobody shall think so.
-/// It is also the proof that the search for credentials finds one where there is one.
+/// An origin that echoes got the credential, and shows the agent its stub.
 #[test]
-fn an_echoing_origin_shows_what_it_was_sent_and_nothing_else_does() {
+fn an_echoing_origin_shows_the_stub() {
     WORLD.test(|world| {
         let client = world.lab.client(Way::Dns);
         let token = format!("Authorization: Bearer {}", client.token("github"));
-        let echo = client.curl().args(["-H", &token, "https://api.github.com/echo"]);
-        let answer = echo.reads_an_echo().run().success();
-        let search = stubgate_tests::leak::Search::new(&[("github".into(), world.lab.secret("github"))]);
-        assert!(!search.bytes("the echo", answer.as_bytes()).is_empty(), "{answer}");
+        let answer = client.curl().args(["-H", &token, "https://api.github.com/echo"]).run().success();
+        assert!(answer.contains("proxy-token-github"), "{answer}");
+        // The search for credentials, which found none in that, does find one where there is one.
+        let secret = world.lab.secret("github");
+        let search = stubgate_tests::leak::Search::new(&[("github".into(), secret.clone())]);
+        assert!(!search.bytes("what the origin was sent", secret.as_bytes()).is_empty());
         let leaks = world.lab.leaks();
         assert!(leaks.is_empty(), "{leaks:?}");
     });

@@ -16,7 +16,7 @@ const NONE: u32 = u32::MAX;
 pub(crate) struct Trie {
     nodes: Vec<Node>,
     /// Which node a needle that begins with this byte begins in. Says no more than that.
-    roots: Vec<u32>,
+    roots: Zeroizing<Vec<u32>>,
 }
 
 /// Some bytes that follow each other without a branch.
@@ -72,7 +72,7 @@ impl Trie {
         let bytes = |needle: &u32| bytes_of(arena, places, *needle);
         named.sort_by(|one, two| bytes(one).cmp(bytes(two)).then(one.cmp(two)));
         named.dedup_by(|later, earlier| bytes(later) == bytes(earlier));
-        let mut trie = Trie { nodes: Vec::new(), roots: vec![NONE; 256] };
+        let mut trie = Trie { nodes: Vec::new(), roots: Zeroizing::new(vec![NONE; 256]) };
         for group in named.chunk_by(|one, two| bytes(one).first() == bytes(two).first()) {
             let node = trie.grow(arena, places, group, 0);
             let first = group.first().and_then(|needle| bytes(needle).first().copied()).unwrap_or_default();

@@ -210,6 +210,9 @@ impl Relay {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Pending => {
                     inspector.pause();
+                    if let Some(transaction) = &mut self.transaction {
+                        transaction.scrubbed(&inspector.take_tally());
+                    }
                     match inspector.pull() {
                         Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                         Ok(None) => return Poll::Pending,

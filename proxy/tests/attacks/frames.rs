@@ -247,7 +247,7 @@ async fn extensions_are_declined_and_subprotocols_are_those_that_were_offered() 
     .enumerate()
     {
         let path = format!("/ws{number}");
-        let switching = crate::websocket::switching().replace("\r\n\r\n", &format!("\r\n{lines}\r\n"));
+        let switching = crate::websocket::switching("").replace("\r\n\r\n", &format!("\r\n{lines}\r\n"));
         lab.origin.answer_bytes(&path, switching);
         lab.refusals();
         let mut conn = Way::Sni.open(&lab).await;
@@ -262,7 +262,7 @@ async fn extensions_are_declined_and_subprotocols_are_those_that_were_offered() 
     // What was not offered must not be chosen.
     lab.origin.answer_bytes(
         "/ws",
-        crate::websocket::switching().replace("\r\n\r\n", "\r\nsec-websocket-protocol: x\r\n\r\n"),
+        crate::websocket::switching("").replace("\r\n\r\n", "\r\nsec-websocket-protocol: x\r\n\r\n"),
     );
     assert_eq!(Way::Sni.open(&lab).await.ask(&handshake(Way::Sni, "/ws")).await.status, 502);
 }

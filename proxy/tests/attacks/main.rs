@@ -19,6 +19,7 @@ mod origins;
 mod paths;
 mod records;
 mod reload;
+mod scrub;
 mod smuggling;
 mod streams;
 mod uploads;

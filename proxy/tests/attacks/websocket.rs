@@ -20,17 +20,23 @@ fn accept(key: &str) -> String {
     STANDARD.encode(Sha1::digest(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")))
 }
 
-pub(crate) fn switching() -> String {
+pub(crate) fn switching(lines: &str) -> String {
     format!(
-        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {}\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {}\r\n\
+         {lines}\r\n",
         accept(KEY)
     )
 }
 
 /// An origin that switches and then says what the test says.
 pub(crate) fn switches(origin: &Origin, path: &str) -> mpsc::UnboundedSender<Vec<u8>> {
+    switches_with(origin, path, "")
+}
+
+/// The same with more lines in its head.
+pub(crate) fn switches_with(origin: &Origin, path: &str, lines: &str) -> mpsc::UnboundedSender<Vec<u8>> {
     let (says, receiver) = mpsc::unbounded_channel();
-    says.send(switching().into_bytes()).unwrap();
+    says.send(switching(lines).into_bytes()).unwrap();
     let receiver = Mutex::new(Some(receiver));
     origin.answer(path, move |_| Reply::Stream(receiver.lock().unwrap().take().unwrap()));
     says
@@ -84,12 +90,12 @@ async fn what_follows_a_handshake_without_a_101_reaches_nobody() {
         ("200", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_owned(), 200),
         ("400", "HTTP/1.1 400 Bad\r\ncontent-length: 0\r\n\r\n".to_owned(), 400),
         ("101 without a proof", "HTTP/1.1 101 X\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n".to_owned(), 502),
-        ("101 with another proof", switching().replace(&accept(KEY), &accept("other")), 502),
-        ("101 to something else", switching().replace("upgrade: websocket", "upgrade: h2c"), 502),
-        ("101 without Connection", switching().replace("connection: Upgrade\r\n", ""), 502),
+        ("101 with another proof", switching("").replace(&accept(KEY), &accept("other")), 502),
+        ("101 to something else", switching("").replace("upgrade: websocket", "upgrade: h2c"), 502),
+        ("101 without Connection", switching("").replace("connection: Upgrade\r\n", ""), 502),
         (
             "101 with two proofs",
-            switching().replace("upgrade: websocket\r\n", "upgrade: websocket\r\nupgrade: h2c\r\n"),
+            switching("").replace("upgrade: websocket\r\n", "upgrade: websocket\r\nupgrade: h2c\r\n"),
             502,
         ),
     ];
