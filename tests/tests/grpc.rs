@@ -42,7 +42,7 @@ impl AsRef<Lab> for World {
 static WORLD: Shared<World> = Shared::new(|| {
     let secret = fresh_secret("calls");
     let calls = Grpc::calls("calls.example", &secret);
-    let builder = Lab::new().origin(calls.clone()).credential("calls", &secret).policy(POLICY);
+    let builder = Lab::new().origin(calls.clone()).credential("calls", &secret).policy(POLICY).without_capture();
     // Short enough for a test, long enough for all that is not about them.
     let builder = builder.configuration("timeouts: { upstream_header_seconds: 5, body_idle_seconds: 5 }\n");
     World { lab: builder.start(), calls }
