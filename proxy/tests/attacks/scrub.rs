@@ -427,7 +427,7 @@ async fn bodies_without_a_credential_pass_byte_for_byte() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         body.push(state.to_le_bytes()[7]);
         // What looks like the beginning of a credential, escaped or not.
-        if state % 5_000 == 0 {
+        if state.is_multiple_of(5_000) {
             body.extend_from_slice(&REAL.as_bytes()[..12]);
             body.extend(percent(&REAL[..20]).bytes());
             body.extend_from_slice(b"\\u00");
@@ -446,13 +446,16 @@ async fn bodies_without_a_credential_pass_byte_for_byte() {
 async fn responses_over_http2_are_scrubbed() {
     for origin_h2 in [false, true] {
         let lab = Lab::with(Setup { origin_h2, ..Setup::default() }).await;
-        lab.origin.answer("/echo", |seen| {
-            Reply::Bytes(chunked(
-                &format!("x-echo: {REAL}\r\n"),
-                &[&seen.body[..20], &seen.body[20..]],
-                &format!("x-t: {REAL}\r\n"),
-            ))
-        });
+        // Over HTTP/2 it echoes by itself.
+        if !origin_h2 {
+            lab.origin.answer("/echo", |seen| {
+                Reply::Bytes(chunked(
+                    &format!("x-echo: {REAL}\r\n"),
+                    &[&seen.body[..20], &seen.body[20..]],
+                    &format!("x-t: {REAL}\r\n"),
+                ))
+            });
+        }
         let io = tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h2, OPEN).await.unwrap();
         let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
         tokio::spawn(connection);
