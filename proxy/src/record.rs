@@ -11,6 +11,7 @@
 mod line;
 mod sink;
 pub mod suppress;
+mod timestamp;
 mod unfinished;
 
 use std::future::poll_fn;
@@ -21,9 +22,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Poll;
 use std::time::Instant;
 
-pub(crate) use line::rfc3339;
 pub use line::{Event, Layer, Line, PolicyFile, Wire};
 pub use sink::Sink;
+pub(crate) use timestamp::rfc3339;
 
 use crate::config::AuditFile;
 use crate::metrics::Metrics;
