@@ -53,15 +53,19 @@ impl Inspector {
 
     /// Takes a piece from the origin; only when [`Inspector::pull`] gave nothing.
     pub fn push(&mut self, data: Bytes) {
-        // A value that came into force since is looked for from here on, and one that went is let go.
+        self.renew();
+        match &self.decoder {
+            Some(_) => self.input = data,
+            None => self.stream.push(data),
+        }
+    }
+
+    /// A value that came into force since is looked for from here on, and one that went is let go.
+    fn renew(&mut self) {
         let now = self.appliance.credentials.scrubber();
         if !Arc::ptr_eq(&now, &self.scrubber) {
             self.scrubber = Arc::clone(&now);
             self.stream.renew(&self.scrubber);
-        }
-        match &self.decoder {
-            Some(_) => self.input = data,
-            None => self.stream.push(data),
         }
     }
 
@@ -95,6 +99,8 @@ impl Inspector {
         if let Some(decoder) = &self.decoder {
             decoder.finish()?;
         }
+        // An event stream may have ended in trailers hours after its last piece.
+        self.renew();
         self.stream.finish();
         self.is_ended = true;
         self.trailers = trailers.map(|mut trailers| {
