@@ -30,11 +30,16 @@ pub use body::{Inspector, NotInspectable};
 /// Has an origin asked for what can be inspected. A request with a credential asks for no coding at all, since its
 /// response is the likeliest to hold one.
 pub(crate) fn ask(appliance: &Appliance, swaps: bool, headers: &mut HeaderMap) {
-    if appliance.credentials.scrubber().is_empty() {
+    if !is_needed(appliance) {
         return;
     }
     headers.remove("grpc-accept-encoding");
     codings::ask(headers, swaps);
+}
+
+/// Whether there is something to look for, or will be: a credential without a value may get one while a body passes.
+fn is_needed(appliance: &Appliance) -> bool {
+    !appliance.credentials.scrubber().is_empty() || !appliance.snapshot.load().policy.credentials().is_empty()
 }
 
 /// Scrubs the head of a response that has no body, or whose body is no message: an interim one, a 101.
@@ -60,7 +65,7 @@ pub(crate) fn response(
 ) -> Result<Option<Box<Inspector>>, Reason> {
     head(appliance, headers, transaction);
     let scrubber = Arc::clone(&appliance.credentials.scrubber());
-    if scrubber.is_empty() || !has_body {
+    if !has_body || !is_needed(appliance) {
         return Ok(None);
     }
     let is_compressed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");

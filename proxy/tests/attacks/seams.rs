@@ -5,10 +5,12 @@ use std::sync::Mutex;
 use tokio::sync::mpsc;
 
 use crate::client::Conn;
-use crate::lab::{DEVBOT, Lab};
+use crate::lab::{DEVBOT, Lab, REAL, Setup};
 use crate::origin::Reply;
 
 const OPEN: &str = "open.example.test";
+/// The stub, as long as the credential.
+const SHOWN: &str = "proxy-token-api**************";
 
 /// Has an origin answer one request with what is sent here.
 fn stream(lab: &Lab, path: &str) -> mpsc::UnboundedSender<Vec<u8>> {
@@ -41,4 +43,22 @@ async fn trailers_are_held_against_the_value_of_now() {
     let got = String::from_utf8(conn.rest().await).unwrap();
     assert!(got.starts_with("0\r\nx-echo: proxy-token-api*"), "{got}");
     assert!(!got.contains(rotated));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_began_before_there_was_any_credential_is_scrubbed_too() {
+    let lab = Lab::with(Setup { secrets: Vec::new(), ..Setup::default() }).await;
+    let says = stream(&lab, "/long");
+    let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
+    says.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", REAL.len() + 1).into()).unwrap();
+    conn.send(format!("GET /long HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
+    assert_eq!(conn.head().await.status, 200);
+    lab.write_secret("api", REAL);
+    credential_taken(&lab).await;
+    says.send(format!("{REAL}.").into()).unwrap();
+    let mut got = Vec::new();
+    while got.len() < REAL.len() + 1 {
+        got.extend(conn.some().await);
+    }
+    assert_eq!(String::from_utf8(got).unwrap(), format!("{SHOWN}."));
 }
