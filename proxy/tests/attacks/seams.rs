@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use tokio::sync::mpsc;
 
 use crate::client::Conn;
-use crate::lab::{DEVBOT, Lab, REAL, Setup};
+use crate::lab::{DEVBOT, KEYED_STUB, Lab, POLICY, REAL, Setup};
 use crate::origin::Reply;
 
 const OPEN: &str = "open.example.test";
+const KEYED: &str = "keyed.example.test";
 /// The stub, as long as the credential.
 const SHOWN: &str = "proxy-token-api**************";
 
@@ -23,6 +24,24 @@ fn stream(lab: &Lab, path: &str) -> mpsc::UnboundedSender<Vec<u8>> {
 async fn credential_taken(lab: &Lab) {
     let taken = || lab.records().iter().any(|record| record["layer"] == "credential" && record["outcome"] == "taken");
     lab.until("the credential is taken", taken).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_a_body_was_judged_by_can_not_be_taken_out_of_the_head() {
+    let rule = "  - name: keyed\n    agents: [devbot]\n    hosts: [keyed.example.test]\n    methods: [GET, POST]\n";
+    let body = "    body: { json: { allow_keys: [model] }, max_bytes: 1000 }\n";
+    let lab = Lab::with(Setup { policy: POLICY.replacen(rule, &format!("{rule}{body}"), 1), ..Setup::default() }).await;
+    for option in ["content-type", "close, Content-Type"] {
+        let mut conn = Conn::sni(&lab, KEYED, DEVBOT).await;
+        let request = format!(
+            "POST /v1 HTTP/1.1\r\nhost: {KEYED}\r\nx-api-key: {KEYED_STUB}\r\ncontent-type: application/json\r\n\
+             connection: {option}\r\ncontent-length: 11\r\n\r\n{{\"model\":1}}"
+        );
+        let answer = conn.ask(&request).await;
+        assert_eq!((answer.status, &*answer.reason()), (400, "bad_request"), "{option}: {:?}", lab.origin.requests());
+        assert_eq!(lab.origin.byte_count(), 0);
+    }
+    assert_eq!(lab.refusals(), ["bad_request", "bad_request"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
