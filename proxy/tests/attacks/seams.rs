@@ -5,9 +5,10 @@ use std::sync::Mutex;
 use tokio::sync::mpsc;
 
 use crate::client::Conn;
-use crate::lab::{DEVBOT, KEYED_STUB, Lab, POLICY, REAL, Setup};
+use crate::lab::{DEVBOT, KEYED_STUB, Lab, POLICY, REAL, STUB, Setup};
 use crate::origin::Reply;
 
+const API: &str = "api.example.test";
 const OPEN: &str = "open.example.test";
 const KEYED: &str = "keyed.example.test";
 /// The stub, as long as the credential.
@@ -42,6 +43,19 @@ async fn a_type_that_a_body_was_judged_by_can_not_be_taken_out_of_the_head() {
         assert_eq!(lab.origin.byte_count(), 0);
     }
     assert_eq!(lab.refusals(), ["bad_request", "bad_request"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_by_another_name_is_no_range_either() {
+    let lab = Lab::new().await;
+    let bearer = format!("Bearer {STUB}");
+    for name in ["request-range", "x-ms-range"] {
+        let answer = lab.get(API, "/echo", &[("authorization", &bearer), (name, "bytes=0-9")]).await;
+        assert_eq!(answer.status, 200);
+        let seen = lab.origin.requests().pop().unwrap();
+        assert_eq!(seen.header("authorization"), Some(format!("Bearer {REAL}")));
+        assert_eq!(seen.header(name), None, "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
