@@ -33,7 +33,9 @@ pub(crate) fn ask(appliance: &Appliance, swaps: bool, headers: &mut HeaderMap) {
     if !is_needed(appliance) {
         return;
     }
-    headers.remove("grpc-accept-encoding");
+    for name in ["grpc-accept-encoding", "connect-accept-encoding", "a-im"] {
+        headers.remove(name);
+    }
     codings::ask(headers, swaps);
 }
 
@@ -68,8 +70,7 @@ pub(crate) fn response(
     if !has_body || !is_needed(appliance) {
         return Ok(None);
     }
-    let is_compressed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all("grpc-encoding").iter().any(is_compressed) {
+    if has_inner_coding(headers) || headers.contains_key("im") {
         return Err(Reason::ResponseNotInspectable);
     }
     let coding = codings::of_response(headers).map_err(|_| Reason::ResponseNotInspectable)?;
@@ -88,6 +89,12 @@ pub(crate) fn response(
         }
     }
     Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding))))
+}
+
+/// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.
+pub(crate) fn has_inner_coding(headers: &HeaderMap) -> bool {
+    let is_coding = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    ["grpc-encoding", "connect-content-encoding"].iter().any(|name| headers.get_all(*name).iter().any(is_coding))
 }
 
 /// Scrubs headers or trailers.

@@ -59,6 +59,35 @@ async fn a_range_by_another_name_is_no_range_either() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_protocol_asks_for_a_coding_of_its_own() {
+    let lab = Lab::new().await;
+    let bearer = format!("Bearer {STUB}");
+    for name in ["connect-accept-encoding", "grpc-accept-encoding", "a-im"] {
+        let answer = lab.get(API, "/echo", &[("authorization", &bearer), (name, "gzip")]).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(lab.origin.requests().pop().unwrap().header(name), None, "{name}");
+    }
+    for (name, status) in [("connect-content-encoding", 200), ("grpc-encoding", 200), ("im", 226)] {
+        lab.origin
+            .answer_bytes("/coded", format!("HTTP/1.1 {status} OK\r\n{name}: gzip\r\ncontent-length: 5\r\n\r\ncoded"));
+        let answer = lab.get(API, "/coded", &[("authorization", &bearer)]).await;
+        assert_eq!((answer.status, &*answer.reason()), (502, "response_not_inspectable"), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coding_that_stands_second_hides_no_stub() {
+    let policy = POLICY.replacen("    credentials: [api]\n", "    credentials: [api]\n    stub_in_body: deny\n", 1);
+    let lab = Lab::with(Setup { policy, ..Setup::default() }).await;
+    for lines in ["grpc-encoding: identity\r\ngrpc-encoding: gzip\r\n", "connect-content-encoding: gzip\r\n"] {
+        let mut conn = Conn::sni(&lab, API, DEVBOT).await;
+        let answer =
+            conn.ask(&format!("POST /v1 HTTP/1.1\r\nhost: {API}\r\n{lines}content-length: 5\r\n\r\ncoded")).await;
+        assert_eq!(&*answer.reason(), "stub_in_body", "{lines}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn trailers_are_held_against_the_value_of_now() {
     let lab = Lab::new().await;
     let rotated = "rotated-secret-of-api-9876543210";
