@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::client::Conn;
 use crate::lab::{DEVBOT, KEYED_STUB, Lab, POLICY, REAL, STUB, Setup};
-use crate::origin::Reply;
+use crate::origin::{Reply, ok};
 
 const API: &str = "api.example.test";
 const OPEN: &str = "open.example.test";
@@ -123,4 +123,33 @@ async fn a_response_that_began_before_there_was_any_credential_is_scrubbed_too()
         got.extend(conn.some().await);
     }
     assert_eq!(String::from_utf8(got).unwrap(), format!("{SHOWN}."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stub_behind_an_early_answer_is_a_tripwire_too() {
+    let policy = POLICY
+        .replacen("    credentials: [api]\n", "    credentials: [api]\n    stub_in_body: deny\n", 1)
+        .replacen("[\"127.0.0.1/32\"] }", "[\"127.0.0.1/32\"], limits: { quarantine_after_tripwires: 1 } }", 1);
+    for origin_h2 in [true, false] {
+        let lab = Lab::with(Setup { policy: policy.clone(), origin_h2, ..Setup::default() }).await;
+        if origin_h2 {
+            lab.origin.answer("/early", |_| Reply::Early(true));
+        } else {
+            lab.origin.answer("/early", |_| ok("early"));
+        }
+        let mut conn = Conn::sni(&lab, API, DEVBOT).await;
+        conn.send(format!("POST /early HTTP/1.1\r\nhost: {API}\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"))
+            .await;
+        if origin_h2 {
+            assert_eq!(conn.head().await.status, 200);
+        }
+        conn.send(format!("{:x}\r\n{STUB}\r\n", STUB.len())).await;
+        let _ = conn.rest().await;
+        assert!(!String::from_utf8_lossy(&lab.origin.bytes()).contains(STUB), "nothing of it goes out");
+        lab.until("the quarantine", || lab.records().iter().any(|record| record["event"] == "quarantined")).await;
+        let ends: Vec<_> =
+            lab.records().into_iter().filter(|record| record["path"] == "/early" && record["event"] == "end").collect();
+        assert_eq!(ends.len(), 1);
+        assert_eq!((&ends[0]["reason"], &ends[0]["tripwire"]), (&"stub_in_body".into(), &true.into()), "{:?}", ends[0]);
+    }
 }
