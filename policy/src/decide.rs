@@ -53,7 +53,7 @@ impl Policy {
     pub fn decide_body(&self, ask: &Ask<'_, RequestStage<'_>>, seen: Seen<'_>) -> (Decision<Permit>, Option<Fault>) {
         match self.agents.get(ask.agent.index()) {
             None => (Decision::deny(Reason::UnknownAgent), None),
-            Some(agent) if agent.quarantined => (Decision::deny(Reason::Quarantined), None),
+            Some(agent) if agent.is_shut() => (Decision::deny(Reason::Quarantined), None),
             Some(_) => ask.at.decide_with(self, ask.agent, Some(seen)),
         }
     }

@@ -136,10 +136,6 @@ pub fn limited(reached: Reached, id: &str, shape: Shape) -> Response<ResponseBod
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, reached.seconds().into());
     headers.insert("x-stubgate-limit", HeaderValue::from_static(reached.limit().as_str()));
-    if shape == Shape::Grpc {
-        // RESOURCE_EXHAUSTED.
-        headers.insert("grpc-status", HeaderValue::from_static("8"));
-    }
     response
 }
 
@@ -181,7 +177,7 @@ fn worded(
     headers.insert("x-should-retry", HeaderValue::from_static(retry));
     headers.insert("x-stubgate-reason", HeaderValue::from_static(reason.as_str()));
     if shape == Shape::Grpc {
-        grpc_status(reason, headers);
+        grpc_status(reason, hint, headers);
     }
     response
 }
@@ -189,19 +185,20 @@ fn worded(
 /// The trailers of a gRPC call whose response ends early, in place of a reset, which would say nothing.
 pub fn grpc_trailers(reason: Reason) -> HeaderMap {
     let mut trailers = HeaderMap::new();
-    grpc_status(reason, &mut trailers);
+    grpc_status(reason, reason.hint(), &mut trailers);
     trailers
 }
 
-/// DEADLINE_EXCEEDED, UNAVAILABLE, which clients try again, or PERMISSION_DENIED.
-fn grpc_status(reason: Reason, headers: &mut HeaderMap) {
+/// DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, which clients try again, or PERMISSION_DENIED.
+fn grpc_status(reason: Reason, hint: &str, headers: &mut HeaderMap) {
     let code = match reason {
+        Reason::LimitReached => "8",
         Reason::UpstreamTimeout => "4",
         _ if is_temporary(reason) => "14",
         _ => "7",
     };
     headers.insert("grpc-status", HeaderValue::from_static(code));
-    if let Ok(message) = HeaderValue::from_str(&format!("stubgate: {}", reason.hint())) {
+    if let Ok(message) = HeaderValue::from_str(&format!("stubgate: {hint}")) {
         headers.insert("grpc-message", message);
     }
 }
@@ -260,7 +257,11 @@ mod tests {
                 assert!(!(asks && is_lasting), "{reason}");
                 assert!(asks || !reason.hint().contains("retry later"), "{reason}");
                 if let Some(code) = response.headers().get("grpc-status") {
-                    let expected = if reason == Reason::UpstreamTimeout { "4" } else { "14" };
+                    let expected = match reason {
+                        Reason::UpstreamTimeout => "4",
+                        Reason::LimitReached => "8",
+                        _ => "14",
+                    };
                     assert_eq!(code, if asks { expected } else { "7" }, "{reason}");
                 }
             }

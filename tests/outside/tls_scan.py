@@ -9,6 +9,7 @@ from stage import Findings, Stage, version_of
 # Findings of testssl.sh that are right for a private CA's certificate, each with its reason.
 EXPECTED = {
     "cert_chain_of_trust": "the CA is stubgate's own; agents trust its bundle, testssl.sh does not",
+    "sessionresumption_ticket": "its probe without a server name is refused; tlsfuzzer tests resumption",
     "engine_problem": "of testssl.sh's own openssl",
     "cert_expirationStatus": "leaves live for days, by design: they are minted as they are asked for",
     "cert_notAfter": "as above",

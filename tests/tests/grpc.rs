@@ -42,7 +42,7 @@ impl AsRef<Lab> for World {
 static WORLD: Shared<World> = Shared::new(|| {
     let secret = fresh_secret("calls");
     let calls = Grpc::calls("calls.example", &secret);
-    let builder = Lab::new().origin(calls.clone()).credential("calls", &secret).policy(POLICY);
+    let builder = Lab::new().origin(calls.clone()).credential("calls", &secret).policy(POLICY).without_capture();
     // Short enough for a test, long enough for all that is not about them.
     let builder = builder.configuration("timeouts: { upstream_header_seconds: 5, body_idle_seconds: 5 }\n");
     World { lab: builder.start(), calls }
@@ -134,6 +134,16 @@ fn a_call_that_is_given_up_is_given_up_at_the_origin_and_harms_no_other() {
     });
 }
 
+/// In metadata before and after the message, and in the message.
+#[test]
+fn what_a_server_shows_of_the_credential_is_the_stub() {
+    WORLD.test(|world| {
+        let length = world.lab.secret("calls").len();
+        let shown = format!("Bearer {:*<length$}", "proxy-token-calls");
+        world.says("reflect", &format!("('{shown}', '{shown} and {shown}', '{shown}')"));
+    });
+}
+
 /// Its answer is a status, since a client would take an HTTP status for a broken server.
 #[test]
 fn our_own_deadlines_are_told_as_deadline_exceeded() {
@@ -169,6 +179,6 @@ fn a_call_under_way_is_ended_with_a_status_when_policy_takes_it_away() {
             last = line;
         }
         world.lab.appliance().policy(POLICY);
-        assert_eq!(last, "PERMISSION_DENIED | stubgate: policy no longer allows this |");
+        assert_eq!(last.trim(), "PERMISSION_DENIED | stubgate: policy no longer allows this |");
     });
 }

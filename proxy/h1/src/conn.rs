@@ -192,6 +192,22 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conn<IO> {
         }
     }
 
+    /// Ready once the peer has closed, also behind messages that it sent ahead; reads no more of these than a head's
+    /// worth, so behind more it is not noticed.
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.read.len() < HEAD_READ {
+            match self.poll_fill(cx, HEAD_READ) {
+                Poll::Ready(Ok(n)) if n > 0 => {}
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => break,
+            }
+        }
+        if self.read.is_empty() {
+            self.read = BytesMut::new();
+        }
+        Poll::Pending
+    }
+
     /// Whether the next message begins with `prefix`; reads only as much as it takes to tell, and takes nothing.
     pub fn poll_starts_with(&mut self, prefix: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         loop {

@@ -11,6 +11,7 @@
 use zeroize::Zeroizing;
 
 use crate::SHORTEST;
+use crate::escape::{self, Escape};
 
 /// Bytes of a block.
 const BLOCK: usize = 4;
@@ -95,14 +96,37 @@ impl Filter {
         self.early.get(usize::from(byte)).copied().unwrap_or_default()
     }
 
-    /// Whether a needle may begin at the beginning of `text`, as far as its first three bytes tell. Escapes and ends of
-    /// text may be anything.
+    /// Whether a needle may begin at the beginning of `text`, as far as its first three bytes tell, in any reading of
+    /// escapes. Where the text ends, it may.
     pub(crate) fn may_start(&self, text: &[u8]) -> bool {
         match text.first_chunk::<3>() {
-            Some(start) if !start.iter().any(|byte| crate::escape::may_begin(*byte)) => {
+            Some(start) if !start.iter().any(|byte| escape::may_begin(*byte)) => {
                 is_set(&self.starts, start_hash(*start))
             }
-            _ => true,
+            _ => self.may_read([0; 3], 0, text),
+        }
+    }
+
+    /// The same, where so many bytes were read already and `text` follows.
+    fn may_read(&self, bytes: [u8; 3], count: usize, text: &[u8]) -> bool {
+        if count == bytes.len() {
+            return is_set(&self.starts, start_hash(bytes));
+        }
+        let Some((&byte, rest)) = text.split_first() else { return true };
+        let reads_on = |byte: u8, rest: &[u8]| {
+            let mut bytes = bytes;
+            if let Some(next) = bytes.get_mut(count) {
+                *next = byte;
+            }
+            self.early(byte) >> count & 1 == 1 && self.may_read(bytes, count + 1, rest)
+        };
+        if reads_on(byte, rest) {
+            return true;
+        }
+        match escape::read(text) {
+            Escape::Whole(byte, length) => reads_on(byte, text.get(length..).unwrap_or_default()),
+            Escape::Cut(_) => true,
+            Escape::None => false,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::headers;
 use crate::request::Refusal;
 use crate::respond::{Declared, ResponseBody};
 use crate::scrub;
+use crate::transaction::Outcome;
 
 /// Sends the request and waits for the head of its response.
 pub(super) async fn exchange(
@@ -100,6 +101,12 @@ pub(super) async fn exchange(
     parts.extensions.clear();
     parts.extensions.insert(Declared(declared));
     outgoing.transaction.answered(parts.status);
+    if !has_body {
+        // Its head must end the stream by itself: gRPC clients take a status in a head for one only then.
+        upload.end();
+        outgoing.transaction.end(Outcome::Complete);
+        return Ok(Response::from_parts(parts, ResponseBody::Empty));
+    }
     let is_grpc = outgoing.is_grpc;
     let relay =
         Relay::h2(body, Deadline::new(appliance.timeouts.body_idle), upload, outgoing.underway, outgoing.transaction)

@@ -160,14 +160,7 @@ impl Server<'_> {
             if let Poll::Ready(response) = answer.as_mut().poll(cx) {
                 return Poll::Ready(Some(response));
             }
-            let mut conn = conn.lock();
-            if conn.is_read() && !conn.has_unread() {
-                match conn.poll_readable(cx) {
-                    Poll::Ready(Ok(true)) | Poll::Pending => {}
-                    Poll::Ready(Ok(false) | Err(_)) => return Poll::Ready(None),
-                }
-            }
-            Poll::Pending
+            if has_left(&mut conn.lock(), cx) { Poll::Ready(None) } else { Poll::Pending }
         })
         .await
     }
@@ -346,9 +339,9 @@ impl Server<'_> {
     }
 }
 
-/// Whether the agent closed while it waits for more of a response.
+/// Whether the agent closed while it waits for more of a response, whatever it sent ahead.
 fn has_left(conn: &mut Conn<Stream>, cx: &mut std::task::Context<'_>) -> bool {
-    conn.is_read() && !conn.has_unread() && matches!(conn.poll_readable(cx), Poll::Ready(Ok(false) | Err(_)))
+    conn.is_read() && conn.poll_closed(cx).is_ready()
 }
 
 /// From a head to a request, with the framing and the form of target that the connection demands.

@@ -61,9 +61,10 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Wh
             return record(appliance, &whence, Some(&authority), Reason::Internal.into());
         }
     };
-    let tls = match timeout_at(deadline, started.into_stream(config)).await {
+    let tls = match timeout_at(deadline, started.into_stream(config).into_fallible()).await {
         Ok(Ok(tls)) => tls,
-        Ok(Err(error)) if is_ours(&error) => {
+        // The connection ends when its record is written.
+        Ok(Err((error, _open))) if is_ours(&error) => {
             return record(appliance, &whence, Some(&authority), Reason::BadRequest.into());
         }
         Ok(Err(_)) | Err(_) => {

@@ -52,7 +52,7 @@ enum State {
     Deflate,
     Flate(Decompress, Coding),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
-    Zstandard(Zstandard),
+    Zstandard(Box<Zstandard>),
 }
 
 impl Decoder {
@@ -62,7 +62,7 @@ impl Decoder {
             Coding::Gzip => State::Flate(Decompress::new_gzip(15), Coding::Gzip),
             Coding::Deflate => State::Deflate,
             Coding::Brotli => State::Brotli(Box::new(BrotliState::new_strict(alloc(), alloc(), alloc()))),
-            Coding::Zstandard => State::Zstandard(Zstandard::new()),
+            Coding::Zstandard => State::Zstandard(Box::new(Zstandard::new())),
         };
         Decoder { coding, taken: 0, given: 0, is_ended: false }
     }

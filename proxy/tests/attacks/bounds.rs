@@ -192,6 +192,23 @@ async fn connections_that_come_and_go_leave_nothing_behind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_leaves_requests_behind_it_is_noticed_before_its_origin_answers() {
+    let lab = Lab::new().await;
+    lab.origin.answer("/silent", |_| Reply::Silence);
+    let mut conn = Conn::sni(&lab, "open.example.test", DEVBOT).await;
+    let one = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: open.example.test\r\n\r\n");
+    conn.send([one("/silent"), one("/next")].concat()).await;
+    lab.until("the origin has it", || !lab.origin.requests().is_empty()).await;
+    drop(conn);
+    let none = || lab.metrics().contains("stubgate_connections_open{listener=\"https\"} 0");
+    lab.until("its connection is over", none).await;
+    lab.until("the origin's too", || lab.origin.is_closed(0)).await;
+    let aborted = || lab.records().iter().any(|record| record["outcome"] == "aborted");
+    lab.until("it is recorded", aborted).await;
+    assert_eq!(lab.origin.requests().len(), 1, "the next was not sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn large_bodies_stream_through_both_ways() {
     let lab = Lab::new().await;
     let body = vec![b'x'; 24 << 20];

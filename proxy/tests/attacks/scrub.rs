@@ -427,7 +427,7 @@ async fn bodies_without_a_credential_pass_byte_for_byte() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         body.push(state.to_le_bytes()[7]);
         // What looks like the beginning of a credential, escaped or not.
-        if state % 5_000 == 0 {
+        if state.is_multiple_of(5_000) {
             body.extend_from_slice(&REAL.as_bytes()[..12]);
             body.extend(percent(&REAL[..20]).bytes());
             body.extend_from_slice(b"\\u00");

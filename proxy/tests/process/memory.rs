@@ -54,13 +54,18 @@ fn a_secret_that_was_rotated_away_is_gone_from_memory_of_our_own() {
     let mut running = site.start();
     let (proxy, _) = running.serving();
     let pid = running.child.id();
-    // It is held once, and found where it is; a reload moves it while it is looked for.
+    // It is held twice, to be put in and to be scrubbed, and found where it is; a reload moves it while it is looked for.
     let deadline = Instant::now() + Duration::from_secs(20);
-    while count(pid, FIRST) != 1 {
+    while count(pid, FIRST) != 2 {
         assert!(Instant::now() < deadline, "{} copies", count(pid, FIRST));
     }
-    site.write_secret(SECOND);
-    running.said("credential has a new value");
+    // The last four values are still scrubbed.
+    for value in
+        ["between-1-0123456789", "between-2-0123456789", "between-3-0123456789", "between-4-0123456789", SECOND]
+    {
+        site.write_secret(value);
+        running.said("credential has a new value");
+    }
     // Whoever held the value of before lets go of it after this.
     site.write_policy("secrets");
     running.signal(rustix::process::Signal::HUP);

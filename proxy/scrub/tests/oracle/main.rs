@@ -1,7 +1,14 @@
 //! The engine against a naive oracle: random needles, texts, escapes and pieces.
 //!
 //! `STUBGATE_ORACLE_CASES=100000 cargo test -p stubgate-scrub --test oracle` runs more of them.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
 
 mod naive;
 

@@ -145,7 +145,7 @@ fn model(sender: Sender, input: &[u8]) -> (Vec<Frame>, End) {
         if (more == 2 && length < 126) || (more == 8 && !(65_536..1 << 63).contains(&length)) {
             return (frames, End::Violated(V::LengthEncoding));
         }
-        let length = length as u64;
+        let length = u64::try_from(length).unwrap();
         let start = at + 2 + more + if masked { 4 } else { 0 };
         if start > input.len() {
             return (frames, End::Inside);
