@@ -88,7 +88,7 @@ pub(crate) fn response(
             *tag = weak;
         }
     }
-    Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding))))
+    Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding, transaction.known.agent.as_ref()))))
 }
 
 /// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.

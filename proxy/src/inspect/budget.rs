@@ -94,7 +94,7 @@ impl Budget {
 impl Room {
     /// Makes it so large; `false`, and no change, where there is no room.
     pub fn hold(&mut self, bytes: usize) -> bool {
-        let fits = self.budget.change(self, bytes);
+        let fits = bytes == self.bytes || self.budget.change(self, bytes);
         if fits {
             self.bytes = bytes;
         }

@@ -153,3 +153,29 @@ async fn a_stub_behind_an_early_answer_is_a_tripwire_too() {
         assert_eq!((&ends[0]["reason"], &ends[0]["tripwire"]), (&"stub_in_body".into(), &true.into()), "{:?}", ends[0]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unfolded_takes_of_the_agents_own_memory() {
+    let limits = "refusals_per_second: 100000, inspected_bytes_per_agent: 1000000".to_owned();
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    for (path, size, is_whole) in [("/small", 900_000, true), ("/large", 1_200_000, false), ("/again", 900_000, true)] {
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        // Half of it repeats, so that it is no bomb and small enough to be sent at once.
+        let text: Vec<u8> = (0..size / 2).flat_map(|_| [random(), b'x']).collect();
+        let mut coded = Vec::new();
+        let params = brotli::enc::BrotliEncoderParams { quality: 1, ..Default::default() };
+        brotli::BrotliCompress(&mut &text[..], &mut coded, &params).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: {}\r\n\r\n", coded.len());
+        lab.origin.answer_bytes(path, [head.as_bytes(), &coded].concat());
+        let answer = lab.get(OPEN, path, &[]).await;
+        assert_eq!((answer.status, answer.is_whole), (200, is_whole), "{path}");
+        assert!(!is_whole || answer.body == text, "{path}");
+        lab.until("it is given back", || lab.appliance.held.bytes() == 0).await;
+    }
+    let refused = || lab.records().iter().any(|record| record["reason"] == "response_not_inspectable");
+    lab.until("the cut is recorded", refused).await;
+}
