@@ -149,8 +149,7 @@ fn prepare(
         // Told before anything is dialled; `seal` asks again.
         return Err((Reason::CredentialMissing.into(), Box::new(transaction)));
     }
-    let is_opaque = headers.contains_key(header::CONTENT_ENCODING)
-        || headers.get("grpc-encoding").is_some_and(|coding| coding != "identity");
+    let is_opaque = headers.contains_key(header::CONTENT_ENCODING) || scrub::has_inner_coding(&headers);
     if permit.stub_in_body_denied() && is_opaque {
         // What can't be inspected under such a rule is refused (law 9).
         return Err((Reason::StubInBody.into(), Box::new(transaction)));

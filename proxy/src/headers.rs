@@ -36,7 +36,7 @@ const REROUTING: [&str; 11] = [
 ];
 
 /// Names that frame or route a message or carry a credential, which nothing may remove or imitate.
-const LOAD_BEARING: [&str; 12] = [
+const LOAD_BEARING: [&str; 13] = [
     "authorization",
     "host",
     "content-length",
@@ -49,6 +49,7 @@ const LOAD_BEARING: [&str; 12] = [
     "expect",
     "range",
     "content-encoding",
+    "content-type",
 ];
 
 /// Refuses heads that another parser could take for more than they say: names that equal a load-bearing one, or one that
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn connection_cannot_take_a_load_bearing_header_out() {
-        for option in ["authorization", "Host", "close, content-length", "x-api-key"] {
+        for option in ["authorization", "Host", "close, content-length", "x-api-key", "content-type"] {
             assert!(check(&headers(&[("connection", option)])).is_err(), "{option}");
         }
         check(&headers(&[("connection", "keep-alive, x-other")])).unwrap();

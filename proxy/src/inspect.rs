@@ -82,12 +82,12 @@ pub async fn inspect(appliance: &Arc<Appliance>, mut looking: Box<Looking>) -> R
     let bytes = bytes.freeze();
     // It was answered here, where there was one; the origin must not wait for it again.
     looking.identified.arrived.headers.remove(header::EXPECT);
-    let mut permitted = if bytes.len() > SMALL {
+    let (mut permitted, room) = if bytes.len() > SMALL {
         let seen = bytes.clone();
-        let judged = tokio::task::spawn_blocking(move || looking.decide(&seen)).await;
-        judged.map_err(|_| Reason::Internal)??
+        let (judged, room) = room.work(move || looking.decide(&seen)).await.map_err(|_| Reason::Internal)?;
+        (judged?, room)
     } else {
-        looking.decide(&bytes)?
+        (looking.decide(&bytes)?, room)
     };
     permitted.identified.arrived.body = RequestBody::Whole(Whole::new(bytes, room));
     Ok(permitted)

@@ -94,7 +94,10 @@ pub fn tripwire(appliance: &Arc<Appliance>, agent: &Arc<str>) {
     let _ = appliance.audit.write(&line);
     let appliance = Arc::clone(appliance);
     // What is under way may be much, and this is somebody's request.
-    tokio::task::spawn_blocking(move || appliance.decide_again());
+    // A request may be dropped after its runtime; nothing is under way then.
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn_blocking(move || appliance.decide_again());
+    }
 }
 
 #[cfg(test)]

@@ -30,11 +30,18 @@ pub use body::{Inspector, NotInspectable};
 /// Has an origin asked for what can be inspected. A request with a credential asks for no coding at all, since its
 /// response is the likeliest to hold one.
 pub(crate) fn ask(appliance: &Appliance, swaps: bool, headers: &mut HeaderMap) {
-    if appliance.credentials.scrubber().is_empty() {
+    if !is_needed(appliance) {
         return;
     }
-    headers.remove("grpc-accept-encoding");
+    for name in ["grpc-accept-encoding", "connect-accept-encoding", "a-im"] {
+        headers.remove(name);
+    }
     codings::ask(headers, swaps);
+}
+
+/// Whether there is something to look for, or will be: a credential without a value may get one while a body passes.
+fn is_needed(appliance: &Appliance) -> bool {
+    !appliance.credentials.scrubber().is_empty() || !appliance.snapshot.load().policy.credentials().is_empty()
 }
 
 /// Scrubs the head of a response that has no body, or whose body is no message: an interim one, a 101.
@@ -60,11 +67,10 @@ pub(crate) fn response(
 ) -> Result<Option<Box<Inspector>>, Reason> {
     head(appliance, headers, transaction);
     let scrubber = Arc::clone(&appliance.credentials.scrubber());
-    if scrubber.is_empty() || !has_body {
+    if !has_body || !is_needed(appliance) {
         return Ok(None);
     }
-    let is_compressed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all("grpc-encoding").iter().any(is_compressed) {
+    if has_inner_coding(headers) || headers.contains_key("im") {
         return Err(Reason::ResponseNotInspectable);
     }
     let coding = codings::of_response(headers).map_err(|_| Reason::ResponseNotInspectable)?;
@@ -82,7 +88,13 @@ pub(crate) fn response(
             *tag = weak;
         }
     }
-    Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding))))
+    Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding, transaction.known.agent.as_ref()))))
+}
+
+/// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.
+pub(crate) fn has_inner_coding(headers: &HeaderMap) -> bool {
+    let is_coding = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    ["grpc-encoding", "connect-content-encoding"].iter().any(|name| headers.get_all(*name).iter().any(is_coding))
 }
 
 /// Scrubs headers or trailers.

@@ -15,6 +15,10 @@ pub use places::{Place, Places};
 use crate::request::Refusal;
 use crate::snapshot::Snapshot;
 
+/// Ask for a part of a response: the standard one (RFC 9110 section 14.2) with its condition, that of a draft before it,
+/// which Apache httpd still reads, and that of Azure's storage.
+const RANGES: [&str; 4] = ["range", "if-range", "request-range", "x-ms-range"];
+
 /// Proof that the connection to the origin was made for an authority and that its certificate was verified for it.
 /// Only [`forward`](crate::forward) makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +48,9 @@ pub fn put_in(
     headers.insert(name, value);
     if !permit.ranges_allowed() {
         // Pieces of a response that echoes the credential would not be recognised as such.
-        headers.remove(http::header::RANGE);
-        headers.remove(http::header::IF_RANGE);
+        for name in RANGES {
+            headers.remove(name);
+        }
     }
     Ok(())
 }

@@ -228,6 +228,10 @@ impl Transaction {
     /// Records that what was answered already had to be refused half-way, before anyone is told: the frames of a tunnel.
     /// `note` is text of our own.
     pub fn end_refused(mut self, reason: Reason, note: &str) {
+        self.write_refused_end(reason, note);
+    }
+
+    fn write_refused_end(&mut self, reason: Reason, note: &str) {
         let Some(begun) = self.begun.take() else { return };
         let metrics = &self.appliance.metrics;
         metrics.refused(reason, begun.rule()).inc();
@@ -256,6 +260,10 @@ impl Transaction {
     }
 
     fn write_end(&mut self, outcome: Outcome) {
+        if self.passed.as_ref().is_some_and(|passed| passed.stopped.load(Ordering::Relaxed)) {
+            // The origin had answered before the agent's body came to it.
+            return self.write_refused_end(Reason::StubInBody, "a stub in the body, behind the response's head");
+        }
         let Some(begun) = self.begun.take() else { return };
         self.appliance.audit.write_later(&self.end_line(outcome, &begun));
     }

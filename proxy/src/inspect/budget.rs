@@ -6,6 +6,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+
+/// Bodies of one agent that are read at once beside the threads that serve connections. More wait for their turn, so that
+/// many large ones leave the processors to others.
+const AT_ONCE: usize = 2;
+
 /// What is held, by agent.
 #[derive(Debug)]
 pub struct Budget {
@@ -14,12 +21,19 @@ pub struct Budget {
     held: Mutex<HashMap<Arc<str>, Held>>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 struct Held {
     bytes: usize,
     /// Of these, what is beyond the share.
     beyond: usize,
     rooms: usize,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Held { bytes: 0, beyond: 0, rooms: 0, turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
 }
 
 /// What one body takes; dropping it gives it back.
@@ -29,6 +43,7 @@ pub struct Room {
     agent: Arc<str>,
     share: usize,
     bytes: usize,
+    turns: Arc<Semaphore>,
 }
 
 impl Budget {
@@ -39,9 +54,14 @@ impl Budget {
 
     /// Room for a body of this agent, one of so many; none is taken yet.
     pub fn enter(self: &Arc<Self>, agent: &Arc<str>, agents: usize) -> Room {
-        self.held().entry(Arc::clone(agent)).or_default().rooms += 1;
+        let turns = {
+            let mut all = self.held();
+            let own = all.entry(Arc::clone(agent)).or_default();
+            own.rooms += 1;
+            Arc::clone(&own.turns)
+        };
         let share = (self.total / 2).checked_div(agents).unwrap_or(0);
-        Room { budget: Arc::clone(self), agent: Arc::clone(agent), share, bytes: 0 }
+        Room { budget: Arc::clone(self), agent: Arc::clone(agent), share, bytes: 0, turns }
     }
 
     /// Bytes held for all.
@@ -74,11 +94,30 @@ impl Budget {
 impl Room {
     /// Makes it so large; `false`, and no change, where there is no room.
     pub fn hold(&mut self, bytes: usize) -> bool {
-        let fits = self.budget.change(self, bytes);
+        let fits = bytes == self.bytes || self.budget.change(self, bytes);
         if fits {
             self.bytes = bytes;
         }
         fits
+    }
+
+    /// Does what takes long beside the threads that serve connections, once it is the agent's turn. The room is held until
+    /// it is done, also where nobody waits for it any more: an agent that leaves gets nothing back before.
+    ///
+    /// # Errors
+    /// Where the work panicked, or the runtime ends.
+    pub async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<(T, Room), JoinError> {
+        // Fails only once it is closed, which nobody does.
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
+        tokio::task::spawn_blocking(move || {
+            let done = work();
+            drop(turn);
+            (done, self)
+        })
+        .await
     }
 }
 
@@ -120,6 +159,41 @@ mod tests {
         drop((second, others));
         assert_eq!(budget.bytes(), 0);
         assert!(budget.held().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_read_is_held_until_it_was_read_also_for_an_agent_that_left() {
+        let budget = Budget::new(1000, 1000);
+        let begin = |agent: &str| {
+            let mut room = budget.enter(&agent.into(), 2);
+            assert!(room.hold(100));
+            let (began, is_begun) = tokio::sync::oneshot::channel();
+            let (go, gone) = std::sync::mpsc::channel::<()>();
+            let work = tokio::spawn(room.work(move || {
+                began.send(()).unwrap();
+                let _ = gone.recv();
+            }));
+            (work, is_begun, go)
+        };
+        let mut begun = Vec::new();
+        for agent in ["a", "a", "b"] {
+            let (work, is_begun, go) = begin(agent);
+            is_begun.await.unwrap();
+            work.abort();
+            assert!(work.await.is_err(), "nobody waits for it");
+            begun.push(go);
+        }
+        assert_eq!(budget.bytes(), 300);
+        let (work, mut is_begun, _go) = begin("a");
+        tokio::task::yield_now().await;
+        assert!(is_begun.try_recv().is_err(), "a third of one agent waits");
+        begun.clear();
+        is_begun.await.unwrap();
+        drop(_go);
+        drop(work.await.unwrap().unwrap());
+        while budget.bytes() > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[test]

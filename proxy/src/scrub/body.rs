@@ -8,6 +8,7 @@ use stubgate_scrub::{Scrubber, Stream, Tally};
 
 use super::decode::{Coding, Decoder, Undecodable};
 use crate::appliance::Appliance;
+use crate::inspect::Room;
 
 /// The body can't be decoded; nothing more of it may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Inspector {
     scrubber: Arc<Scrubber>,
     stream: Stream,
     decoder: Option<Decoder>,
+    /// What its window takes of its agent's share of memory.
+    room: Option<Room>,
     /// What is not decoded yet.
     input: Bytes,
     trailers: Option<HeaderMap>,
@@ -33,12 +36,20 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    pub(super) fn new(appliance: Arc<Appliance>, scrubber: Arc<Scrubber>, coding: Option<Coding>) -> Self {
+    pub(super) fn new(
+        appliance: Arc<Appliance>,
+        scrubber: Arc<Scrubber>,
+        coding: Option<Coding>,
+        agent: Option<&Arc<str>>,
+    ) -> Self {
+        let agents = appliance.snapshot.load().policy.agents().len();
+        let room = coding.zip(agent).map(|(_, agent)| appliance.held.enter(agent, agents));
         Inspector {
             stream: scrubber.stream(),
             appliance,
             scrubber,
             decoder: coding.map(Decoder::new),
+            room,
             input: Bytes::new(),
             trailers: None,
             tally: Tally::default(),
@@ -53,22 +64,26 @@ impl Inspector {
 
     /// Takes a piece from the origin; only when [`Inspector::pull`] gave nothing.
     pub fn push(&mut self, data: Bytes) {
-        // A value that came into force since is looked for from here on, and one that went is let go.
-        let now = self.appliance.credentials.scrubber();
-        if !Arc::ptr_eq(&now, &self.scrubber) {
-            self.scrubber = Arc::clone(&now);
-            self.stream.renew(&self.scrubber);
-        }
+        self.renew();
         match &self.decoder {
             Some(_) => self.input = data,
             None => self.stream.push(data),
         }
     }
 
+    /// A value that came into force since is looked for from here on, and one that went is let go.
+    fn renew(&mut self) {
+        let now = self.appliance.credentials.scrubber();
+        if !Arc::ptr_eq(&now, &self.scrubber) {
+            self.scrubber = Arc::clone(&now);
+            self.stream.renew(&self.scrubber);
+        }
+    }
+
     /// A piece for the agent; `None` where more of the origin is needed first.
     ///
     /// # Errors
-    /// Where the body is not what its coding says, or a bomb.
+    /// Where the body is not what its coding says, or a bomb, or where its agent has no memory left for its window.
     pub fn pull(&mut self) -> Result<Option<Bytes>, NotInspectable> {
         loop {
             if let Some(data) = self.stream.take() {
@@ -76,7 +91,12 @@ impl Inspector {
             }
             let Some(decoder) = &mut self.decoder else { return Ok(None) };
             match decoder.step(&mut self.input)? {
-                Some(text) => self.stream.push(text),
+                Some(text) => {
+                    if self.room.as_mut().is_some_and(|room| !room.hold(decoder.window())) {
+                        return Err(NotInspectable);
+                    }
+                    self.stream.push(text);
+                }
                 None => return Ok(None),
             }
         }
@@ -95,6 +115,8 @@ impl Inspector {
         if let Some(decoder) = &self.decoder {
             decoder.finish()?;
         }
+        // An event stream may have ended in trailers hours after its last piece.
+        self.renew();
         self.stream.finish();
         self.is_ended = true;
         self.trailers = trailers.map(|mut trailers| {

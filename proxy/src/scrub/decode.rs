@@ -18,6 +18,8 @@ const RATIO: u64 = 100;
 const FREE: u64 = 1 << 20;
 /// RFC 9659.
 const ZSTANDARD_WINDOW: u64 = 8 << 20;
+/// RFC 7932 section 9.1, with the 24 bits that it has at most.
+const BROTLI_WINDOW: u64 = 16 << 20;
 /// RFC 8878 section 3.1.1.2.4.
 const ZSTANDARD_BLOCK: usize = 128 * 1024;
 
@@ -119,6 +121,16 @@ impl Decoder {
                 return Err(Undecodable);
             }
         }
+    }
+
+    /// Bytes of the window that the text so far may have filled; what is the same for all responses is not counted.
+    pub(super) fn window(&self) -> usize {
+        let most = match self.coding {
+            State::Deflate | State::Flate(..) => 0,
+            State::Brotli(_) => BROTLI_WINDOW,
+            State::Zstandard(_) => ZSTANDARD_WINDOW,
+        };
+        usize::try_from(self.given.min(most)).unwrap_or(usize::MAX)
     }
 
     /// Whether the text is whole, now that there is no more input. A body of no bytes at all is.

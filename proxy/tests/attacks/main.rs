@@ -23,6 +23,7 @@ mod paths;
 mod records;
 mod reload;
 mod scrub;
+mod seams;
 mod socks;
 mod streams;
 mod transparent;

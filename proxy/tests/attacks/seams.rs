@@ -1,0 +1,181 @@
+//! Between the parts: what one of them judged must be what the next one sends (laws 3, 4, 8 and 9).
+
+use std::sync::Mutex;
+
+use tokio::sync::mpsc;
+
+use crate::client::Conn;
+use crate::lab::{DEVBOT, KEYED_STUB, Lab, POLICY, REAL, STUB, Setup};
+use crate::origin::{Reply, ok};
+
+const API: &str = "api.example.test";
+const OPEN: &str = "open.example.test";
+const KEYED: &str = "keyed.example.test";
+/// The stub, as long as the credential.
+const SHOWN: &str = "proxy-token-api**************";
+
+/// Has an origin answer one request with what is sent here.
+fn stream(lab: &Lab, path: &str) -> mpsc::UnboundedSender<Vec<u8>> {
+    let (says, receiver) = mpsc::unbounded_channel();
+    let receiver = Mutex::new(Some(receiver));
+    lab.origin.answer(path, move |_| Reply::Stream(receiver.lock().unwrap().take().unwrap()));
+    says
+}
+
+async fn credential_taken(lab: &Lab) {
+    let taken = || lab.records().iter().any(|record| record["layer"] == "credential" && record["outcome"] == "taken");
+    lab.until("the credential is taken", taken).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_that_a_body_was_judged_by_can_not_be_taken_out_of_the_head() {
+    let rule = "  - name: keyed\n    agents: [devbot]\n    hosts: [keyed.example.test]\n    methods: [GET, POST]\n";
+    let body = "    body: { json: { allow_keys: [model] }, max_bytes: 1000 }\n";
+    let lab = Lab::with(Setup { policy: POLICY.replacen(rule, &format!("{rule}{body}"), 1), ..Setup::default() }).await;
+    for option in ["content-type", "close, Content-Type"] {
+        let mut conn = Conn::sni(&lab, KEYED, DEVBOT).await;
+        let request = format!(
+            "POST /v1 HTTP/1.1\r\nhost: {KEYED}\r\nx-api-key: {KEYED_STUB}\r\ncontent-type: application/json\r\n\
+             connection: {option}\r\ncontent-length: 11\r\n\r\n{{\"model\":1}}"
+        );
+        let answer = conn.ask(&request).await;
+        assert_eq!((answer.status, &*answer.reason()), (400, "bad_request"), "{option}: {:?}", lab.origin.requests());
+        assert_eq!(lab.origin.byte_count(), 0);
+    }
+    assert_eq!(lab.refusals(), ["bad_request", "bad_request"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_by_another_name_is_no_range_either() {
+    let lab = Lab::new().await;
+    let bearer = format!("Bearer {STUB}");
+    for name in ["request-range", "x-ms-range"] {
+        let answer = lab.get(API, "/echo", &[("authorization", &bearer), (name, "bytes=0-9")]).await;
+        assert_eq!(answer.status, 200);
+        let seen = lab.origin.requests().pop().unwrap();
+        assert_eq!(seen.header("authorization"), Some(format!("Bearer {REAL}")));
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_protocol_asks_for_a_coding_of_its_own() {
+    let lab = Lab::new().await;
+    let bearer = format!("Bearer {STUB}");
+    for name in ["connect-accept-encoding", "grpc-accept-encoding", "a-im"] {
+        let answer = lab.get(API, "/echo", &[("authorization", &bearer), (name, "gzip")]).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(lab.origin.requests().pop().unwrap().header(name), None, "{name}");
+    }
+    for (name, status) in [("connect-content-encoding", 200), ("grpc-encoding", 200), ("im", 226)] {
+        lab.origin
+            .answer_bytes("/coded", format!("HTTP/1.1 {status} OK\r\n{name}: gzip\r\ncontent-length: 5\r\n\r\ncoded"));
+        let answer = lab.get(API, "/coded", &[("authorization", &bearer)]).await;
+        assert_eq!((answer.status, &*answer.reason()), (502, "response_not_inspectable"), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_coding_that_stands_second_hides_no_stub() {
+    let policy = POLICY.replacen("    credentials: [api]\n", "    credentials: [api]\n    stub_in_body: deny\n", 1);
+    let lab = Lab::with(Setup { policy, ..Setup::default() }).await;
+    for lines in ["grpc-encoding: identity\r\ngrpc-encoding: gzip\r\n", "connect-content-encoding: gzip\r\n"] {
+        let mut conn = Conn::sni(&lab, API, DEVBOT).await;
+        let answer =
+            conn.ask(&format!("POST /v1 HTTP/1.1\r\nhost: {API}\r\n{lines}content-length: 5\r\n\r\ncoded")).await;
+        assert_eq!(&*answer.reason(), "stub_in_body", "{lines}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_are_held_against_the_value_of_now() {
+    let lab = Lab::new().await;
+    let rotated = "rotated-secret-of-api-9876543210";
+    let says = stream(&lab, "/long");
+    let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
+    says.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n".to_vec()).unwrap();
+    conn.send(format!("GET /long HTTP/1.1\r\nhost: {OPEN}\r\nte: trailers\r\n\r\n")).await;
+    assert_eq!(conn.head().await.status, 200);
+    assert_eq!(conn.some().await, b"5\r\nfirst\r\n");
+    lab.write_secret("api", rotated);
+    credential_taken(&lab).await;
+    says.send(format!("0\r\nx-echo: {rotated}\r\n\r\n").into_bytes()).unwrap();
+    drop(says);
+    conn.send("GET /more HTTP/1.1\r\nhost: open.example.test\r\nconnection: close\r\n\r\n").await;
+    let got = String::from_utf8(conn.rest().await).unwrap();
+    assert!(got.starts_with("0\r\nx-echo: proxy-token-api*"), "{got}");
+    assert!(!got.contains(rotated));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_that_began_before_there_was_any_credential_is_scrubbed_too() {
+    let lab = Lab::with(Setup { secrets: Vec::new(), ..Setup::default() }).await;
+    let says = stream(&lab, "/long");
+    let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
+    says.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", REAL.len() + 1).into()).unwrap();
+    conn.send(format!("GET /long HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
+    assert_eq!(conn.head().await.status, 200);
+    lab.write_secret("api", REAL);
+    credential_taken(&lab).await;
+    says.send(format!("{REAL}.").into()).unwrap();
+    let mut got = Vec::new();
+    while got.len() < REAL.len() + 1 {
+        got.extend(conn.some().await);
+    }
+    assert_eq!(String::from_utf8(got).unwrap(), format!("{SHOWN}."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stub_behind_an_early_answer_is_a_tripwire_too() {
+    let policy = POLICY
+        .replacen("    credentials: [api]\n", "    credentials: [api]\n    stub_in_body: deny\n", 1)
+        .replacen("[\"127.0.0.1/32\"] }", "[\"127.0.0.1/32\"], limits: { quarantine_after_tripwires: 1 } }", 1);
+    for origin_h2 in [true, false] {
+        let lab = Lab::with(Setup { policy: policy.clone(), origin_h2, ..Setup::default() }).await;
+        if origin_h2 {
+            lab.origin.answer("/early", |_| Reply::Early(true));
+        } else {
+            lab.origin.answer("/early", |_| ok("early"));
+        }
+        let mut conn = Conn::sni(&lab, API, DEVBOT).await;
+        conn.send(format!("POST /early HTTP/1.1\r\nhost: {API}\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n"))
+            .await;
+        if origin_h2 {
+            assert_eq!(conn.head().await.status, 200);
+        }
+        conn.send(format!("{:x}\r\n{STUB}\r\n", STUB.len())).await;
+        let _ = conn.rest().await;
+        assert!(!String::from_utf8_lossy(&lab.origin.bytes()).contains(STUB), "nothing of it goes out");
+        lab.until("the quarantine", || lab.records().iter().any(|record| record["event"] == "quarantined")).await;
+        let ends: Vec<_> =
+            lab.records().into_iter().filter(|record| record["path"] == "/early" && record["event"] == "end").collect();
+        assert_eq!(ends.len(), 1);
+        assert_eq!((&ends[0]["reason"], &ends[0]["tripwire"]), (&"stub_in_body".into(), &true.into()), "{:?}", ends[0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_unfolded_takes_of_the_agents_own_memory() {
+    let limits = "refusals_per_second: 100000, inspected_bytes_per_agent: 1000000".to_owned();
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    for (path, size, is_whole) in [("/small", 900_000, true), ("/large", 1_200_000, false), ("/again", 900_000, true)] {
+        let mut state = 1_u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        };
+        // Half of it repeats, so that it is no bomb and small enough to be sent at once.
+        let text: Vec<u8> = (0..size / 2).flat_map(|_| [random(), b'x']).collect();
+        let mut coded = Vec::new();
+        let params = brotli::enc::BrotliEncoderParams { quality: 1, ..Default::default() };
+        brotli::BrotliCompress(&mut &text[..], &mut coded, &params).unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: {}\r\n\r\n", coded.len());
+        lab.origin.answer_bytes(path, [head.as_bytes(), &coded].concat());
+        let answer = lab.get(OPEN, path, &[]).await;
+        assert_eq!((answer.status, answer.is_whole), (200, is_whole), "{path}");
+        assert!(!is_whole || answer.body == text, "{path}");
+        lab.until("it is given back", || lab.appliance.held.bytes() == 0).await;
+    }
+    let refused = || lab.records().iter().any(|record| record["reason"] == "response_not_inspectable");
+    lab.until("the cut is recorded", refused).await;
+}
