@@ -142,7 +142,7 @@ fn prepare(
     mut transaction: Transaction,
 ) -> Result<Box<Outgoing>, (Refusal, Box<Transaction>)> {
     let Permitted { identified, address, permit, place, question } = permitted;
-    let crate::identify::Identified { arrived, snapshot, .. } = identified;
+    let crate::identify::Identified { arrived, snapshot, agent, .. } = identified;
     let mut headers = arrived.headers;
     transaction.permit(&snapshot, &permit);
     if permit.swap().is_some_and(|swap| !appliance.credentials.available(&swap.name)) {
@@ -189,6 +189,10 @@ fn prepare(
     if now.generation != snapshot.generation && !question.holds_under(&now, peer) {
         // A reload since the decision did not see this request among what is under way.
         return Err((Reason::PolicyChanged.into(), Box::new(transaction)));
+    }
+    if snapshot.policy.agent(agent).is_shut() {
+        // Nor did a quarantine since then.
+        return Err((Reason::Quarantined.into(), Box::new(transaction)));
     }
     Ok(Box::new(Outgoing {
         method: arrived.method,

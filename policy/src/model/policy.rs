@@ -167,7 +167,7 @@ impl Agent {
     }
 
     /// Whether all is denied to it now: as policy says, or because it was held.
-    pub(crate) fn is_shut(&self) -> bool {
+    pub fn is_shut(&self) -> bool {
         self.quarantined || self.held.load(Ordering::Acquire)
     }
 
