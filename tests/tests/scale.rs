@@ -55,8 +55,13 @@ fn longest_gap(world: &World, work: impl FnOnce()) -> Duration {
             let (mut longest, mut last) = (Duration::ZERO, Instant::now());
             while !done.load(Ordering::Relaxed) {
                 wire.send("GET / HTTP/1.1\r\nHost: other.example\r\n\r\n");
-                assert_eq!(wire.reply().expect("an answer").status, 200);
+                let reply = wire.reply().expect("an answer");
+                assert_eq!(reply.status, 200);
                 longest = longest.max(last.elapsed());
+                if reply.head.to_ascii_lowercase().contains("connection: close") {
+                    // A connection brings so many requests and then ends.
+                    wire = Wire::tls(&world.lab, "other.example").expect("an allowed name");
+                }
                 last = Instant::now();
             }
             longest
