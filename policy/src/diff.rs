@@ -464,6 +464,8 @@ fn source_text(source: &Source) -> String {
         // A path may hold anything, and whoever wrote the policy chose it.
         Source::File(path) => format!("file {}", path.display().to_string().escape_debug()),
         Source::Env(name) => format!("env {name}"),
+        // What is written there is what makes one source differ from another.
+        other => format!("{other:?}"),
     }
 }
 

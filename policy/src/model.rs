@@ -18,6 +18,7 @@ pub(crate) mod pointer;
 pub(crate) mod policy;
 pub(crate) mod prefix;
 mod reason;
+pub mod secret_source;
 mod slot;
 
 pub use authority::{Authority, AuthorityError, Scheme};
@@ -29,6 +30,7 @@ pub use method::{Method, MethodError};
 pub use name::{Host, Name, NameError};
 pub use path::{Path, PathError, Target};
 pub(crate) use policy::Options;
-pub use policy::{Agent, Credential, Effect, Policy, Rule, Source};
+pub use policy::{Agent, Credential, Effect, Policy, Rule};
 pub use reason::Reason;
+pub use secret_source::{Reading, Source};
 pub use slot::{CUSTOMARY_HEADERS, CUSTOMARY_QUERY_KEYS, Slot};

@@ -35,7 +35,7 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
             stub: checked.stub.into(),
             slots: checked.slots.into(),
             hosts: checked.hosts.into(),
-            source: checked.source.unwrap_or_else(|| Source::Env("".into())),
+            reading: checked.source.unwrap_or_else(|| Source::Env("".into())).into(),
         });
     }
 }

@@ -114,7 +114,7 @@ impl<'a> Side<'a> {
                 slots.dedup();
                 let mut hosts = credential.hosts.to_vec();
                 hosts.sort_unstable();
-                format!("{:?} {} {slots:?} {hosts:?}", credential.source, credential.stub)
+                format!("{:?} {} {slots:?} {hosts:?}", credential.reading(), credential.stub)
             })
             .collect();
         for (at, rule) in policy.rules.iter().enumerate() {

@@ -3,7 +3,6 @@
 //! Law 5: [`Policy::empty`] denies all, and so does an id that belongs to another policy.
 
 use std::net::IpAddr;
-use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +12,7 @@ use super::ids::{AgentId, CredentialId, RuleId};
 use super::limits::AgentLimits;
 use super::methods::MethodSet;
 use super::paths::Paths;
+use super::secret_source::{Reading, Source};
 use super::slot::Slot;
 use crate::decide::Index;
 
@@ -65,7 +65,7 @@ impl Policy {
                 stub: "".into(),
                 slots: Box::default(),
                 hosts: Box::default(),
-                source: Source::Env(Box::default()),
+                reading: Source::Env(Box::default()).into(),
             },
         }
     }
@@ -312,7 +312,7 @@ pub struct Credential {
     pub(crate) stub: Arc<str>,
     pub(crate) slots: Box<[Slot]>,
     pub(crate) hosts: Box<[HostRule]>,
-    pub(crate) source: Source,
+    pub(crate) reading: Reading,
 }
 
 impl Credential {
@@ -338,17 +338,13 @@ impl Credential {
 
     /// Where the secret is read from.
     pub fn source(&self) -> &Source {
-        &self.source
+        &self.reading.source
     }
-}
 
-/// Where a secret is read from.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Source {
-    /// An absolute path.
-    File(Box<FilePath>),
-    /// A variable of the appliance's own environment.
-    Env(Box<str>),
+    /// The same, with what is taken of it.
+    pub fn reading(&self) -> &Reading {
+        &self.reading
+    }
 }
 
 /// Addresses of one agent, first and last included; ranges never overlap.

@@ -8,6 +8,7 @@
 //! This crate does not decide who may use what, and opens no connection.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod fetch;
 mod forms;
 mod secret;
 pub mod slots;
@@ -17,6 +18,7 @@ mod swap;
 #[expect(unsafe_code, reason = "locked memory is had from the system alone")]
 mod sys;
 
+pub use fetch::{Answering, Fetch, Fetched, Fetching, HttpClient, Means, Unanswered};
 pub use secret::{Secret, SecretError};
 pub use source::SourceError;
 pub use store::{CredentialStore, LoadProblem, Loaded};

@@ -33,6 +33,9 @@ pub enum SourceError {
     /// The variable is not set.
     #[error("is not set")]
     Unset,
+    /// It can't be read at once, as files and variables can.
+    #[error("has not given a value yet")]
+    Elsewhere,
     /// What was read is no credential.
     #[error(transparent)]
     Value(#[from] SecretError),
@@ -43,6 +46,7 @@ pub(crate) fn read(source: &Source) -> Result<Secret, SourceError> {
     match source {
         Source::File(path) => read_file(path),
         Source::Env(name) => read_variable(name),
+        _ => Err(SourceError::Elsewhere),
     }
 }
 
@@ -51,6 +55,11 @@ pub(crate) fn describe(source: &Source) -> String {
     match source {
         Source::File(path) => format!("file {}", path.display()),
         Source::Env(name) => format!("environment variable {name}"),
+        Source::Exec(exec) => format!("program {}", exec.program.display()),
+        Source::Vault(vault) => format!("vault {} {}/{}", vault.server, vault.mount, vault.path),
+        Source::Infisical(infisical) => format!("infisical {} {}", infisical.server, infisical.name),
+        Source::GithubApp(app) => format!("GitHub App {} at {}", app.app_id, app.server),
+        Source::Oauth(oauth) => format!("login {} of {}", oauth.login, oauth.provider.name),
     }
 }
 

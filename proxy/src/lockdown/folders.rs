@@ -126,7 +126,7 @@ impl Boundary {
     pub fn outside<'p>(&self, policy: &'p Policy) -> Option<(&'p str, &'p Path)> {
         policy.credentials().iter().find_map(|credential| match credential.source() {
             Source::File(path) if !self.holds(path) => Some((credential.name(), &**path)),
-            Source::File(_) | Source::Env(_) => None,
+            _ => None,
         })
     }
 }
