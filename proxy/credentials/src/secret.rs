@@ -78,6 +78,11 @@ impl Secret {
         Ok(Self(SecretBox::new(Box::new(Kept::copy_of(value)))))
     }
 
+    /// The same value once more, for who must own one.
+    pub(crate) fn copy_of(other: &Secret) -> Self {
+        Self(SecretBox::new(Box::new(Kept::copy_of(other.reveal()))))
+    }
+
     /// Whether two values are the same, in constant time for values of one length; for the store, to tell a rotation.
     pub(crate) fn is_same(&self, other: &Secret) -> bool {
         self.reveal().ct_eq(other.reveal()).into()

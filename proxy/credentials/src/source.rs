@@ -36,6 +36,9 @@ pub enum SourceError {
     /// It can't be read at once, as files and variables can.
     #[error("has not given a value yet")]
     Elsewhere,
+    /// Any other kind of source, in its own words.
+    #[error("{0}")]
+    Other(String),
     /// What was read is no credential.
     #[error(transparent)]
     Value(#[from] SecretError),

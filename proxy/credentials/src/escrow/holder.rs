@@ -1,0 +1,267 @@
+//! Who holds a login: gives its access token, and refreshes it in time.
+//!
+//! A refresh token may be good for one use, so that everything here is about its only use being seen to the end. One
+//! refresh at a time in this process, and one among all that share the store. Before the request leaves, an attempt is
+//! durable; the answer's pair is durable before anybody uses it; and a refresh that has begun is not given up because
+//! whoever waited for it went away. While anything fails, an access token that is still good stays in use.
+//!
+//! What a lost answer means: the provider may have used the refresh token up, or not. The same token is sent once more at
+//! once, then with growing pauses, because nothing else can be done with it. Where the provider then says
+//! `invalid_grant`, and nobody has stored a newer pair meanwhile, the login is lost, which is written down and said with
+//! the command that mends it.
+
+mod turn;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use stubgate_policy::secret_source::OauthProvider;
+use tokio::sync::watch;
+
+use super::login::Login;
+use super::shelf::{Shelf, Shelved};
+use super::status::{Standing, Status, Unready};
+use super::store::StoreError;
+use crate::fetch::{Fetch, Fetched, Fetching, HttpClient};
+use crate::secret::Secret;
+use crate::source::SourceError;
+
+/// How long a caller waits for a refresh while the token of now is good.
+const WAIT: Duration = Duration::from_secs(4);
+/// The first pause after a failure; each further one is twice as long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause while the access token is good, and while there is none.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(300), Duration::from_secs(30));
+
+/// The longest pause where the store is out of reach: a pair may be waiting to be stored.
+const AGAIN: Duration = Duration::from_secs(3);
+
+/// What time it is.
+pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// One login.
+pub(crate) struct Holder {
+    name: Box<str>,
+    provider: Mutex<Arc<OauthProvider>>,
+    http: Arc<dyn HttpClient>,
+    shelf: Arc<Shelf>,
+    clock: Clock,
+    /// Between 0 and 1, so that several replicas are not all early at once.
+    early: f64,
+    flight: tokio::sync::Mutex<()>,
+    known: Mutex<Known>,
+    changes: watch::Sender<u64>,
+}
+
+/// What this process knows of it.
+#[derive(Default)]
+struct Known {
+    shelved: Option<Shelved>,
+    /// Whether the store has been read.
+    is_read: bool,
+    /// A pair that the provider gave and the store has not taken yet.
+    unstored: Option<Login>,
+    /// The attempt that this process made last.
+    own_attempt: Option<[u8; 16]>,
+    /// An attempt of another holder, and when it was first seen to stand there without its holder.
+    orphan: Option<([u8; 16], SystemTime)>,
+    error: Option<String>,
+    failures: u32,
+    not_before: Option<SystemTime>,
+    refreshes: u64,
+}
+
+impl Holder {
+    pub(crate) fn new(
+        name: &str,
+        provider: &OauthProvider,
+        http: Arc<dyn HttpClient>,
+        shelf: Arc<Shelf>,
+        clock: Clock,
+        changes: watch::Sender<u64>,
+    ) -> Self {
+        let mut random = [0; 4];
+        // Without it all are early alike.
+        let _ = aws_lc_rs::rand::fill(&mut random);
+        Self {
+            name: name.into(),
+            provider: Mutex::new(Arc::new(provider.clone())),
+            http,
+            shelf,
+            clock,
+            early: f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX),
+            flight: tokio::sync::Mutex::default(),
+            known: Mutex::default(),
+            changes,
+        }
+    }
+
+    /// The provider as a policy describes it now.
+    pub(crate) fn describe(&self, provider: &OauthProvider) {
+        let mut held = self.provider.lock().unwrap_or_else(PoisonError::into_inner);
+        if **held != *provider {
+            *held = Arc::new(provider.clone());
+            self.known().not_before = None;
+        }
+    }
+
+    fn provider(&self) -> Arc<OauthProvider> {
+        Arc::clone(&self.provider.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The revision that is known, 0 where none is.
+    pub(crate) fn revision(&self) -> u64 {
+        self.known().shelved.as_ref().map_or(0, |shelved| shelved.revision)
+    }
+
+    /// Reads what the store holds now.
+    pub(crate) async fn look(&self) -> Result<Option<Shelved>, StoreError> {
+        let found = self.shelf.read(&self.name).await?;
+        self.saw(found.clone());
+        Ok(found)
+    }
+
+    fn saw(&self, found: Option<Shelved>) {
+        let generation = |of: &Option<Shelved>| of.as_ref().map(|shelved| shelved.login.generation);
+        let mut known = self.known();
+        let is_other = known.is_read && generation(&known.shelved) != generation(&found);
+        if is_other {
+            (known.error, known.failures, known.not_before, known.orphan) = (None, 0, None, None);
+        }
+        known.is_read = true;
+        known.shelved = found;
+        drop(known);
+        if is_other {
+            self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        }
+    }
+
+    /// Whether it is time to refresh it, as far as is known.
+    pub(crate) fn is_due(&self) -> bool {
+        let now = (self.clock)();
+        let known = self.known();
+        let may = known.not_before.is_none_or(|time| time <= now);
+        may && (known.unstored.is_some()
+            || known.shelved.as_ref().is_some_and(|shelved| self.wants(&shelved.login, now)))
+    }
+
+    /// Whether a refresh of this state makes sense now.
+    fn wants(&self, login: &Login, now: SystemTime) -> bool {
+        login.lost.is_none() && login.refresh.is_some() && login.due(self.early) <= now
+    }
+
+    /// Refreshes it where it is due, to the end, whether or not anybody waits for that.
+    pub(crate) async fn refresh(self: &Arc<Self>) -> Result<(), Unready> {
+        let holder = Arc::clone(self);
+        let task = tokio::spawn(async move { holder.take_turn().await });
+        task.await.unwrap_or_else(|_| Err(Unready("the refresh was cut off as the process ends".into())))
+    }
+
+    /// Waits until no refresh is under way.
+    pub(crate) async fn settle(&self) {
+        drop(self.flight.lock().await);
+    }
+
+    async fn value(self: &Arc<Self>) -> Result<Fetched, Unready> {
+        let looked = match tokio::time::timeout(WAIT, self.look()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(Unready(error.to_string())),
+            Err(_) => Err(Unready("the store of logins gives no answer".into())),
+        };
+        if let (Err(error), None) = (&looked, self.good()) {
+            return Err(error.clone());
+        }
+        if !self.is_due() {
+            return self.good().ok_or_else(|| self.unready());
+        }
+        match self.good() {
+            Some(_) => {
+                // What it fails with is in the log and in the status.
+                let _ = tokio::time::timeout(WAIT, self.refresh()).await;
+            }
+            None => {
+                if let Err(error) = self.refresh().await
+                    && self.status().advice.is_none()
+                {
+                    return Err(error);
+                }
+            }
+        }
+        self.good().ok_or_else(|| self.unready())
+    }
+
+    /// The token that is known, where it is good.
+    fn good(&self) -> Option<Fetched> {
+        let now = (self.clock)();
+        let known = self.known();
+        let login = &known.shelved.as_ref()?.login;
+        let secret = Secret::copy_of(&login.access);
+        login.is_good(now).then_some(Fetched { secret, expires: login.ends })
+    }
+
+    fn unready(&self) -> Unready {
+        let status = self.status();
+        let why = status.advice.or(status.last_error);
+        Unready(why.unwrap_or_else(|| format!("the login is {}", status.standing.as_str())))
+    }
+
+    /// How it stands, as far as is known.
+    pub(crate) fn status(&self) -> Status {
+        let now = (self.clock)();
+        let known = self.known();
+        let login = known.shelved.as_ref().map(|shelved| &shelved.login);
+        let again = format!("log in again: stubgate login {} --name {}", self.provider().name, self.name);
+        let (standing, advice) = match login {
+            None if !known.is_read => (Standing::Unknown, None),
+            None => {
+                let first =
+                    format!("nobody has logged in yet: stubgate login {} --name {}", self.provider().name, self.name);
+                (Standing::Missing, Some(first))
+            }
+            Some(Login { lost: Some(lost), .. }) => {
+                let why = if lost.unanswered_since.is_some() {
+                    "the provider takes the refresh token no more: an answer that held the next one was lost"
+                } else {
+                    "the provider takes the refresh token no more: it was revoked, has ended, or another holder used it"
+                };
+                (Standing::Lost, Some(format!("{why}; {again}")))
+            }
+            Some(login) if login.refresh.is_none() && login.due(self.early) <= now => {
+                (Standing::Lost, Some(format!("there is no refresh token; {again}")))
+            }
+            Some(login) if !login.is_good(now) => (Standing::Ended, None),
+            Some(_) if known.error.is_some() => (Standing::Failing, None),
+            Some(_) => (Standing::Ok, None),
+        };
+        Status {
+            login: self.name.clone(),
+            standing,
+            expires: login.and_then(|login| login.ends),
+            generation: login.map_or(0, |login| login.generation),
+            refreshes: known.refreshes,
+            obtained: login.map(|login| login.obtained),
+            last_error: known.error.clone(),
+            advice,
+        }
+    }
+}
+
+/// The access token of a login in escrow, as a source of a credential.
+pub(crate) struct Source(pub(crate) Arc<Holder>);
+
+impl Fetch for Source {
+    fn fetch(&self) -> Fetching<'_> {
+        Box::pin(async move { self.0.value().await.map_err(|unready| SourceError::Other(unready.to_string())) })
+    }
+}
+
+#[cfg(test)]
+mod tests;

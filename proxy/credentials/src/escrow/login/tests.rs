@@ -1,0 +1,83 @@
+use super::*;
+
+fn secret(text: &str) -> Arc<Secret> {
+    Arc::new(Secret::new(Zeroizing::new(text.as_bytes().to_vec())).ok().unwrap())
+}
+
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn login(life: Option<u64>) -> Login {
+    Login {
+        generation: 7,
+        provider: "claude".into(),
+        access: secret("access-token-7"),
+        obtained: at(1_000_000),
+        ends: life.map(|life| at(1_000_000 + life)),
+        refresh: Some(secret("refresh-token-7")),
+        scopes: vec!["user:profile".into(), "user:inference".into()],
+        attempt: Some(Attempt {
+            id: [3; 16],
+            started: at(1_000_500),
+            epoch: "e".into(),
+            unanswered_since: Some(at(1_000_400)),
+        }),
+        lost: Some(Lost { at: at(1_000_600), unanswered_since: None }),
+    }
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    let mut bare = login(None);
+    (bare.refresh, bare.attempt, bare.lost, bare.scopes) = (None, None, None, Vec::new());
+    for given in [login(Some(3600)), bare] {
+        let read = Login::decode(&given.encode()).unwrap();
+        assert_eq!(*read.encode(), *given.encode());
+        assert_eq!((read.generation, read.ends, read.attempt, read.lost), (7, given.ends, given.attempt, given.lost));
+        assert_eq!(read.access.reveal(), given.access.reveal());
+    }
+}
+
+#[test]
+fn a_state_cut_short_or_longer_is_none() {
+    let whole = login(Some(3600)).encode();
+    for length in 0..whole.len() {
+        assert!(Login::decode(whole.get(..length).unwrap()).is_none(), "{length}");
+    }
+    let longer = [whole.as_slice(), &[0]].concat();
+    assert!(Login::decode(&longer).is_none());
+}
+
+#[test]
+fn room_is_enough_so_that_no_copy_is_left_behind() {
+    let login = login(Some(3600));
+    assert!(login.encode().len() <= login.room());
+}
+
+#[test]
+fn a_token_is_refreshed_a_fifth_of_its_life_ahead_and_at_least_five_minutes() {
+    for (life, ahead) in [(8 * 3600, 5760), (3600, 720), (1200, 300), (600, 200), (20, 6)] {
+        let due = login(Some(life)).due(0.0);
+        let found = at(1_000_000 + life).duration_since(due).unwrap();
+        assert_eq!(found.as_secs(), ahead, "of {life}");
+        let early = login(Some(life)).due(1.0);
+        assert_eq!(due.duration_since(early).unwrap().as_millis(), (found / 10).as_millis());
+    }
+    assert_eq!(login(None).due(0.0), at(1_000_000 + 3600 - 720));
+    assert_eq!(login(Some(0)).due(1.0), at(1_000_000));
+}
+
+#[test]
+fn a_token_is_good_until_its_end() {
+    assert!(login(Some(20)).is_good(at(1_000_019)));
+    assert!(!login(Some(20)).is_good(at(1_000_020)));
+    assert!(login(None).is_good(at(9_000_000)));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(0u8.., 0..400)) {
+        let _ = Login::decode(&bytes);
+    }
+}
