@@ -8,12 +8,17 @@
 //! It refuses to give a refresh token to anybody but the provider, and to use a pair that is not durable yet (laws 4 and 5).
 
 #[cfg(test)]
+mod crash;
+mod deposit;
+#[cfg(test)]
 mod double;
 mod exchange;
 mod failpoint;
 mod holder;
 mod key;
 mod login;
+#[cfg(test)]
+mod postgres_server;
 mod seal;
 mod shelf;
 mod status;
@@ -27,16 +32,19 @@ use std::time::{Duration, SystemTime};
 use stubgate_policy::secret_source::{Oauth, OauthProvider};
 use tokio::sync::watch;
 
+pub use deposit::{DepositError, Granted};
 pub use failpoint::Step;
 pub use key::{KeyError, KeySource, Keyed};
 pub use seal::SealingKey;
 pub use status::{Standing, Status, Unready};
 pub use store::StoreError;
+pub use store::postgres::{Database, Dial, Dialling, PostgresPlace, system_dial};
 
 use crate::fetch::{Fetch, Means};
 use holder::{Clock, Holder, Source};
 use shelf::Shelf;
 use store::Store;
+use store::postgres::Postgres;
 use store::sqlite::Sqlite;
 
 /// How often the store is looked at for what others wrote, and logins for what is due.
@@ -51,11 +59,13 @@ pub struct Escrow {
 }
 
 /// Where logins are kept.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Default)]
 pub enum StorePlace {
     /// In the state folder of one machine.
     #[default]
     Sqlite,
+    /// In a database that several replicas share.
+    Postgres(PostgresPlace),
 }
 
 /// The folder below the state folder in which the escrow writes.
@@ -64,13 +74,15 @@ pub fn folder(state_dir: &Path) -> PathBuf {
 }
 
 impl Escrow {
-    /// Opens the store, blocking. Before the process is locked down, and before there are threads.
+    /// Opens the store, blocking: the one of this machine, before the process is locked down and before there are threads.
+    /// A database is connected to when it is first asked.
     ///
     /// # Errors
     /// Where it can't be used.
     pub fn open(place: &StorePlace, key: SealingKey, state_dir: &Path) -> Result<Self, StoreError> {
         let store: Arc<dyn Store> = match place {
             StorePlace::Sqlite => Arc::new(Sqlite::open(state_dir)?),
+            StorePlace::Postgres(place) => Arc::new(Postgres::new(place.clone())),
         };
         Ok(Self::over(store, key, Arc::new(SystemTime::now)))
     }

@@ -4,6 +4,7 @@
 //! power went, and of all that share it only one at a time leads a login. A write names the revision that it replaces and
 //! does nothing where another one lies there, so that who has lost the lead unawares overwrites nothing.
 
+pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 use std::pin::Pin;

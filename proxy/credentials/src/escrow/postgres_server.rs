@@ -1,0 +1,94 @@
+//! A PostgreSQL server of a test's own, in a folder that goes with it.
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Runs until it is dropped.
+pub(super) struct Server {
+    pub(super) port: u16,
+    binaries: PathBuf,
+    folder: tempfile::TempDir,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// None where its binaries are not there, which is said; `tests/setup` installs them.
+    pub(super) fn start() -> Option<Self> {
+        let Some(binaries) = binaries() else {
+            eprintln!("skipped: no PostgreSQL in /usr/lib/postgresql; ./tests/setup installs it");
+            return None;
+        };
+        let folder = tempfile::Builder::new().prefix("stubgate-postgres").tempdir_in("/tmp").unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        // Free now, and taken by the server in a moment; it fails to start, and the test with it, where somebody else was quicker.
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut server = Self { port, binaries, folder, child: None };
+        let data = server.data();
+        let mut init = server.command("initdb");
+        init.args(["--auth=trust", "--username=stubgate", "--no-sync", "--no-locale", "--encoding=UTF8", "-D"]);
+        let made = init.arg(&data).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        server.turn_on();
+        Some(server)
+    }
+
+    pub(super) fn turn_on(&mut self) {
+        let mut command = self.command("postgres");
+        command.arg("-D").arg(self.data()).args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-k", "", "-F"]);
+        self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let mut ask = self.command("pg_isready");
+            let ready = ask.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-t", "5"]).output().unwrap();
+            if ready.status.success() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "PostgreSQL does not start");
+            std::thread::yield_now();
+        }
+    }
+
+    /// At once, as when its machine went.
+    pub(super) fn turn_off(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let quit = rustix::process::Signal::QUIT;
+            let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child), quit);
+            let _ = child.wait();
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.binaries.join(program));
+        command.current_dir(self.folder.path()).env_clear();
+        // It refuses to run as root.
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.turn_off();
+    }
+}
+
+const NOBODY: u32 = 65534;
+
+fn binaries() -> Option<PathBuf> {
+    let versions = std::fs::read_dir(Path::new("/usr/lib/postgresql")).ok()?;
+    let mut found: Vec<PathBuf> = versions.filter_map(|version| Some(version.ok()?.path().join("bin"))).collect();
+    found.retain(|bin| bin.join("initdb").is_file());
+    found.sort();
+    found.pop()
+}
