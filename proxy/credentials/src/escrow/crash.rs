@@ -116,13 +116,15 @@ async fn matrix(store: &str) {
     }
 }
 
-#[tokio::test]
+// Connections end while children are waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_at_any_step_leaves_a_login_that_works_or_says_what_to_do_with_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     matrix(folder.path().to_str().unwrap()).await;
 }
 
-#[tokio::test]
+// Connections end while children are waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_at_any_step_leaves_a_login_that_works_or_says_what_to_do_with_postgresql() {
     let Some(server) = super::postgres_server::Server::start() else { return };
     matrix(&format!("postgres:{}", server.port)).await;
