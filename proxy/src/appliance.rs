@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use stubgate_certs::Minter;
-use stubgate_credentials::CredentialStore;
+use stubgate_credentials::{CredentialStore, Keeper};
 use stubgate_dns::{QueryRecord, Surroundings};
 use stubgate_policy::{AgentId, Name, Policy};
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,9 @@ pub struct Appliance {
     /// The policy in force.
     pub snapshot: ArcSwap<Snapshot>,
     /// The credentials in force.
-    pub credentials: CredentialStore,
+    pub credentials: Arc<CredentialStore>,
+    /// What keeps them fresh; empty before anything is served.
+    pub keeper: OnceLock<Keeper>,
     /// Where decisions are recorded.
     pub audit: Audit,
     /// What Prometheus sees.

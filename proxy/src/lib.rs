@@ -26,6 +26,7 @@ pub mod guard;
 pub mod headers;
 pub mod identify;
 pub mod inspect;
+pub mod keeping;
 pub mod listen;
 pub mod live;
 pub mod lockdown;

@@ -25,6 +25,7 @@ use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::guard::Guard;
 use crate::inspect::Budget;
+use crate::keeping;
 use crate::listen::{self, Admissions, Handshakes};
 use crate::live::{Live, Rate};
 use crate::lockdown::{self, Confinement, Identity, Part, Plan};
@@ -148,7 +149,8 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
     let budgets = Budgets::new(limits.requests_per_agent, names, metrics.clone());
     let appliance = Arc::new(Appliance {
         snapshot: ArcSwap::from_pointee(Snapshot::refusing(&metrics)),
-        credentials,
+        credentials: Arc::new(credentials),
+        keeper: OnceLock::new(),
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
@@ -283,7 +285,8 @@ impl Started {
         let Started { appliance, config, config_file, sockets: Sockets { agents, admin, dns }, first } = self;
         // Before anything else: until someone listens for it, SIGHUP ends a process.
         let hangup = signal(SignalKind::hangup())?;
-        let mut reloader = Reloader::new(Arc::clone(&appliance), config, config_file, first);
+        let said = keeping::start(&appliance);
+        let mut reloader = Reloader::new(Arc::clone(&appliance), said, config, config_file, first);
         let ready = reloader.reload();
         lifecycle(&appliance, if ready { "started" } else { "started without a policy" });
         tracing::info!(
@@ -360,6 +363,7 @@ async fn tick(appliance: Arc<Appliance>) {
         appliance.pool.sweep();
         if turn.is_multiple_of(TICKS_PER_LOOK) {
             appliance.live.keep_pace(rate, &appliance.budgets, Instant::now());
+            appliance.credentials.forget_replaced(appliance.timeouts.credential_replaced);
         }
         turn = turn.wrapping_add(1);
     }

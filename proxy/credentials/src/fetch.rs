@@ -11,7 +11,7 @@ use http::{Request, Response};
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
-use crate::source::SourceError;
+use crate::sources::SourceError;
 
 /// A value, as its source gave it.
 pub struct Fetched {
