@@ -16,6 +16,7 @@ mod presets;
 pub(crate) mod reader;
 pub(crate) mod record_types;
 mod rules;
+mod secret_sources;
 mod stubs;
 
 pub(crate) use credentials::is_slot;
@@ -87,6 +88,10 @@ struct Draft {
     credentials: Names,
     /// Where stubs are written, by credential.
     stub_places: Vec<Option<reader::Place>>,
+    /// Where refresh stubs are written, by credential.
+    refresh_stub_places: Vec<Option<reader::Place>>,
+    /// Where logins are named, by credential.
+    login_places: Vec<Option<reader::Place>>,
     parts: Parts,
 }
 
