@@ -91,6 +91,11 @@ fn ready(appliance: &Appliance) -> String {
             text.push_str(&format!("{}: {}\n", part.as_str(), confinement.state(part)));
         }
     }
+    match appliance.programs.get().and_then(|programs| programs.is_there()) {
+        Some(true) => text.push_str("programs: in force\n"),
+        Some(false) => text.push_str("programs: missing (the process that runs them has ended; restart stubgate)\n"),
+        None => {}
+    }
     for name in appliance.credentials.without_value() {
         text.push_str(&format!("credential {name}: no value\n"));
     }

@@ -21,6 +21,7 @@ use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
 use crate::lockdown::Confinement;
 use crate::metrics::Metrics;
+use crate::programs::Runner;
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line, Wire};
 use crate::request::Ids;
@@ -35,6 +36,8 @@ pub struct Appliance {
     pub credentials: Arc<CredentialStore>,
     /// What keeps them fresh; empty before anything is served.
     pub keeper: OnceLock<Keeper>,
+    /// What runs programs for them; empty before anything is served.
+    pub programs: OnceLock<Arc<Runner>>,
     /// Where decisions are recorded.
     pub audit: Audit,
     /// What Prometheus sees.

@@ -10,15 +10,18 @@ use std::time::SystemTime;
 use stubgate_credentials::{Answering, HttpClient, Keeper, Means, News, Outside, Terms, Unanswered, Witness, opener};
 
 use crate::appliance::{Appliance, refresh};
+use crate::programs::{Helper, Runner};
 use crate::record::{Event, Layer, Line};
 
 /// Starts the keeper of an appliance, which follows no policy yet. Called in a runtime.
-pub fn start(appliance: &Arc<Appliance>) -> Arc<Said> {
+pub fn start(appliance: &Arc<Appliance>, helper: Option<Helper>) -> Arc<Said> {
+    let programs = Arc::new(runner(helper));
+    let _ = appliance.programs.set(Arc::clone(&programs));
     let said = Arc::new(Said { appliance: Arc::downgrade(appliance), state: Mutex::default() });
     let terms = Terms { keep: appliance.timeouts.credential_keep, ..Terms::default() };
     let keeper = Keeper::new(
         Arc::clone(&appliance.credentials),
-        opener(Means { http: Arc::new(NoWay) }),
+        opener(Means { http: Arc::new(NoWay), programs }),
         Arc::clone(&said) as Arc<dyn Witness>,
         Outside::system(),
         terms,
@@ -27,6 +30,15 @@ pub fn start(appliance: &Arc<Appliance>) -> Arc<Said> {
     // It is served once.
     let _ = appliance.keeper.set(keeper);
     said
+}
+
+fn runner(helper: Option<Helper>) -> Runner {
+    let Some(helper) = helper else { return Runner::without(Vec::new()) };
+    let programs = helper.programs().to_vec();
+    Runner::through(helper).unwrap_or_else(|error| {
+        tracing::error!(%error, "programs for credentials can't be run");
+        Runner::without(programs)
+    })
 }
 
 /// What has been said about credentials.

@@ -31,6 +31,7 @@ pub mod listen;
 pub mod live;
 pub mod lockdown;
 pub mod metrics;
+pub mod programs;
 pub mod quarantine;
 pub mod record;
 pub mod reload;
@@ -43,4 +44,6 @@ pub mod start;
 pub mod stream;
 pub mod stubs;
 pub mod swap;
+#[expect(unsafe_code, reason = "an allocator is unsafe by its nature")]
+pub mod sys;
 pub mod transaction;

@@ -25,6 +25,7 @@ use crate::appliance::Appliance;
 use crate::config::{Config, open_to_all, policy_files};
 use crate::keeping::Said;
 use crate::metrics::Reload;
+use crate::programs;
 use crate::record::{Event, Layer, Line};
 use crate::snapshot::Snapshot;
 
@@ -190,6 +191,15 @@ impl Reloader {
 
     /// Why a policy can't be taken by this process: the lock-down holds to the folders that were named at the start.
     fn why_outside(&self, policy: &Policy) -> Option<String> {
+        if let Some(programs) = self.appliance.programs.get()
+            && let Some(new) = programs::named_by(policy).into_iter().find(|exec| !programs.knows(exec))
+        {
+            return Some(format!(
+                "a credential is read from the program {}, which stubgate was not started with in this way: restart to run a \
+                 new program, or one with new arguments or another time",
+                new.program.display()
+            ));
+        }
         let (credential, path) = self.appliance.confinement.get()?.boundary.outside(policy)?;
         Some(format!(
             "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart to \

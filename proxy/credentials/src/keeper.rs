@@ -77,7 +77,8 @@ impl Outside {
     pub fn system() -> Self {
         use std::hash::{BuildHasher as _, RandomState};
         // No secret depends on it: it only shares out load.
-        let chance = || f64::from(RandomState::new().hash_one(0) as u32) / f64::from(u32::MAX);
+        let chance =
+            || f64::from(u32::try_from(RandomState::new().hash_one(0) >> 32).unwrap_or(0)) / f64::from(u32::MAX);
         Outside { now: Arc::new(SystemTime::now), chance: Arc::new(chance) }
     }
 }
@@ -215,3 +216,6 @@ impl From<Put> for News {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ mod swap;
 #[expect(unsafe_code, reason = "locked memory is had from the system alone")]
 mod sys;
 
-pub use fetch::{Answering, Fetch, Fetched, Fetching, HttpClient, Means, Unanswered};
+pub use fetch::{Answering, Fetch, Fetched, Fetching, HttpClient, Means, NotRun, Programs, Running, Unanswered};
 pub use keeper::{Keeper, News, Opener, Outside, Terms, Witness, opener};
 pub use secret::{Secret, SecretError};
 pub use sources::SourceError;

@@ -4,6 +4,7 @@
 //! is the [keeper's](crate::Keeper). What it read is wiped, and never part of an error.
 
 pub(crate) mod env;
+pub(crate) mod exec;
 pub(crate) mod file;
 pub(crate) mod json_key;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use stubgate_policy::{Reading, Source};
 
-use crate::fetch::{Fetch, Fetched, Fetching, Means};
+use crate::fetch::{Fetch, Fetched, Fetching, Means, NotRun};
 use crate::secret::SecretError;
 
 /// Why a source gives no secret. Always the operator's matter; the text never holds a byte of a value.
@@ -52,6 +53,9 @@ pub enum SourceError {
     /// What was read is no credential.
     #[error(transparent)]
     Value(#[from] SecretError),
+    /// A program gave nothing.
+    #[error(transparent)]
+    Program(#[from] NotRun),
     /// Any other kind of source, in its own words.
     #[error("{0}")]
     Other(String),
@@ -66,7 +70,8 @@ impl SourceError {
             Self::TimedOut { .. } => "timeout",
             Self::Ended => "ended",
             Self::Key(_) | Self::Value(_) => "malformed",
-            Self::Other(_) => "source",
+            Self::Program(NotRun::TimedOut) => "timeout",
+            Self::Program(_) | Self::Other(_) => "source",
         }
     }
 }
@@ -88,10 +93,13 @@ pub(crate) fn read_now(reading: &Reading) -> Result<Fetched, SourceError> {
 }
 
 /// The source that a reading means.
-pub(crate) fn open(reading: &Reading, _means: &Means) -> Arc<dyn Fetch> {
+pub(crate) fn open(reading: &Reading, means: &Means) -> Arc<dyn Fetch> {
     match &reading.source {
         Source::File(path) => Arc::new(file::File::new(path, reading.json_key.as_deref())),
         Source::Env(name) => Arc::new(env::Variable::new(name, reading.json_key.as_deref())),
+        Source::Exec(program) => {
+            Arc::new(exec::Program::new(program, reading.json_key.as_deref(), Arc::clone(&means.programs)))
+        }
         _ => Arc::new(Unknown),
     }
 }
