@@ -16,6 +16,7 @@ mod presets;
 pub(crate) mod reader;
 pub(crate) mod record_types;
 mod rules;
+mod secret_sources;
 mod stubs;
 
 pub(crate) use credentials::is_slot;
@@ -29,6 +30,7 @@ use crate::source::{SourceFile, read_tolerant};
 use names::Names;
 pub(crate) use presets::read as read_preset;
 use reader::Reader;
+pub use secret_sources::built_in_provider;
 
 /// A policy that can be used, and what a person should look at.
 #[derive(Debug)]
@@ -87,6 +89,10 @@ struct Draft {
     credentials: Names,
     /// Where stubs are written, by credential.
     stub_places: Vec<Option<reader::Place>>,
+    /// Where refresh stubs are written, by credential.
+    refresh_stub_places: Vec<Option<reader::Place>>,
+    /// Where logins are named, by credential.
+    login_places: Vec<Option<reader::Place>>,
     parts: Parts,
 }
 

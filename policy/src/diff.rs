@@ -19,6 +19,7 @@ mod paths;
 mod places;
 mod side;
 mod text;
+mod words;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -33,7 +34,7 @@ use self::places::{Kind, Places};
 use self::side::{Numbers, Side, Which};
 use crate::decide::{HostIndex, NameStage, RequestStage, SlotRef};
 use crate::model::hosts::HostPattern;
-use crate::model::{Authority, Effect, Host, HostRule, Method, Policy, Slot, Source, Target};
+use crate::model::{Authority, Effect, Host, HostRule, Method, Policy, Slot, Target};
 
 /// How two policies differ.
 #[derive(Debug)]
@@ -408,18 +409,27 @@ fn paths(piece: &Piece) -> Vec<String> {
 fn stubs(old: &Policy, new: &Policy) -> Vec<Change> {
     let mut changes = Vec::new();
     for (policy, other, aspect) in [(new, old, Aspect::Stub), (old, new, Aspect::NoStub)] {
-        for credential in policy.credentials() {
-            if other.stubs().any(|stub| stub == credential.stub()) {
+        let access = policy.credentials().iter().map(|credential| (credential, credential.stub(), false));
+        let refresh =
+            policy.credentials().iter().filter_map(|credential| Some((credential, credential.refresh_stub()?, true)));
+        for (credential, stub, is_refresh) in access.chain(refresh) {
+            if other.stubs().any(|known| known == stub) {
                 continue;
             }
             let mut piece = Piece::nothing();
-            let swapped = credential.slots().iter().map(|slot| Swapped {
-                credential: credential.name().to_owned(),
-                stub: credential.stub().to_owned(),
-                slot: slot.clone(),
-                source: source_text(credential.source()),
-            });
-            piece.swapped = swapped.collect();
+            let source = words::reading(credential.reading());
+            let stubs = if is_refresh {
+                vec![format!("{stub} for the refresh token of {source}")]
+            } else {
+                let swapped = credential.slots().iter().map(|slot| Swapped {
+                    credential: credential.name().to_owned(),
+                    stub: stub.to_owned(),
+                    slot: slot.clone(),
+                    source: source.clone(),
+                });
+                piece.swapped = swapped.collect();
+                stub_texts(aspect, &piece)
+            };
             changes.push(Change {
                 direction: Direction::Note,
                 aspect,
@@ -433,7 +443,7 @@ fn stubs(old: &Policy, new: &Policy) -> Vec<Change> {
                 paths: Vec::new(),
                 paths_in_part: false,
                 credentials: vec![credential.name().to_owned()],
-                stubs: stub_texts(aspect, &piece),
+                stubs,
                 slots: Vec::new(),
                 types: Vec::new(),
                 limits: Vec::new(),
@@ -457,16 +467,6 @@ fn stub_texts(aspect: Aspect, piece: &Piece) -> Vec<String> {
         format!("{stub} as {}, from {source}", slots.join(" or "))
     };
     by_stub.into_iter().map(text).collect()
-}
-
-fn source_text(source: &Source) -> String {
-    match source {
-        // A path may hold anything, and whoever wrote the policy chose it.
-        Source::File(path) => format!("file {}", path.display().to_string().escape_debug()),
-        Source::Env(name) => format!("env {name}"),
-        // What is written there is what makes one source differ from another.
-        other => format!("{other:?}"),
-    }
 }
 
 /// What a comparison may spend where a person waits for it.

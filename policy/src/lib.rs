@@ -25,7 +25,7 @@ pub mod source;
 pub mod suggest;
 
 pub use body::{Body, Fault, Seen};
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, built_in_provider, compile};
 
 pub use decide::{
     Answer, Ask, BasicField, ConnectStage, Decision, Denial, NameGrant, NameStage, Permit, QueryKind, Reach,

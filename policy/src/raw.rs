@@ -5,11 +5,13 @@
 
 pub(crate) mod cases;
 mod given;
+pub(crate) mod sources;
 
 use given::lenient;
 pub(crate) use given::{Argument, Entries, Flag, Given, Number, Places, Shape, Span, Text, Unknown};
 
 use crate::schema::Limit;
+pub(crate) use sources::SecretSource;
 
 lenient! {
     /// A policy file.
@@ -65,18 +67,8 @@ lenient! {
         slots: Vec<Given<Text>> = Limit::required().each("^(bearer|basic|bare|header:.+|query:.+)$"),
         /// The only places that the credential may ever go: port 443 unless written, never plain HTTP.
         hosts: Vec<Given<Text>> = Limit::required(),
-        /// Where the appliance reads the secret; exactly one key.
-        source: SecretSource = Limit::required().one_key(),
-    }
-}
-
-lenient! {
-    /// Exactly one key.
-    pub(crate) struct SecretSource {
-        /// An absolute path; a newline at the end is trimmed.
-        file: Text = Limit::NONE.pattern("^/.*[^/]$"),
-        /// A variable of the appliance's environment.
-        env: Text = Limit::NONE.pattern("^[A-Za-z_][A-Za-z0-9_]*$"),
+        /// Where the appliance reads the secret; exactly one kind.
+        source: SecretSource = Limit::required().one_of(sources::KINDS),
     }
 }
 

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::preset;
+use crate::raw::sources::{Command, Identifier, OwnProvider, Provider};
 use crate::raw::{Argument, Document, Entries, Flag, Given, Number, Places, Text};
 
 /// The dialect that editors know.
@@ -55,7 +56,8 @@ pub(crate) struct Limit {
     choice: &'static [&'static str],
     pattern: Option<&'static str>,
     each: Option<&'static str>,
-    one_key: bool,
+    most: Option<u64>,
+    one_of: &'static [&'static str],
     presets: bool,
     at_most: Option<u64>,
 }
@@ -68,7 +70,8 @@ impl Limit {
         choice: &[],
         pattern: None,
         each: None,
-        one_key: false,
+        most: None,
+        one_of: &[],
         presets: false,
         at_most: None,
     };
@@ -101,14 +104,19 @@ impl Limit {
         Limit { pattern: Some(pattern), ..self }
     }
 
-    /// A list of texts of this form.
+    /// A list, or a map, of texts of this form.
     pub(crate) const fn each(self, pattern: &'static str) -> Limit {
         Limit { each: Some(pattern), ..self }
     }
 
-    /// A map with exactly one of its keys.
-    pub(crate) const fn one_key(self) -> Limit {
-        Limit { one_key: true, ..self }
+    /// A number not above this one.
+    pub(crate) const fn most(self, number: u64) -> Limit {
+        Limit { most: Some(number), ..self }
+    }
+
+    /// A map with exactly one of these keys.
+    pub(crate) const fn one_of(self, keys: &'static [&'static str]) -> Limit {
+        Limit { one_of: keys, ..self }
     }
 
     /// A released preset.
@@ -129,6 +137,9 @@ impl Limit {
         if let Some(number) = self.least {
             add("minimum", json!(number));
         }
+        if let Some(number) = self.most {
+            add("maximum", json!(number));
+        }
         if let Some(most) = self.at_most {
             add("minimum", json!(1));
             add("maximum", json!(most));
@@ -139,16 +150,18 @@ impl Limit {
         if let Some(pattern) = self.pattern {
             add("pattern", json!(pattern));
         }
-        if self.one_key {
-            add("minProperties", json!(1));
-            add("maxProperties", json!(1));
+        if !self.one_of.is_empty() {
+            let each: Vec<Value> = self.one_of.iter().map(|key| json!({ "required": [key] })).collect();
+            add("oneOf", json!(each));
         }
         if self.presets {
             let names: Vec<String> = preset::released().iter().map(ToString::to_string).collect();
             add("enum", json!(names));
         }
-        if let (Some(pattern), Some(Value::Object(items))) = (self.each, schema.get_mut("items")) {
-            items.insert("pattern".into(), json!(pattern));
+        for inner in ["items", "additionalProperties"] {
+            if let (Some(pattern), Some(Value::Object(items))) = (self.each, schema.get_mut(inner)) {
+                items.insert("pattern".into(), json!(pattern));
+            }
         }
     }
 }
@@ -221,6 +234,24 @@ impl Describe for Places {
             "propertyNames": { "pattern": "^/." },
             "minProperties": 1,
         })
+    }
+}
+
+impl Describe for Command {
+    fn schema() -> Value {
+        json!({ "type": "array", "items": Text::schema(), "minItems": 1 })
+    }
+}
+
+impl Describe for Identifier {
+    fn schema() -> Value {
+        json!({ "type": ["integer", "string"], "minimum": 1, "pattern": "^[A-Za-z0-9._-]+$" })
+    }
+}
+
+impl Describe for Provider {
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "enum": ["claude"] }, OwnProvider::schema()] })
     }
 }
 

@@ -3,6 +3,7 @@
 mod attack;
 mod ca;
 mod check;
+mod login;
 mod policy;
 mod run;
 pub(crate) mod say;
@@ -11,6 +12,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::programs;
 
 /// The egress credential firewall for containers that run AI agents.
 ///
@@ -43,9 +46,21 @@ enum Command {
     /// Work on the certificate authority that agents must trust
     #[command(subcommand)]
     Ca(Ca),
+    /// Put an OAuth login in escrow, so that stubgate alone holds and refreshes it
+    #[command(after_help = login::NOTES)]
+    Login(login::Login),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
+    #[command(name = programs::HELPER, hide = true)]
+    RunPrograms,
+    #[command(name = programs::STEP, hide = true)]
+    RunProgram {
+        helper: u32,
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,7 +123,10 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::main(&command),
         Command::Config(Config::Check { file }) => check::config(&file),
         Command::Ca(command) => ca::main(&command),
+        Command::Login(asked) => login::main(&asked),
         Command::Attack(asked) => attack::main(*asked),
+        Command::RunPrograms => programs::help(),
+        Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }
 }
 

@@ -8,6 +8,7 @@
 mod audit;
 pub mod codes;
 mod compile;
+mod escrow;
 mod files;
 mod listen;
 mod node;
@@ -27,6 +28,7 @@ use stubgate_policy::source::SourceFile;
 
 pub use audit::{AuditFile, AuditSink};
 pub use compile::compile;
+pub use escrow::{Escrow, EscrowStore};
 pub use files::{policy_files, policy_files_and_others};
 pub use listen::{Advertise, Listen};
 pub use numbers::{Limits, Timeouts};
@@ -60,6 +62,8 @@ pub struct Config {
     pub audit: Vec<AuditFile>,
     /// What the process is after the start.
     pub process: Process,
+    /// Where OAuth logins are kept. None: in `state_dir`, where a policy names one at the start.
+    pub escrow: Option<Escrow>,
 }
 
 /// Certificate and key of the operator's CA, PEM.

@@ -25,10 +25,13 @@ use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::guard::Guard;
 use crate::inspect::Budget;
+use crate::keeping;
 use crate::listen::{self, Admissions, Handshakes};
 use crate::live::{Live, Rate};
 use crate::lockdown::{self, Confinement, Identity, Part, Plan};
+use crate::logins;
 use crate::metrics::{Listener, Metrics};
+use crate::programs::{self, Helper};
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line};
 use crate::reload::{First, Reloader};
@@ -41,6 +44,8 @@ const TICK: Duration = Duration::from_millis(100);
 const TICKS_PER_LOOK: u32 = 10;
 /// How long a request's body may come slowly.
 const BODY_GRACE: Duration = Duration::from_secs(60);
+/// How long a refresh that is under way is waited for at the end.
+const SETTLE: Duration = Duration::from_secs(20);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 
@@ -52,6 +57,8 @@ pub struct Started {
     config_file: Option<PathBuf>,
     sockets: Sockets,
     first: Option<First>,
+    helper: Option<Helper>,
+    ca: Arc<CertificateAuthority>,
 }
 
 /// Opened before there is a runtime, so that no thread is there when the process is locked down.
@@ -93,6 +100,17 @@ pub fn certificate_authority(config: &Config) -> anyhow::Result<CertificateAutho
     Ok(ca)
 }
 
+/// The same, for a command that writes beside the appliance: as the user that the configuration names from then on.
+///
+/// # Errors
+/// As above, and where that user can't be assumed.
+pub(crate) fn certificate_authority_as_user(config: &Config) -> anyhow::Result<CertificateAuthority> {
+    // The operator's own key is for whoever starts the appliance; the user that it becomes needs no right to it.
+    let given = config.ca.is_some().then(|| certificate_authority(config)).transpose()?;
+    become_user(config)?;
+    given.map_or_else(|| certificate_authority(config), Ok)
+}
+
 /// Opens everything that a configuration names: the sockets, and after them, as the user that it names, the files.
 /// Nothing is served before [`Started::serve`]. Needs no runtime.
 ///
@@ -101,13 +119,9 @@ pub fn certificate_authority(config: &Config) -> anyhow::Result<CertificateAutho
 pub fn start(config: Config) -> anyhow::Result<Started> {
     let config = Arc::new(config);
     let metrics = Metrics::new();
-    let zones: Vec<ForwardZone> =
-        config.forward.iter().map(|zone| ForwardZone { zones: zone.zones.clone(), to: zone.to.clone() }).collect();
+    let zones = zones(&config);
     let sockets = open_sockets(&config, &zones)?;
-    // The operator's own key is for whoever starts the appliance; the user that it becomes needs no right to it.
-    let given = config.ca.is_some().then(|| certificate_authority(&config)).transpose()?;
-    become_user(&config)?;
-    let ca = given.map_or_else(|| certificate_authority(&config), Ok)?;
+    let ca = certificate_authority_as_user(&config)?;
     if ca.is_new() {
         tracing::warn!(
             folder = %config.state_dir.join("ca").display(),
@@ -118,13 +132,9 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
     let roots = TrustRoots::load(&config.upstream.ca_files, &ca).context("the certificates trusted for origins")?;
     let bundle = bundle_pem(&ca, true).into();
     let minting = MinterConfig::default().with_cache_entries(config.limits.minted_certificates);
-    let minter = Minter::new(Arc::new(ca), &minting, system_clock())?;
-    let resolver = Resolver::new(ResolverConfig {
-        nameservers: config.upstream.nameservers.clone(),
-        zones,
-        timeout: config.timeouts.connect,
-        cache_entries: 10_000,
-    })?;
+    let ca = Arc::new(ca);
+    let minter = Minter::new(Arc::clone(&ca), &minting, system_clock())?;
+    let resolver = resolver(&config, zones)?;
     let guard = Guard::new(
         own_addresses(&config).context("the addresses of this machine")?,
         config.upstream.allow_private.clone(),
@@ -148,7 +158,10 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
     let budgets = Budgets::new(limits.requests_per_agent, names, metrics.clone());
     let appliance = Arc::new(Appliance {
         snapshot: ArcSwap::from_pointee(Snapshot::refusing(&metrics)),
-        credentials,
+        credentials: Arc::new(credentials),
+        keeper: OnceLock::new(),
+        escrow: OnceLock::new(),
+        programs: OnceLock::new(),
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
@@ -170,7 +183,20 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         tasks: TaskTracker::new(),
         confinement: OnceLock::new(),
     });
-    Ok(Started { appliance, config, config_file: None, sockets, first: None })
+    Ok(Started { appliance, config, config_file: None, sockets, first: None, helper: None, ca })
+}
+
+pub(crate) fn resolver(config: &Config, zones: Vec<ForwardZone>) -> anyhow::Result<Resolver> {
+    Ok(Resolver::new(ResolverConfig {
+        nameservers: config.upstream.nameservers.clone(),
+        zones,
+        timeout: config.timeouts.connect,
+        cache_entries: 10_000,
+    })?)
+}
+
+pub(crate) fn zones(config: &Config) -> Vec<ForwardZone> {
+    config.forward.iter().map(|zone| ForwardZone { zones: zone.zones.clone(), to: zone.to.clone() }).collect()
 }
 
 fn open_sockets(config: &Config, zones: &[ForwardZone]) -> anyhow::Result<Sockets> {
@@ -230,6 +256,20 @@ impl Started {
         // What is wrong with it is said by the reload that takes it.
         self.first = policy_files(&self.config.policy).ok().map(|files| First { compiled: compile(&files), files });
         let policy = self.first.as_ref().and_then(|first| first.compiled.as_ref().ok()).map(|good| &good.policy);
+        let programs = policy.map(programs::named_by).unwrap_or_default();
+        if !programs.is_empty() {
+            // While processes may be started.
+            let helper = Helper::start(programs).context("starting the process that runs programs for credentials")?;
+            tracing::info!(
+                programs = helper.programs().len(),
+                process = helper.id(),
+                "programs for credentials can be run"
+            );
+            self.helper = Some(helper);
+        }
+        if logins::is_wanted(&self.config, policy) {
+            self.open_escrow()?;
+        }
         let plan = Plan::new(&self.config, self.config_file.as_deref(), policy);
         let report = lockdown::apply(&plan);
         let state = |part| report.state(part).map(ToString::to_string);
@@ -253,6 +293,14 @@ impl Started {
         // It is set once: nobody locks down twice.
         let _ = self.appliance.confinement.set(Confinement { report, boundary: plan.boundary() });
         Ok(self)
+    }
+
+    fn open_escrow(&self) -> anyhow::Result<()> {
+        let resolver = resolver(&self.config, zones(&self.config))?;
+        let escrow = logins::open(&self.config, &self.ca, logins::dial_by(Arc::new(resolver)))?;
+        // Nobody locks down twice.
+        let _ = self.appliance.escrow.set(Arc::new(escrow));
+        Ok(())
     }
 
     /// Where it listens.
@@ -280,10 +328,12 @@ impl Started {
     /// Where a part failed that the appliance can't do without.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let addresses = self.addresses();
-        let Started { appliance, config, config_file, sockets: Sockets { agents, admin, dns }, first } = self;
+        let Started { appliance, config, config_file, sockets: Sockets { agents, admin, dns }, first, helper, .. } =
+            self;
         // Before anything else: until someone listens for it, SIGHUP ends a process.
         let hangup = signal(SignalKind::hangup())?;
-        let mut reloader = Reloader::new(Arc::clone(&appliance), config, config_file, first);
+        let said = keeping::start(&appliance, helper);
+        let mut reloader = Reloader::new(Arc::clone(&appliance), said, config, config_file, first);
         let ready = reloader.reload();
         lifecycle(&appliance, if ready { "started" } else { "started without a policy" });
         tracing::info!(
@@ -307,6 +357,7 @@ impl Started {
         }
         let names = dns.map(|dns| tokio::spawn(dns.serve(appliance.clone(), appliance.draining.child_token())));
         let ticking = tokio::spawn(tick(Arc::clone(&appliance)));
+        let refreshing = tokio::spawn(logins::run(Arc::clone(&appliance)));
         let reloading = tokio::spawn(reloader.run(hangup));
         let mut failed = Ok(());
         tokio::select! {
@@ -317,6 +368,11 @@ impl Started {
         if let Some(names) = names {
             // Its own deadlines bound it; what is left ends with the process.
             let _ = tokio::time::timeout(Duration::from_secs(5), names).await;
+        }
+        refreshing.abort();
+        if let Some(escrow) = appliance.escrow.get() {
+            // A refresh that has begun is seen to its end: its answer may hold the only token that is good from now on.
+            let _ = tokio::time::timeout(SETTLE, escrow.settle()).await;
         }
         lifecycle(&appliance, "stopped");
         ticking.abort();
@@ -360,6 +416,10 @@ async fn tick(appliance: Arc<Appliance>) {
         appliance.pool.sweep();
         if turn.is_multiple_of(TICKS_PER_LOOK) {
             appliance.live.keep_pace(rate, &appliance.budgets, Instant::now());
+            if appliance.credentials.forget_replaced(appliance.timeouts.credential_replaced) {
+                // Buffers of a connection that it was sent on go with the connection; what is under way on one ends first.
+                appliance.pool.clear();
+            }
         }
         turn = turn.wrapping_add(1);
     }

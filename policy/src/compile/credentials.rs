@@ -1,10 +1,11 @@
-//! `credentials:`: stub, slots, the only places that each may go, and where its secret is read from.
+//! `credentials:`: stub, slots, and the only places that each may go.
 
-use std::path::Path as FilePath;
+use std::collections::BTreeMap;
 
 use super::Draft;
 use super::names::CREDENTIAL;
-use super::reader::{Found, Item, Place, Reader};
+use super::reader::{Item, Place, Reader};
+use super::secret_sources::{self, Sourced};
 use super::{hosts, stubs};
 use crate::diagnostic::{Diagnostic, codes, nearest};
 use crate::model::hosts::Place as HostPlace;
@@ -20,7 +21,7 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
         };
         for (name, span, given) in &entries.value.0 {
             let first = draft.credentials.define(CREDENTIAL, name, reader.place(span), reader.found);
-            let checked = reader.value(given).map(|credential| read(credential.value, span, &mut reader));
+            let checked = reader.value(given).map(|credential| read(name, credential.value, span, &mut reader));
             if first {
                 defined.push((name, checked.unwrap_or_default()));
             }
@@ -29,14 +30,39 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
     draft.credentials.sort();
     defined.sort_by_key(|(name, _)| *name);
     for (name, checked) in defined {
+        let (reading, refresh_stub, login) = match checked.source {
+            Some(Sourced { reading, refresh_stub, login }) => (reading, refresh_stub, login),
+            None => (Source::Env("".into()).into(), None, None),
+        };
         draft.stub_places.push(checked.stub_place);
+        draft.refresh_stub_places.push(refresh_stub);
+        draft.login_places.push(login);
         draft.parts.credentials.push(Credential {
             name: name.as_str().into(),
             stub: checked.stub.into(),
             slots: checked.slots.into(),
             hosts: checked.hosts.into(),
-            reading: checked.source.unwrap_or_else(|| Source::Env("".into())).into(),
+            reading,
         });
+    }
+    logins(draft);
+}
+
+/// A login is refreshed for one credential: two would each spend the refresh token that the other holds.
+fn logins(draft: &mut Draft) {
+    let mut first: BTreeMap<&str, usize> = BTreeMap::new();
+    for (at, credential) in draft.parts.credentials.iter().enumerate() {
+        let Source::Oauth(oauth) = credential.source() else { continue };
+        let Some(before) = first.insert(&oauth.login, at) else { continue };
+        let name = |at: usize| draft.parts.credentials.get(at).map_or("", Credential::name);
+        let message = format!("`{}` and `{}` have the same login, `{}`", name(before), name(at), oauth.login);
+        let mut shared = Diagnostic::error(codes::LOGIN_SHARED, message);
+        for at in [at, before] {
+            if let Some(Some(place)) = draft.login_places.get(at) {
+                shared = shared.at(place.file, place.span.clone(), format!("of `{}`", name(at)));
+            }
+        }
+        draft.found.push(shared.help("grant one credential to all who need it, or put a login of its own in escrow"));
     }
 }
 
@@ -47,10 +73,10 @@ struct Checked {
     slots: Vec<Slot>,
     /// Empty if any was wrong, so that no further error is drawn from it.
     hosts: Vec<HostRule>,
-    source: Option<Source>,
+    source: Option<Sourced>,
 }
 
-fn read(credential: &raw::Credential, span: &raw::Span, reader: &mut Reader<'_>) -> Checked {
+fn read(name: &str, credential: &raw::Credential, span: &raw::Span, reader: &mut Reader<'_>) -> Checked {
     reader.unknown(&credential.unknown, raw::Credential::KEYS);
     let mut checked = Checked::default();
     if let Some(stub) = reader.required(&credential.stub, "stub", span)
@@ -67,7 +93,7 @@ fn read(credential: &raw::Credential, span: &raw::Span, reader: &mut Reader<'_>)
         checked.hosts = hosts;
     }
     if let Some(from) = reader.required(&credential.source, "source", span) {
-        checked.source = source(&from, reader);
+        checked.source = secret_sources::read(&from, name, reader);
     }
     checked
 }
@@ -154,34 +180,4 @@ fn forbidden_header(name: &str) -> Option<&'static str> {
         }
         _ => None,
     }
-}
-
-fn source(from: &Found<'_, raw::SecretSource>, reader: &mut Reader<'_>) -> Option<Source> {
-    let raw::SecretSource { file, env, unknown } = from.value;
-    reader.unknown(unknown, raw::SecretSource::KEYS);
-    if unknown.is_empty() && file.is_some() == env.is_some() {
-        let one = Diagnostic::error(codes::BAD_SECRET_SOURCE, "exactly one source is needed");
-        reader.report(one, from.span, "", "write `{ file: /run/secrets/name }` or `{ env: NAME }`");
-    }
-    if let Some(file) = reader.optional(file) {
-        if !FilePath::new(file.value).is_absolute() || file.value.ends_with('/') {
-            let relative = Diagnostic::error(
-                codes::BAD_SECRET_SOURCE,
-                format!("`{}` is not the absolute path of a file", file.value),
-            );
-            reader.report(relative, file.span, "", "begin it with `/`");
-            return None;
-        }
-        return Some(Source::File(FilePath::new(file.value).into()));
-    }
-    let env = reader.optional(env)?;
-    let good = env.value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && env.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if !good {
-        let bad =
-            Diagnostic::error(codes::BAD_SECRET_SOURCE, format!("`{}` can't be the name of a variable", env.value));
-        reader.report(bad, env.span, "", "letters, digits and `_`");
-        return None;
-    }
-    Some(Source::Env(env.value.as_str().into()))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, codes};
-use crate::raw::{Given, Shape, Span, Unknown};
+use crate::raw::{self, Given, Shape, Span, Unknown, sources};
 use crate::source::{null, unknown_key};
 
 /// A place in some file.
@@ -206,14 +206,40 @@ impl Named for crate::raw::SecretSource {
     }
 }
 
+impl Named for crate::raw::sources::KeySource {
+    const WHAT: &'static str = "a map";
+
+    fn help(found: &str) -> &'static str {
+        crate::raw::SecretSource::help(found)
+    }
+}
+
+impl Named for crate::raw::sources::Command {
+    const WHAT: &'static str = "a list";
+
+    fn help(_found: &str) -> &'static str {
+        "write the program and each argument by itself: `[/usr/local/bin/get-token, prod]`; no shell takes a line apart"
+    }
+}
+
+impl Named for crate::raw::sources::Identifier {
+    const WHAT: &'static str = "a number or a text";
+}
+
+impl Named for crate::raw::sources::Provider {
+    const WHAT: &'static str = "a name or a map";
+}
+
 macro_rules! maps {
-    ($($type:ident)*) => {
-        $(impl Named for crate::raw::$type {
+    ($($type:ty)*) => {
+        $(impl Named for $type {
             const WHAT: &'static str = "a map";
         })*
     };
 }
 
-maps!(Document Agent Limits Credential Rule Dns);
-maps!(Body JsonBody Graphql);
-maps!(Include PresetFile PresetCredential PresetParameter);
+maps!(raw::Document raw::Agent raw::Limits raw::Credential raw::Rule raw::Dns);
+maps!(raw::Body raw::JsonBody raw::Graphql);
+maps!(raw::Include raw::PresetFile raw::PresetCredential raw::PresetParameter);
+maps!(sources::Vault sources::VaultAuth sources::AppRole sources::Kubernetes sources::Infisical);
+maps!(sources::GithubApp sources::Oauth);

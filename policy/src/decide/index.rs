@@ -99,7 +99,9 @@ impl Index {
                 index.forwards.at(&name.pattern).push(forwarding);
             }
         }
-        let mut stubs: Vec<Arc<str>> = parts.credentials.iter().map(|credential| credential.stub.clone()).collect();
+        let refresh = parts.credentials.iter().filter_map(|credential| credential.refresh_stub().map(Arc::from));
+        let mut stubs: Vec<Arc<str>> =
+            parts.credentials.iter().map(|credential| credential.stub.clone()).chain(refresh).collect();
         stubs.sort_unstable();
         stubs.dedup();
         index.stubs = stubs.into();

@@ -51,6 +51,11 @@ codes! {
     STUB_SHARED "SG0122" "two credentials with one stub are granted to one agent",
     BAD_SLOT "SG0123" "not a slot",
     BAD_SECRET_SOURCE "SG0124" "not a place that a secret can be read from",
+    BAD_ADDRESS "SG0125" "not the https address of a server of secrets",
+    BAD_TIME "SG0126" "a time that is too short or too long",
+    BAD_PROVIDER "SG0127" "not a provider of logins",
+    LOGIN_SHARED "SG0128" "two credentials with one login",
+    MINTED_KEY "SG0129" "a private key from a source that mints",
 
     BAD_HOST "SG0130" "not a host",
     BAD_WILDCARD "SG0131" "a wildcard that stands for something else than whole labels in front",

@@ -311,7 +311,7 @@ impl<'s> Comparison<'s> {
             credential: swap.name.to_owned(),
             stub: swap.stub.to_owned(),
             slot: swap.slot.clone(),
-            source: super::source_text(swap.source),
+            source: swap.source.to_owned(),
         });
         let piece = Piece {
             paths: path.into_iter().collect(),

@@ -284,7 +284,7 @@ fn gain<'s>(aspect: Aspect, rule: Option<RuleId>, token: Holds<'s>) -> Gain<'s> 
 }
 
 /// As `decide` puts it together; `None` where no request is allowed.
-fn allowed<'s>(side: &Side<'s>, matched: &Matched, authority: &Authority, bound: bool) -> Option<Allowed<'s>> {
+fn allowed<'s>(side: &'s Side<'s>, matched: &Matched, authority: &Authority, bound: bool) -> Option<Allowed<'s>> {
     if !matched.deny.is_empty() || matched.allow.is_empty() {
         return None;
     }
@@ -302,7 +302,7 @@ fn allowed<'s>(side: &Side<'s>, matched: &Matched, authority: &Authority, bound:
             }
             for slot in &credential.slots {
                 let swap =
-                    Swappable { name: credential.name(), stub: credential.stub(), slot, source: credential.source() };
+                    Swappable { name: credential.name(), stub: credential.stub(), slot, source: side.source(*id) };
                 if !swaps.contains(&swap) {
                     swaps.push(swap);
                 }

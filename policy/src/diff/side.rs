@@ -11,11 +11,12 @@ use std::rc::Rc;
 use smallvec::SmallVec;
 
 use super::pairs::{Bits, Pair, Pairs, has};
+use super::words;
 use crate::decide::HostIndex;
 use crate::model::hosts::{Ends, HostRule};
 use crate::model::paths::Paths;
 use crate::model::policy::AgentSet;
-use crate::model::{AgentId, Authority, Effect, Host, Policy, Rule, RuleId, Slot, Source};
+use crate::model::{AgentId, Authority, CredentialId, Effect, Host, Policy, Rule, RuleId, Slot};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,6 +43,8 @@ pub(super) struct Side<'a> {
     forwards: HostIndex<Vec<Forwarded>>,
     has_forwards: bool,
     agents: Vec<Bits>,
+    /// Where each credential comes from, in words.
+    sources: Vec<String>,
 }
 
 /// Schemes and ports that a credential is bound to, with each of its slots; `None` for the binding itself.
@@ -104,6 +107,7 @@ impl<'a> Side<'a> {
             forwards: HostIndex::default(),
             has_forwards: !policy.forwards.is_empty(),
             agents: Vec::new(),
+            sources: policy.credentials.iter().map(|credential| words::reading(credential.reading())).collect(),
         };
         let credentials: Vec<String> = policy
             .credentials
@@ -208,6 +212,11 @@ impl<'a> Side<'a> {
     }
 
     /// A number for what a rule says, agents and hosts apart.
+    /// Where a credential comes from, in words.
+    pub(super) fn source(&self, id: CredentialId) -> &str {
+        self.sources.get(id.index()).map_or("", String::as_str)
+    }
+
     pub(super) fn body(&self, rule: RuleId) -> u32 {
         self.rules.get(rule.index()).map_or(u32::MAX, |said| said.body)
     }
@@ -333,7 +342,8 @@ pub(super) struct Swappable<'a> {
     pub(super) name: &'a str,
     pub(super) stub: &'a str,
     pub(super) slot: &'a Slot,
-    pub(super) source: &'a Source,
+    /// Where the secret comes from, in words.
+    pub(super) source: &'a str,
 }
 
 impl Swappable<'_> {

@@ -135,7 +135,7 @@ impl Policy {
         CredentialId::at(at)
     }
 
-    /// Every distinct stub text, sorted, for a scanner of whole heads and bodies.
+    /// Every distinct stub text, refresh stubs among them, sorted, for a scanner of whole heads and bodies.
     pub fn stubs(&self) -> impl Iterator<Item = &str> {
         self.index.stubs.iter().map(|stub| &**stub)
     }
@@ -324,6 +324,12 @@ impl Credential {
     /// The placeholder that agents hold.
     pub fn stub(&self) -> &str {
         &self.stub
+    }
+
+    /// The placeholder that agents hold instead of the refresh token, where there is one. It stands in no slot: nothing is
+    /// ever put in its place.
+    pub fn refresh_stub(&self) -> Option<&str> {
+        self.reading.source.refresh_stub()
     }
 
     /// Where the stub may stand.

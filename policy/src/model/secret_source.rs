@@ -43,6 +43,41 @@ pub enum Source {
     Oauth(Box<Oauth>),
 }
 
+impl Source {
+    /// Every file that has to be read to reach it, in no order that means anything; what a program reads is not known.
+    pub fn files(&self) -> Vec<&FilePath> {
+        match self {
+            Source::File(path) => vec![path],
+            Source::Env(_) | Source::Exec(_) => Vec::new(),
+            Source::Vault(vault) => match &vault.auth {
+                VaultAuth::Token { file } => vec![file],
+                VaultAuth::AppRole { mount: _, role_id_file, secret_id_file } => vec![role_id_file, secret_id_file],
+                VaultAuth::Kubernetes { mount: _, role: _, token_file } => vec![token_file],
+            },
+            Source::Infisical(secret) => vec![&secret.client_id_file, &secret.client_secret_file],
+            Source::GithubApp(app) => app.private_key.source.files(),
+            Source::Oauth(oauth) => oauth.provider.client_secret_file.as_deref().into_iter().collect(),
+        }
+    }
+
+    /// Every program that has to be run to reach it.
+    pub fn programs(&self) -> Vec<&FilePath> {
+        match self {
+            Source::Exec(exec) => vec![&exec.program],
+            Source::GithubApp(app) => app.private_key.source.programs(),
+            Source::File(_) | Source::Env(_) | Source::Vault(_) | Source::Infisical(_) | Source::Oauth(_) => Vec::new(),
+        }
+    }
+
+    /// What agents hold instead of the refresh token of a login.
+    pub fn refresh_stub(&self) -> Option<&str> {
+        match self {
+            Source::Oauth(oauth) => oauth.refresh_stub.as_deref(),
+            _ => None,
+        }
+    }
+}
+
 /// A program that writes a secret to its standard output. It is started as it stands here, never by a shell.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Exec {

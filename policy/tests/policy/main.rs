@@ -17,6 +17,7 @@ mod limits;
 mod lints;
 mod paths;
 mod presets;
+mod sources;
 mod stages;
 mod suggest;
 mod support;

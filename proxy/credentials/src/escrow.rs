@@ -7,6 +7,7 @@
 //!
 //! It refuses to give a refresh token to anybody but the provider, and to use a pair that is not durable yet (laws 4 and 5).
 
+mod consent;
 #[cfg(test)]
 mod crash;
 mod deposit;
@@ -32,6 +33,7 @@ use std::time::{Duration, SystemTime};
 use stubgate_policy::secret_source::{Oauth, OauthProvider};
 use tokio::sync::watch;
 
+pub use consent::{Consent, Device, LoginError};
 pub use deposit::{DepositError, Granted};
 pub use failpoint::Step;
 pub use key::{KeyError, KeySource, Keyed};
@@ -40,7 +42,7 @@ pub use status::{Standing, Status, Unready};
 pub use store::StoreError;
 pub use store::postgres::{Database, Dial, Dialling, PostgresPlace, system_dial};
 
-use crate::fetch::{Fetch, Means};
+use crate::fetch::{Fetch, HttpClient};
 use holder::{Clock, Holder, Source};
 use shelf::Shelf;
 use store::Store;
@@ -98,18 +100,18 @@ impl Escrow {
 
     /// The access token of a login, as a source. Sources of one login share its holder; the provider is as it is
     /// described last.
-    pub fn source(&self, oauth: &Oauth, means: &Means) -> Arc<dyn Fetch> {
-        Arc::new(Source(self.holder(&oauth.login, &oauth.provider, means)))
+    pub fn source(&self, oauth: &Oauth, http: &Arc<dyn HttpClient>) -> Arc<dyn Fetch> {
+        Arc::new(Source(self.holder(&oauth.login, &oauth.provider, http)))
     }
 
-    fn holder(&self, login: &str, provider: &OauthProvider, means: &Means) -> Arc<Holder> {
+    fn holder(&self, login: &str, provider: &OauthProvider, http: &Arc<dyn HttpClient>) -> Arc<Holder> {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(holder) = holders.get(login) {
             holder.describe(provider);
             return Arc::clone(holder);
         }
         let (shelf, clock) = (Arc::clone(&self.shelf), Arc::clone(&self.clock));
-        let made = Holder::new(login, provider, Arc::clone(&means.http), shelf, clock, self.changes.clone());
+        let made = Holder::new(login, provider, Arc::clone(http), shelf, clock, self.changes.clone());
         let holder = Arc::new(made);
         holders.insert(login.into(), Arc::clone(&holder));
         holder

@@ -36,6 +36,8 @@ codes! {
     NOT_THERE "SC0019" "a file or folder that is not there",
     BAD_USER "SC0020" "not a user to run as",
     POLICY_EXPOSED "SC0021" "policy that every user can write",
+    ONE_CHOICE "SC0022" "not one of the choices, or more than one",
+    ESCROW_KEY "SC0023" "logins in a shared store without a key that all replicas have",
 }
 
 #[cfg(test)]

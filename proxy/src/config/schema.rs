@@ -6,7 +6,7 @@ use stubgate_policy::schema::document;
 
 use super::compile::{AUDIT_KEYS, CA_KEYS, DNS_KEYS, KEYS};
 use super::upstream::{FORWARD_KEYS, GRANT_KEYS};
-use super::{Limits, Timeouts, audit, listen, process, upstream};
+use super::{Limits, Timeouts, audit, escrow, listen, process, upstream};
 
 /// Of stubgate.yaml.
 pub fn schema() -> Value {
@@ -66,6 +66,9 @@ fn root(key: &str) -> Described {
         "timeouts" => ("How long for everything, in whole seconds.", numbers(Timeouts::KEYS, Timeouts::ABOUT)),
         "upstream" => ("How origins are found, reached and trusted.", map(upstream::KEYS, &[], origin)),
         "audit" => ("Where records of decisions go.", map(AUDIT_KEYS, &[], records)),
+        "escrow" => {
+            ("Where OAuth logins are kept, and the key that they are sealed with.", map(escrow::KEYS, &[], kept))
+        }
         "process" => ("As whom the appliance runs, and what it must be locked down to.", map(process::KEYS, &[], own)),
         _ => return None,
     })
@@ -185,6 +188,62 @@ fn own(key: &str) -> Described {
             "Folders that later policies may read credentials from, besides those of the policy at the start.",
             list(&text()),
         ),
+        _ => return None,
+    })
+}
+
+fn kept(key: &str) -> Described {
+    Some(match key {
+        "store" => ("`sqlite` (the default, in state_dir), or a PostgreSQL that several replicas share.", store()),
+        "key" => {
+            let mut key = map(escrow::SOURCES, &[], sealing);
+            if let Some(key) = key.as_object_mut() {
+                key.insert("minProperties".into(), json!(1));
+                key.insert("maxProperties".into(), json!(1));
+            }
+            ("32 bytes, raw or in base64. Default: made in state_dir.", key)
+        }
+        _ => return None,
+    })
+}
+
+fn store() -> Value {
+    let mut either = map(escrow::STORES, escrow::STORES, |_| {
+        Some(("A database: url_file, or host, database and user.", map(escrow::POSTGRES, &[], database)))
+    });
+    if let Some(either) = either.as_object_mut() {
+        // What is said of texts and what is said of maps do not meet.
+        either.insert("type".into(), json!(["string", "object"]));
+        either.insert("pattern".into(), json!("^sqlite$"));
+    }
+    either
+}
+
+fn database(key: &str) -> Described {
+    Some(match key {
+        "url_file" => ("A file with postgres://USER:PASSWORD@HOST:PORT/DATABASE.", text()),
+        "host" => ("Its name or address.", text()),
+        "port" => ("Its port. Default 5432.", number(1, 65_535)),
+        "database" => ("The database's name.", text()),
+        "user" => ("Who stubgate is there.", text()),
+        "password_file" => ("The file with the password; read anew for each connection.", text()),
+        "ca_file" => {
+            ("PEM of who its certificate is verified by, besides the roots that are trusted for origins.", text())
+        }
+        _ => return None,
+    })
+}
+
+fn sealing(key: &str) -> Described {
+    Some(match key {
+        "file" => ("A file with the key: a Kubernetes Secret, a systemd credential.", text()),
+        "exec" => (
+            "A program that writes the key to its standard output; run once at the start, without a shell.",
+            full_list(&text()),
+        ),
+        "passphrase_file" => {
+            ("A file with a passphrase of 16 bytes or more, stretched with scrypt. For one machine.", text())
+        }
         _ => return None,
     })
 }

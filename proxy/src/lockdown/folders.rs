@@ -13,7 +13,7 @@ use landlock::{
 };
 use stubgate_policy::{Policy, Source};
 
-use crate::config::{AuditSink, Config};
+use crate::config::{AuditSink, Config, Escrow};
 
 /// The newest interface of the kernel whose rights are asked for; an older kernel takes those that it knows.
 const NEWEST: ABI = ABI::V7;
@@ -49,6 +49,11 @@ impl Plan {
         }
         if let Some(path) = config_file {
             // Compared with what runs on SIGHUP.
+            plan.reads_beside(path);
+        }
+        // It is made before, where logins are kept in it.
+        plan.write.extend(stubgate_credentials::escrow::folder(&config.state_dir).canonicalize());
+        if let Some(path) = config.escrow.as_ref().and_then(Escrow::read_later) {
             plan.reads_beside(path);
         }
         for file in &config.audit {

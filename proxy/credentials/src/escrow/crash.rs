@@ -55,8 +55,8 @@ async fn child() {
     let (Ok(store), Ok(address)) = (std::env::var(STORE), std::env::var(PROVIDER)) else { return };
     let escrow = escrow(&store, LIFE + 1);
     let oauth = Oauth { login: "l".into(), provider: provider(), refresh_stub: None };
-    let means = Means { http: Arc::new(Client(address.parse().unwrap())) };
-    let source = escrow.source(&oauth, &means);
+    let http: Arc<dyn HttpClient> = Arc::new(Client(address.parse().unwrap()));
+    let source = escrow.source(&oauth, &http);
     // A lock may be given back a moment after its process is gone.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     let text = loop {

@@ -65,8 +65,9 @@ pub(crate) enum Verdict {
 /// The secret of a client that has one.
 pub(crate) fn client_secret(provider: &OauthProvider) -> Result<Option<Secret>, String> {
     let Some(path) = &provider.client_secret_file else { return Ok(None) };
-    let read = crate::source::read(&stubgate_policy::Source::File(path.clone()));
-    read.map(Some).map_err(|error| format!("the client's secret, file {}: {error}", path.display()))
+    let read = crate::sources::file::read(path).map_err(|error| error.to_string());
+    let secret = read.and_then(|bytes| Secret::new(bytes).map_err(|error| error.to_string()));
+    secret.map(Some).map_err(|why| format!("the client's secret, file {}: {why}", path.display()))
 }
 
 /// Asks a token endpoint with these fields, besides those of the client.
@@ -139,6 +140,13 @@ fn form(fields: &[(&str, &[u8])]) -> Zeroizing<Vec<u8>> {
         encode(&mut body, value);
     }
     body
+}
+
+/// A value as it stands in a query.
+pub(crate) fn percent(value: &str) -> String {
+    let mut text = Vec::with_capacity(3 * value.len());
+    encode(&mut text, value.as_bytes());
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 fn encode(into: &mut Vec<u8>, value: &[u8]) {
@@ -222,7 +230,8 @@ fn granted(body: &[u8]) -> Result<Tokens, &'static str> {
     Ok(Tokens { access, refresh, life, scopes })
 }
 
-fn error_code(body: &[u8]) -> Option<&'static str> {
+/// The code of a standard in an answer's body.
+pub(crate) fn error_code(body: &[u8]) -> Option<&'static str> {
     let refusal: Refusal = serde_json::from_slice(body).ok()?;
     CODES.iter().copied().find(|code| *code == refusal.error)
 }

@@ -24,7 +24,7 @@ use super::status::{Standing, Status, Unready};
 use super::store::StoreError;
 use crate::fetch::{Fetch, Fetched, Fetching, HttpClient};
 use crate::secret::Secret;
-use crate::source::SourceError;
+use crate::sources::SourceError;
 
 /// How long a caller waits for a refresh while the token of now is good.
 const WAIT: Duration = Duration::from_secs(4);

@@ -167,8 +167,8 @@ impl Store for Postgres {
                 "INSERT INTO stubgate_login (name, revision, generation, sealed) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT DO NOTHING"
             } else {
-                "UPDATE stubgate_login SET revision = $2, generation = $3, sealed = $4, written = now() \
-                 WHERE name = $1 AND revision = $2 - 1"
+                "UPDATE stubgate_login SET revision = $2::bigint, generation = $3, sealed = $4, written = now() \
+                 WHERE name = $1 AND revision = $2::bigint - 1"
             };
             let (revision, generation) = (signed(row.revision)?, signed(row.generation)?);
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
@@ -319,3 +319,6 @@ fn said(error: tokio_postgres::Error) -> StoreError {
         None => StoreError::Unreachable(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+use super::*;
+use crate::escrow::postgres_server::Server;
+
+fn store(server: &Server) -> Postgres {
+    Postgres::new(PostgresPlace {
+        database: Database::Parts {
+            host: "127.0.0.1".into(),
+            port: server.port,
+            database: "postgres".into(),
+            user: "stubgate".into(),
+            password_file: None,
+        },
+        tls: None,
+        dial: system_dial(),
+    })
+}
+
+fn row(revision: u64) -> Row {
+    Row { revision, generation: 1, sealed: vec![7; 40] }
+}
+
+#[tokio::test]
+async fn a_write_replaces_the_revision_before_it_and_no_other() {
+    let Some(server) = Server::start() else { return };
+    let (one, two) = (store(&server), store(&server));
+    // Both at once make the tables.
+    let (first, second) = tokio::join!(one.read("a"), two.read("a"));
+    assert_eq!((first.unwrap(), second.unwrap()), (None, None));
+    for (revision, expected) in [(2, false), (1, true), (1, false), (3, false), (2, true), (2, false), (3, true)] {
+        assert_eq!(one.write("a", &row(revision)).await.unwrap(), expected, "{revision}");
+    }
+    assert_eq!(two.read("a").await.unwrap(), Some(row(3)));
+    assert_eq!(two.revisions().await.unwrap(), [("a".to_owned(), 3)]);
+}
+
+#[tokio::test]
+async fn a_lead_is_lost_with_the_server_and_what_was_written_is_not() {
+    let Some(mut server) = Server::start() else { return };
+    let (one, two) = (store(&server), store(&server));
+    assert!(one.write("a", &row(1)).await.unwrap());
+    let lease = one.lead("a").await.unwrap().unwrap();
+    assert!(two.lead("a").await.unwrap().is_none());
+    assert!(two.lead("b").await.unwrap().is_some());
+    assert_eq!(two.patience(&lease.epoch, &lease), GONE);
+
+    server.turn_off();
+    assert!(matches!(one.read("a").await, Err(StoreError::Unreachable(_))));
+    assert!(matches!(two.lead("a").await, Err(StoreError::Unreachable(_))));
+    server.turn_on();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let again = loop {
+        match two.lead("a").await {
+            Ok(found) => break found.unwrap(),
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_ne!(again.epoch, lease.epoch);
+    assert!(two.patience(&lease.epoch, &again) > 2 * exchange::LIMIT, "its holder may be alive");
+    while let Err(error) = one.read("a").await {
+        assert!(Instant::now() < deadline, "{error}");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(one.read("a").await.unwrap(), Some(row(1)));
+}
+
+#[tokio::test]
+async fn a_lead_ends_when_it_is_let_go() {
+    let Some(server) = Server::start() else { return };
+    let (one, two) = (store(&server), store(&server));
+    drop(one.lead("a").await.unwrap().unwrap());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while two.lead("a").await.unwrap().is_none() {
+        assert!(Instant::now() < deadline);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_elsewhere_is_not_reached_without_tls_and_a_url_shows_nothing_of_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("url");
+    let place = PostgresPlace { database: Database::UrlFile(file.clone()), tls: None, dial: system_dial() };
+    std::fs::write(&file, "postgres://u:pass-word-1@192.0.2.1:5432/d\n").unwrap();
+    let error = connect(&place).await.err().unwrap();
+    assert_eq!(error, StoreError::Unusable("it is not on this machine, and no TLS is configured".into()));
+    for text in ["postgres://u:pass-word-1@[/d", "host=/run/postgresql password=pass-word-1", "", "odd pass-word-1"] {
+        std::fs::write(&file, text).unwrap();
+        let error = connect(&place).await.err().unwrap().to_string();
+        assert!(!error.contains("pass-word") && error.contains("url"), "{error}");
+    }
+}
