@@ -3,6 +3,7 @@
 
 mod kill;
 mod locked;
+mod logins;
 mod memory;
 mod programs;
 mod rotation;
