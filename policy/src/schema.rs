@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::secret_source::OauthProvider;
 use crate::preset;
 use crate::raw::sources::{Command, Identifier, OwnProvider, Provider};
 use crate::raw::{Argument, Document, Entries, Flag, Given, Number, Places, Text};
@@ -251,7 +252,7 @@ impl Describe for Identifier {
 
 impl Describe for Provider {
     fn schema() -> Value {
-        json!({ "anyOf": [{ "enum": ["claude"] }, OwnProvider::schema()] })
+        json!({ "anyOf": [{ "enum": OauthProvider::BUILT_IN }, OwnProvider::schema()] })
     }
 }
 
