@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use crate::appliance::Appliance;
 use crate::config::{Config, open_to_all, policy_files};
 use crate::keeping::Said;
+use crate::lockdown::Outside;
 use crate::metrics::Reload;
 use crate::programs;
 use crate::record::{Event, Layer, Line};
@@ -200,12 +201,19 @@ impl Reloader {
                 new.program.display()
             ));
         }
-        let (credential, path) = self.appliance.confinement.get()?.boundary.outside(policy)?;
-        Some(format!(
-            "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart to \
-             read from a new folder, or name it in process.credential_folders of stubgate.yaml before the next start",
-            path.display()
-        ))
+        let (credential, outside) = self.appliance.confinement.get()?.boundary.outside(policy)?;
+        Some(match outside {
+            Outside::File(path) => format!(
+                "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart \
+                 to read from a new folder, or name it in process.credential_folders of stubgate.yaml before the next start",
+                path.display()
+            ),
+            Outside::Program(path) => format!(
+                "credential {credential} comes from the program {}, which stubgate was not started with: restart to run a \
+                 new program",
+                path.display()
+            ),
+        })
     }
 
     /// A policy folder can be a symlink that leads elsewhere now.
