@@ -96,7 +96,15 @@ impl Reloader {
         let took = self.took_policy();
         if let Some(keeper) = self.appliance.keeper.get() {
             // Values are read in the background; what is new in a policy was read when it was taken.
-            if std::mem::take(&mut self.by_hand) { keeper.ask_all() } else { keeper.look_again() }
+            if std::mem::take(&mut self.by_hand) {
+                keeper.ask_all();
+            } else {
+                keeper.look_again();
+                // Not with every look: who fails is asked after times that grow.
+                if took {
+                    keeper.ask_failing();
+                }
+            }
         }
         self.look_at_rights();
         crate::appliance::refresh(&self.appliance);
