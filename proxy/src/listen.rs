@@ -120,7 +120,7 @@ fn refuse(appliance: &Appliance, whence: &Whence, reason: Reason) {
 
 fn whence(tcp: &TcpStream, peer: SocketAddr, listener: Listener) -> Whence {
     let original = if listener == Listener::Transparent { original_destination(tcp) } else { None };
-    Whence { peer: unmapped(peer), listener, original }
+    Whence { peer: unmapped(peer), listener, original, paid: false }
 }
 
 /// Whom a connection was addressed to. REDIRECT keeps that in the connection's tracking entry; TPROXY, and whoever

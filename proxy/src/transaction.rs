@@ -208,7 +208,7 @@ impl Transaction {
         )
     }
 
-    /// Records that the appliance answers by itself, before it does.
+    /// Records that the appliance answers by itself, before it does; counts it where its agent has had its share.
     pub fn answer(&self, snapshot: &Snapshot) {
         self.appliance.metrics.answered().inc();
         let line = Line {
@@ -217,7 +217,7 @@ impl Transaction {
             policy: Some(snapshot.policy.fingerprint()),
             ..self.line(Event::Answered, None)
         };
-        let _ = self.appliance.audit.write(&line);
+        let _ = self.appliance.audit.refuse(&line);
     }
 
     /// Records the end.

@@ -41,8 +41,8 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Wh
     };
     let authority =
         tunnel.clone().unwrap_or_else(|| Authority::new(Scheme::Https, host.clone(), Scheme::Https.default_port()));
-    let agent = match reach(appliance, &whence, &authority, tunnel.is_some()) {
-        Ok(agent) => agent,
+    let (agent, paid) = match reach(appliance, &whence, &authority, tunnel.is_some()) {
+        Ok(reached) => reached,
         Err(refusal) => return alert(appliance, started.io, &whence, Some(&authority), refusal).await,
     };
     // Signing is what costs most here: an agent that floods waits for itself (TL-07, TL-23).
@@ -75,7 +75,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Wh
     };
     drop(turn);
     let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    let client = whence.client(Entry::Tls { host, tunnel });
+    let client = Whence { paid, ..whence }.client(Entry::Tls { host, tunnel });
     let stream = Stream::Tls(Box::new(tls.into()));
     if is_h2 {
         h2::serve(appliance, stream, client).await;
@@ -107,8 +107,16 @@ fn host(sni: Option<&str>, tunnel: Option<&Authority>) -> Result<Host, Refusal> 
 }
 
 /// Asks policy at the *connect* stage. By SNI alone the port is not known yet, so a name that is allowed on another port
-/// must pass here too; the request stage decides on the port.
-fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port: bool) -> Result<Arc<str>, Refusal> {
+/// must pass here too; the request stage decides on the port. Beside the agent: whether the first request is paid for.
+///
+/// An agent without requests for this minute is refused here as far as records go, and has its handshake all the same:
+/// what it asks inside is told 429, and when that lifts, where an alert would say nothing.
+fn reach(
+    appliance: &Appliance,
+    whence: &Whence,
+    authority: &Authority,
+    has_port: bool,
+) -> Result<(Arc<str>, bool), Refusal> {
     let snapshot = appliance.snapshot.load();
     let (agent, agent_name) = identify(&snapshot, whence.peer.ip())?;
     match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority })) {
@@ -122,6 +130,11 @@ fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port
     if let Host::Name(name) = authority.host() {
         appliance.budgets.name(&snapshot.policy, agent, name).map_err(|_| Reason::LimitReached)?;
     }
+    let taken = if whence.paid { Ok(true) } else { appliance.budgets.connection(&snapshot.policy, agent, &agent_name) };
+    let Ok(paid) = taken else {
+        record(appliance, whence, Some(authority), Reason::LimitReached.into());
+        return Ok((agent_name, false));
+    };
     let line = Line {
         agent: Some(snapshot.policy.agent(agent).name()),
         peer: Some(whence.peer),
@@ -133,7 +146,7 @@ fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port
     };
     // Carries nothing yet; each request on it has its own record and its own refusal.
     let _ = appliance.audit.write(&line);
-    Ok(agent_name)
+    Ok((agent_name, paid))
 }
 
 fn name_is_allowed(

@@ -3,40 +3,58 @@
 use stubgate_policy::{Ask, Authority, ConnectStage, Decision, Reason};
 
 use crate::appliance::Appliance;
+use crate::budget::Reached;
 use crate::client::Whence;
 use crate::identify::identify;
 use crate::record::{Event, Layer, Line, Wire};
 use crate::request::Refusal;
 use crate::snapshot::Snapshot;
 
+/// Why there is no tunnel.
+pub(super) struct Refused {
+    /// For records.
+    pub(super) refusal: Refusal,
+    /// The limit that is to blame, if one is.
+    pub(super) reached: Option<Reached>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Refused { refusal, reached: None }
+    }
+}
+
 /// Asks policy whether this agent may reach one of `targets`, which differ in their scheme; the first that it may is
-/// recorded under `word`.
+/// recorded under `word`, and takes one of its agent's requests a minute, if those are limited; whether it did.
 ///
 /// # Errors
-/// What was said of the first.
+/// What was said of the first, or which limit was reached.
 pub(super) fn decide(
     appliance: &Appliance,
     whence: &Whence,
     word: &'static str,
     targets: &[Authority],
-) -> Result<(), Refusal> {
+) -> Result<bool, Refused> {
     let snapshot = appliance.snapshot.load();
-    let (agent, _) = identify(&snapshot, whence.peer.ip())?;
+    let (agent, agent_name) = identify(&snapshot, whence.peer.ip())?;
     let mut refusal = None;
     for target in targets {
         let denied = match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority: target })) {
             Decision::Allow(_) => {
+                let taken = appliance.budgets.connection(&snapshot.policy, agent, &agent_name);
+                let paid = taken
+                    .map_err(|reached| Refused { refusal: Reason::LimitReached.into(), reached: Some(reached) })?;
                 let line = line(&snapshot, whence, word, Some(target), Event::Allowed, "allow");
                 // The tunnel carries nothing yet; each request in it has its own record and its own refusal.
                 let _ = appliance.audit.write(&line);
-                return Ok(());
+                return Ok(paid);
             }
             Decision::Deny(denial) => Refusal { reason: denial.reason, rule: denial.rule, stub_of: None },
             Decision::Answer(_) => Reason::ConnectNotAllowed.into(),
         };
         refusal.get_or_insert(denied);
     }
-    Err(refusal.unwrap_or_else(|| Reason::ConnectNotAllowed.into()))
+    Err(refusal.unwrap_or_else(|| Reason::ConnectNotAllowed.into()).into())
 }
 
 /// Records and counts a refusal that is told without a status.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::client::{Answer, Conn, PATIENCE, Way, tcp, tls};
+use crate::client::{Answer, Conn, PATIENCE, Way, socks_name, tcp, tls};
 use crate::lab::{DEVBOT, Lab, OTHERBOT, POLICY, STUB, Setup};
 use crate::origin::{Reply, ok};
 
@@ -54,13 +54,25 @@ async fn above_the_rate(ways: &[Way]) {
         assert_eq!(conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await.status, 200, "{way:?}");
     }
     for way in ways {
+        if way.is_tunnel() {
+            let mut conn = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
+            match way {
+                Way::Tunnel => says(&conn.connect(&format!("{HOST}:443")).await, "requests_per_minute", 15),
+                _ => assert_eq!(conn.socks(&socks_name(way.host(), way.port())).await, 1, "{way:?}"),
+            }
+            assert!(conn.is_over().await);
+            assert_eq!(lab.refusals(), ["limit_reached"], "RE-10 {way:?}");
+            continue;
+        }
+        // A handshake is finished, so that there is somewhere to say it.
         let mut conn = way.open(&lab).await;
-        lab.refusals();
+        assert_eq!(lab.refusals(), vec!["limit_reached"; usize::from(way.is_tls())], "{way:?}");
         says(&conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await, "requests_per_minute", 15);
         assert_eq!(lab.refusals(), ["limit_reached"], "RE-10 {way:?}");
     }
     assert_eq!(lab.origin.requests().len(), ways.len());
-    assert_eq!(reached(&lab, "requests_per_minute"), 4);
+    let handshakes = ways.iter().filter(|way| way.is_tls() && !way.is_tunnel()).count();
+    assert_eq!(reached(&lab, "requests_per_minute"), (ways.len() + handshakes) as u64);
     // In the words of other clients.
     let git = lab.get(HOST, "/x", &[("user-agent", "git/2.39.5")]).await;
     assert!(git.text().contains("the limit requests_per_minute of this agent is reached"), "{}", git.text());

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use tokio::sync::mpsc;
 
-use crate::client::Conn;
-use crate::lab::{DEVBOT, KEYED_STUB, Lab, POLICY, REAL, STUB, Setup};
+use crate::client::{Conn, Way, socks_name};
+use crate::lab::{DEVBOT, KEYED_STUB, Lab, OTHERBOT, POLICY, REAL, STUB, Setup};
 use crate::origin::{Reply, ok};
 
 const API: &str = "api.example.test";
@@ -178,4 +178,65 @@ async fn what_is_unfolded_takes_of_the_agents_own_memory() {
     }
     let refused = || lab.records().iter().any(|record| record["reason"] == "response_not_inspectable");
     lab.until("the cut is recorded", refused).await;
+}
+
+/// The policy with so many requests a minute for devbot alone.
+fn a_minute(requests: usize) -> String {
+    let line = "devbot: { sources: [\"127.0.0.1/32\"]";
+    POLICY.replacen(line, &format!("{line}, limits: {{ requests_per_minute: {requests} }}"), 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_agent_writes_records_faster_than_its_requests_a_minute() {
+    let lab =
+        Lab::with(Setup { policy: a_minute(5), limits: "refusals_per_second: 5".into(), ..Setup::default() }).await;
+    let before = lab.records().len();
+    let mut conn = Conn::plain(lab.addresses.http[0], DEVBOT).await;
+    for _ in 0..200 {
+        assert_eq!(conn.ask("GET /ca.pem HTTP/1.1\r\nhost: stubgate.internal\r\n\r\n").await.status, 200);
+    }
+    for _ in 0..100 {
+        let mut conn = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
+        conn.connect(&format!("{OPEN}:443")).await;
+        let mut conn = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
+        conn.socks(&socks_name(OPEN, 443)).await;
+        Conn::sni(&lab, OPEN, DEVBOT).await;
+    }
+    let counted = || -> u64 {
+        let records = lab.records();
+        let counted = records[before..].iter().filter(|record| record["event"] == "suppressed");
+        counted.map(|record| record["count"].as_u64().unwrap()).sum()
+    };
+    let all =
+        || lab.records()[before..].iter().filter(|record| record["event"] != "suppressed").count() as u64 + counted();
+    // The tunnels that were let open and then dropped leave a record more.
+    lab.until("each is recorded or counted", || all() >= 500).await;
+    let records = lab.records().split_off(before);
+    let allowed = records.iter().filter(|record| record["event"] == "allowed").count();
+    assert!((5..=6).contains(&allowed), "{allowed} allowed of an agent that may ask five times a minute");
+    assert!(records.len() < 250, "{} records", records.len());
+    let answers = |event: &str| records.iter().filter(|r| r["event"] == event && r["decision"] == "answer").count();
+    assert!(answers("answered") >= 5 && answers("suppressed") >= 1, "{records:?}");
+    let mut other = Conn::sni(&lab, OPEN, OTHERBOT).await;
+    assert_eq!(other.ask(&format!("GET /x HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await.status, 200, "nobody else notices");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_and_its_first_request_count_as_one_request() {
+    let lab = Lab::with(Setup { policy: a_minute(9), ..Setup::default() }).await;
+    for way in Way::ALL {
+        let mut conn = way.open(&lab).await;
+        assert_eq!(conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await.status, 200, "{way:?}");
+    }
+    // A second request counts for itself.
+    let mut last = Way::Tunnel.open(&lab).await;
+    let get = Way::Tunnel.fill("GET /x HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    assert_eq!(last.ask(&get).await.status, 200);
+    assert_eq!(last.ask(&get).await.reason(), "limit_reached");
+    let answer = Conn::plain(lab.addresses.proxy[0], DEVBOT).await.connect(&format!("{OPEN}:443")).await;
+    assert_eq!((answer.status, answer.header("x-stubgate-limit").as_deref()), (429, Some("requests_per_minute")));
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=7).contains(&wait), "{wait}");
+    let code = Conn::plain(lab.addresses.proxy[0], DEVBOT).await.socks(&socks_name(OPEN, 443)).await;
+    assert_eq!(code, 1, "general failure: another try may work");
 }
