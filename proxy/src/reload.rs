@@ -13,7 +13,7 @@ mod evidence;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use stubgate_policy::diagnostic::Diagnostic;
@@ -31,6 +31,9 @@ use crate::snapshot::Snapshot;
 const SETTLE: Duration = Duration::from_millis(100);
 /// How often the files are compared without any sign of a change.
 const RECHECK: Duration = Duration::from_secs(30);
+/// How long after a reload responses are still searched for credentials that it removed: by then what may not go on without
+/// them was cut.
+const CUT: Duration = Duration::from_secs(5);
 
 /// Most warnings that are written to the log when a policy is taken.
 const WARNINGS_SHOWN: usize = 20;
@@ -51,6 +54,8 @@ pub struct Reloader {
     /// Of the policy in force.
     files: evidence::Files,
     first: Option<First>,
+    /// When credentials that were removed are let go.
+    forget_at: Option<Instant>,
 }
 
 /// A policy that was compiled before the reloader was there.
@@ -80,6 +85,7 @@ impl Reloader {
             generation: 0,
             files: evidence::Files::default(),
             first,
+            forget_at: None,
         }
     }
 
@@ -99,6 +105,14 @@ impl Reloader {
         self.appliance.snapshot.load().is_ready()
     }
 
+    /// Lets go of credentials that were removed, once it is time.
+    fn forget_removed(&mut self) {
+        if self.forget_at.is_some_and(|at| at <= Instant::now()) {
+            self.forget_at = None;
+            self.appliance.credentials.forget_removed(&self.appliance.snapshot.load().policy);
+        }
+    }
+
     /// Says what the policy in force changed. The first policy is all there is, and no change.
     fn tell(&mut self, before: &Snapshot) {
         let after = self.appliance.snapshot.load_full();
@@ -115,6 +129,9 @@ impl Reloader {
     fn reload_credentials(&mut self, snapshot: &Snapshot) {
         let credentials = &self.appliance.credentials;
         let loaded = credentials.reload(&snapshot.policy);
+        if !loaded.removed.is_empty() {
+            self.forget_at = Some(Instant::now() + CUT);
+        }
         let fingerprint = snapshot.policy.fingerprint();
         let mut problems = BTreeMap::new();
         for problem in &loaded.problems {
@@ -323,6 +340,7 @@ impl Reloader {
         loop {
             // What changed after it was read and before its folder was watched would be missed: read once more.
             let is_new = watcher.follow(self.folders());
+            let wait = self.forget_at.map_or(RECHECK, |at| at.saturating_duration_since(Instant::now()));
             tokio::select! {
                 biased;
                 () = std::future::ready(()), if is_new => {}
@@ -334,12 +352,13 @@ impl Reloader {
                     self.compare_config();
                     self.forget();
                 }
-                () = tokio::time::sleep(RECHECK) => {}
+                () = tokio::time::sleep(wait.min(RECHECK)) => {}
                 () = draining.cancelled() => return Ok(()),
             }
             while wakes.try_recv().is_ok() {}
             // Reading and compiling may take a while; requests go on meanwhile.
             let moved = tokio::task::spawn_blocking(move || {
+                self.forget_removed();
                 self.reload();
                 self
             });

@@ -2,11 +2,12 @@
 //!
 //! A reader always sees one whole generation. A source that breaks keeps the last good value *of the same source*: a
 //! value is never carried over to a credential whose source was changed (law 5). What a policy no longer names is
-//! dropped and wiped once the last request that uses it is done (CR-24).
+//! given to no request from then on, but still looked for in responses until [`CredentialStore::forget_removed`]; then it
+//! is wiped once the last request that uses it is done (CR-24).
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -42,6 +43,8 @@ pub struct Loaded {
     pub problems: Vec<LoadProblem>,
     /// Those of before that have another value now, or have one at last.
     pub changed: Vec<Arc<str>>,
+    /// Those of before that the policy no longer names.
+    pub removed: Vec<Arc<str>>,
     /// Those whose file every user of the machine can read.
     pub exposed: Vec<Arc<str>>,
 }
@@ -52,12 +55,28 @@ pub struct CredentialStore {
     scrubber: ArcSwap<Scrubber>,
     /// The last values of each credential that were replaced, latest first. Reloads run one after the other, so that an
     /// older reading never replaces a newer one.
-    replaced: Mutex<HashMap<Arc<str>, VecDeque<Arc<Secret>>>>,
+    past: Mutex<Past>,
+}
+
+/// Values that are in force no longer, and still scrubbed from responses.
+#[derive(Default)]
+struct Past {
+    /// Of credentials that the policy names.
+    replaced: HashMap<Arc<str>, VecDeque<Arc<Secret>>>,
+    /// Of credentials that it no longer names.
+    removed: Vec<Removed>,
+}
+
+struct Removed {
+    name: Arc<str>,
+    stub: Arc<str>,
+    secrets: Vec<Arc<Secret>>,
 }
 
 #[derive(Clone)]
 struct Held {
     source: Source,
+    stub: Arc<str>,
     /// `None` where the source has never given a good value.
     secret: Option<Arc<Secret>>,
     /// Whether the source gave nothing when it was last read, so that `secret` is what it gave before.
@@ -71,7 +90,7 @@ impl CredentialStore {
         let store = Self {
             generation: ArcSwap::default(),
             scrubber: ArcSwap::from_pointee(Scrubber::none()),
-            replaced: Mutex::default(),
+            past: Mutex::default(),
         };
         let loaded = store.reload(policy);
         (store, loaded)
@@ -79,7 +98,7 @@ impl CredentialStore {
 
     /// Reads everything again, for this policy, blocking; takes effect at once and as a whole.
     pub fn reload(&self, policy: &Policy) -> Loaded {
-        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut past = self.past();
         let before = self.generation.load_full();
         let mut loaded = Loaded::default();
         let mut after = HashMap::new();
@@ -110,29 +129,48 @@ impl CredentialStore {
             if source::is_exposed(&source) {
                 loaded.exposed.push(Arc::clone(&name));
             }
-            after.insert(name, Held { source, secret, is_stale });
+            after.insert(name, Held { source, stub: credential.stub().into(), secret, is_stale });
         }
-        replaced.retain(|name, _| after.contains_key(name));
+        for (name, held) in before.iter().filter(|(name, _)| !after.contains_key(*name)) {
+            let older = past.replaced.remove(name).unwrap_or_default();
+            let secrets = held.secret.iter().cloned().chain(older).collect();
+            past.removed.push(Removed { name: Arc::clone(name), stub: Arc::clone(&held.stub), secrets });
+            loaded.removed.push(Arc::clone(name));
+        }
         for (name, held) in &after {
             let old = before.get(name).and_then(|held| held.secret.as_ref());
             let is_same = |one: &Arc<Secret>| held.secret.as_ref().is_some_and(|two| one.is_same(two));
             if let Some(old) = old.filter(|old| !is_same(old)) {
-                let values = replaced.entry(Arc::clone(name)).or_default();
+                let values = past.replaced.entry(Arc::clone(name)).or_default();
                 values.push_front(Arc::clone(old));
                 values.truncate(REPLACED_MAXIMUM);
             }
         }
         // First what recognises a value, then the value.
-        self.scrubber.store(Arc::new(scrubber(policy, &after, &replaced)));
+        self.scrubber.store(Arc::new(scrubber(policy, &after, &past)));
         self.generation.store(Arc::new(after));
         loaded
     }
 
+    /// Lets go of credentials that `policy`, which is the one in force, no longer names: once everything under way that may
+    /// not go on without them is over.
+    pub fn forget_removed(&self, policy: &Policy) {
+        let mut past = self.past();
+        if !std::mem::take(&mut past.removed).is_empty() {
+            self.scrubber.store(Arc::new(scrubber(policy, &self.generation.load(), &past)));
+        }
+    }
+
     /// What recognises all credentials in responses: those of now, in every form that [`forms`](crate::forms) has, and the
-    /// last four values of each that were replaced, since responses to them may still be coming. It is another one
+    /// last four values of each that were replaced and all that were removed just now, since responses to them may still
+    /// be coming. It is another one
     /// after each reload; who holds an older one should let it go soon, or the values in it stay.
     pub fn scrubber(&self) -> arc_swap::Guard<Arc<Scrubber>> {
         self.scrubber.load()
+    }
+
+    fn past(&self) -> MutexGuard<'_, Past> {
+        self.past.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The folders in which a change may mean a new value: those of the files, and those that symlinks lead to.
@@ -197,11 +235,7 @@ impl CredentialStore {
 }
 
 /// Values in force first, so that they name what is found where a value is in two credentials.
-fn scrubber(
-    policy: &Policy,
-    held: &HashMap<Arc<str>, Held>,
-    replaced: &HashMap<Arc<str>, VecDeque<Arc<Secret>>>,
-) -> Scrubber {
+fn scrubber(policy: &Policy, held: &HashMap<Arc<str>, Held>, past: &Past) -> Scrubber {
     let mut builder = Builder::default();
     let owners: Vec<_> = policy.credentials().iter().map(|one| (one, builder.owner(one.name().into()))).collect();
     for (credential, owner) in &owners {
@@ -210,8 +244,14 @@ fn scrubber(
         }
     }
     for (credential, owner) in &owners {
-        for secret in replaced.get(credential.name()).into_iter().flatten() {
+        for secret in past.replaced.get(credential.name()).into_iter().flatten() {
             forms::add(&mut builder, *owner, secret, credential.stub());
+        }
+    }
+    for Removed { name, stub, secrets } in &past.removed {
+        let owner = builder.owner(name.as_ref().into());
+        for secret in secrets {
+            forms::add(&mut builder, owner, secret, stub);
         }
     }
     builder.build()

@@ -126,6 +126,30 @@ async fn a_response_that_began_before_there_was_any_credential_is_scrubbed_too()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_a_reload_removes_is_scrubbed_until_what_may_not_go_on_is_over() {
+    let lab = Lab::new().await;
+    let says = stream(&lab, "/long");
+    let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
+    says.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()).unwrap();
+    conn.send(format!("GET /long HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
+    assert_eq!(conn.head().await.status, 200);
+    let (head, rest) = POLICY.split_once("  keyed:\n    stub").unwrap();
+    let (_, rules) = rest.split_once("  - name: open\n").unwrap();
+    let without = format!("{}rules:\n  - name: open\n{rules}", head.split_once("credentials:").unwrap().0);
+    let after = std::time::Instant::now();
+    assert_eq!(lab.reload(&without).await, "taken");
+    says.send(format!("{:x}\r\n{REAL}\r\n", REAL.len()).into()).unwrap();
+    let mut got = Vec::new();
+    while got.len() < REAL.len() {
+        got.extend(conn.some().await);
+    }
+    let got = String::from_utf8(got).unwrap();
+    assert!(got.contains(SHOWN) && !got.contains(REAL), "{got}");
+    lab.until("it is let go", || lab.appliance.credentials.scrubber().is_empty()).await;
+    assert!(after.elapsed().as_secs() >= 5, "what is cut has five seconds");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stub_behind_an_early_answer_is_a_tripwire_too() {
     let policy = POLICY
         .replacen("    credentials: [api]\n", "    credentials: [api]\n    stub_in_body: deny\n", 1)

@@ -272,3 +272,32 @@ fn the_last_replaced_values_are_still_scrubbed_and_older_ones_are_not() {
     let is_found = |number| store.scrubber().scrub(value(number).as_bytes().to_vec().as_mut()) == 1;
     assert_eq!((0..8).map(is_found).collect::<Vec<_>>(), [false, false, true, true, true, true, true, false]);
 }
+
+#[test]
+fn what_left_the_policy_is_scrubbed_until_it_is_forgotten() {
+    let set = Set::new("value-number-0");
+    let (store, _) = CredentialStore::load(&set.policy);
+    set.write("value-number-1");
+    store.reload(&set.policy);
+    let scrubbed = |value: &str| {
+        let mut bytes = value.as_bytes().to_vec();
+        store.scrubber().scrub(&mut bytes);
+        String::from_utf8(bytes).unwrap()
+    };
+    assert!(store.reload(&set.policy).removed.is_empty());
+    for removed in [vec!["github".into()], Vec::new()] {
+        assert_eq!(store.reload(&Policy::empty()).removed, removed);
+        assert!(!store.available("github"));
+        for value in ["value-number-0", "value-number-1"] {
+            assert_eq!(scrubbed(value), STUB[..value.len()]);
+        }
+    }
+    store.forget_removed(&Policy::empty());
+    assert!(store.scrubber().is_empty());
+    // One that comes back is in force, and not forgotten.
+    store.reload(&set.policy);
+    store.reload(&Policy::empty());
+    store.reload(&set.policy);
+    store.forget_removed(&set.policy);
+    assert_eq!(scrubbed("value-number-1"), STUB[..14]);
+}
