@@ -35,10 +35,8 @@ pub(crate) struct Engine {
 /// What is known of how a text goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// It does.
+    /// It does, now or later: a needle of which a longer one could become does not count yet.
     Flowing,
-    /// It does, but not soon: a needle that is there counts, also where a longer one could become of it.
-    Paused,
     /// It does not.
     Ended,
 }
@@ -59,7 +57,7 @@ impl Engine {
     pub(crate) fn search(&self, text: &[u8], mode: Mode, any_case: bool) -> Found {
         // From here on a needle might begin, of which the window is not there yet, or an escape in it is cut.
         let tail = match mode {
-            Mode::Flowing | Mode::Paused => text.len().saturating_sub(self.filter.window() + escape::LONGEST - 1),
+            Mode::Flowing => text.len().saturating_sub(self.filter.window() + escape::LONGEST - 1),
             Mode::Ended => text.len(),
         };
         let mut found = Vec::new();
@@ -84,12 +82,7 @@ impl Engine {
             let mut standing = Standing::default();
             self.exact.at(&self.arena, text, start, any_case, &mut standing);
             self.folded.at(&self.arena, text, start, true, &mut standing);
-            let waits = match mode {
-                Mode::Flowing => standing.may_go_on,
-                Mode::Paused => standing.may_go_on && standing.longest.is_none(),
-                Mode::Ended => false,
-            };
-            if waits {
+            if mode == Mode::Flowing && standing.may_go_on {
                 return Found { found, settled: start };
             }
             if let Some(longest) = standing.longest {

@@ -64,11 +64,12 @@ impl Stream {
     }
 
     /// The source has no more at the moment. A tail that is held and shorter than 8 bytes may leave; if it turns out to be
-    /// the beginning of a needle, the rest of that is still overwritten.
+    /// the beginning of a needle, the rest of that is still overwritten. A needle that begins a longer one is such a tail too,
+    /// and as long as any: were it let go, the rest of the longer one would follow as it is.
     pub fn pause(&mut self) {
         let Some(engine) = self.engine.as_ref().filter(|_| self.held.len() > self.released) else { return };
         let held = Bytes::copy_from_slice(&self.held);
-        let found = engine.search(&held, Mode::Paused, false);
+        let found = engine.search(&held, Mode::Flowing, false);
         self.held.clear();
         self.settle(held, &found);
         if self.held.len() < PAUSE_RELEASES_BELOW {
