@@ -25,6 +25,7 @@ use crate::appliance::Appliance;
 use crate::transaction::Transaction;
 
 pub use alarm::Alarm;
+pub(crate) use body::held;
 pub use body::{Inspector, NotInspectable};
 
 /// Has an origin asked for what can be inspected. A request with a credential asks for no coding at all, since its

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::escape::{self, Escape};
 use crate::filter::{Filter, Hits};
+use crate::tail::Shape;
 use crate::trie::{Arena, Match, Place, Standing, Trie, bytes_of};
 
 /// Needles, replacements and tables; never changes.
@@ -30,6 +31,7 @@ pub(crate) struct Engine {
     /// Whether a needle stands in the second tree.
     pub(crate) is_folded: Vec<bool>,
     pub(crate) filter: Filter,
+    pub(crate) shape: Shape,
 }
 
 /// What is known of how a text goes on.
@@ -46,6 +48,16 @@ pub(crate) struct Found {
     pub(crate) found: Vec<Match>,
     /// From where on the text must be seen again, together with what follows.
     pub(crate) settled: usize,
+}
+
+impl Found {
+    /// Leaves what begins from `tail` on for the next search, and never a part of a match.
+    fn up_to(mut self, tail: usize) -> Self {
+        debug_assert!(tail <= self.settled, "what may go on has the shape of a needle");
+        self.found.retain(|found| found.start < tail);
+        self.settled = self.found.last().map_or(0, |last| last.end).max(tail.min(self.settled));
+        self
+    }
 }
 
 impl Engine {
@@ -91,6 +103,11 @@ impl Engine {
             }
         }
         Found { found, settled: text.len() }
+    }
+
+    /// Searches a text that goes on. Where it is settled depends on the shape of its end, and not on how a needle begins.
+    pub(crate) fn search_flowing(&self, text: &[u8]) -> Found {
+        self.search(text, Mode::Flowing, false).up_to(self.shape.tail(text))
     }
 
     pub(crate) fn needle(&self, needle: u32) -> &[u8] {

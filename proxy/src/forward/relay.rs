@@ -210,7 +210,7 @@ impl Relay {
                 Poll::Ready(None) => inspector.finish(None),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Pending => {
-                    inspector.pause();
+                    inspector.pause(cx);
                     if let Some(transaction) = &mut self.transaction {
                         transaction.scrubbed(&inspector.take_tally());
                     }

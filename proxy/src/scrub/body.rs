@@ -1,6 +1,8 @@
 //! A response's body, inspected as it passes: decoded if it must be, then scrubbed.
 
 use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -8,6 +10,7 @@ use stubgate_scrub::{Scrubber, Stream, Tally};
 
 use super::decode::{Coding, Decoder, Undecodable};
 use crate::appliance::Appliance;
+use crate::deadline::Deadline;
 use crate::inspect::Room;
 
 /// The body can't be decoded; nothing more of it may pass.
@@ -25,6 +28,8 @@ pub struct Inspector {
     appliance: Arc<Appliance>,
     scrubber: Arc<Scrubber>,
     stream: Stream,
+    /// How long its end is held back.
+    held: Deadline,
     decoder: Option<Decoder>,
     /// What its window takes of its agent's share of memory.
     room: Option<Room>,
@@ -33,6 +38,11 @@ pub struct Inspector {
     trailers: Option<HeaderMap>,
     tally: Tally,
     is_ended: bool,
+}
+
+/// How long the end of a text is held back while nothing follows it.
+pub(crate) fn held(appliance: &Appliance) -> Deadline {
+    Deadline::new(Duration::from_millis(appliance.limits.scrub_held_milliseconds))
 }
 
 impl Inspector {
@@ -46,6 +56,7 @@ impl Inspector {
         let room = coding.zip(agent).map(|(_, agent)| appliance.held.enter(agent, agents));
         Inspector {
             stream: scrubber.stream(),
+            held: held(&appliance),
             appliance,
             scrubber,
             decoder: coding.map(Decoder::new),
@@ -87,6 +98,7 @@ impl Inspector {
     pub fn pull(&mut self) -> Result<Option<Bytes>, NotInspectable> {
         loop {
             if let Some(data) = self.stream.take() {
+                self.held.touch();
                 return Ok(Some(data));
             }
             let Some(decoder) = &mut self.decoder else { return Ok(None) };
@@ -102,9 +114,12 @@ impl Inspector {
         }
     }
 
-    /// The origin has no more at the moment.
-    pub fn pause(&mut self) {
-        self.stream.pause();
+    /// The origin has no more at the moment. What is held comes out of [`Inspector::pull`] now, or it will wake the task and
+    /// come then, whatever it is: when it leaves must not tell what it was compared with.
+    pub fn pause(&mut self, cx: &mut Context<'_>) {
+        if self.stream.pause() && self.held.poll(cx).is_ready() {
+            self.stream.let_go();
+        }
     }
 
     /// The origin's body is over. What was held comes out of [`Inspector::pull`], then the trailers.
