@@ -7,7 +7,7 @@
 //!
 //! A body that is compressed all the same is decoded, and sent on as it then is. What can't be decoded is refused, or cut
 //! where its head was sent already; it is never passed unseen. Nothing else is altered (law 9), and where there is no
-//! credential, nothing is looked at.
+//! credential, nothing is looked at; what is coded is cut then once there is one.
 
 mod alarm;
 mod body;
@@ -54,7 +54,7 @@ pub(crate) fn head(appliance: &Appliance, headers: &mut HeaderMap, transaction: 
     }
 }
 
-/// Scrubs the head of a final response, and says who inspects its body; `None` where there is nothing to inspect.
+/// Scrubs the head of a final response, and says who inspects its body; `None` where it has none.
 ///
 /// # Errors
 /// `response_not_inspectable` where the body is encoded in a way that can't be undone.
@@ -67,8 +67,14 @@ pub(crate) fn response(
 ) -> Result<Option<Box<Inspector>>, Reason> {
     head(appliance, headers, transaction);
     let scrubber = Arc::clone(&appliance.credentials.scrubber());
-    if !has_body || !is_needed(appliance) {
+    if !has_body {
         return Ok(None);
+    }
+    if !is_needed(appliance) {
+        // It passes as it is; but the policy may get its first credential before it is over.
+        let is_coded =
+            has_inner_coding(headers) || headers.contains_key("im") || codings::of_response(headers) != Ok(None);
+        return Ok(Some(Box::new(Inspector::waiting(Arc::clone(appliance), scrubber, is_coded))));
     }
     if has_inner_coding(headers) || headers.contains_key("im") {
         return Err(Reason::ResponseNotInspectable);

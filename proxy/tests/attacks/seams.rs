@@ -125,6 +125,46 @@ async fn a_response_that_began_before_there_was_any_credential_is_scrubbed_too()
     assert_eq!(String::from_utf8(got).unwrap(), format!("{SHOWN}."));
 }
 
+/// The policy as it is without any credential.
+fn without_credentials() -> String {
+    let (head, rest) = POLICY.split_once("credentials:\n").unwrap();
+    let (_, rules) = rest.split_once("  - name: open\n").unwrap();
+    format!("{head}rules:\n  - name: open\n{rules}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_credential_of_a_policy_is_looked_for_in_what_is_under_way() {
+    let lab = Lab::with(Setup { policy: without_credentials(), ..Setup::default() }).await;
+    let mut open = Vec::new();
+    for (path, coding) in
+        [("/plain", ""), ("/coded", "content-encoding: gzip\r\n"), ("/inner", "grpc-encoding: gzip\r\n")]
+    {
+        let says = stream(&lab, path);
+        let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
+        says.send(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n{coding}\r\n3\r\none\r\n").into()).unwrap();
+        conn.send(format!("GET {path} HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
+        assert_eq!(conn.head().await.status, 200);
+        assert_eq!(conn.some().await, b"3\r\none\r\n", "nothing is looked at, or altered");
+        open.push((says, conn));
+    }
+    assert_eq!(lab.reload(POLICY).await, "taken");
+    for (says, _) in &open {
+        says.send(format!("{:x}\r\n{REAL}\r\n", REAL.len()).into()).unwrap();
+    }
+    let mut got = Vec::new();
+    while got.len() < REAL.len() {
+        got.extend(open[0].1.some().await);
+    }
+    let got = String::from_utf8(got).unwrap();
+    assert!(got.contains(SHOWN) && !got.contains(REAL), "{got}");
+    // What is coded can't be decoded from its middle on.
+    for (_, conn) in &mut open[1..] {
+        assert_eq!(conn.rest().await, b"");
+    }
+    let cut = || lab.records().iter().filter(|record| record["reason"] == "response_not_inspectable").count();
+    lab.until("both cuts are recorded", || cut() == 2).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_that_a_reload_removes_is_scrubbed_until_what_may_not_go_on_is_over() {
     let lab = Lab::new().await;
@@ -133,11 +173,8 @@ async fn a_credential_that_a_reload_removes_is_scrubbed_until_what_may_not_go_on
     says.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()).unwrap();
     conn.send(format!("GET /long HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
     assert_eq!(conn.head().await.status, 200);
-    let (head, rest) = POLICY.split_once("  keyed:\n    stub").unwrap();
-    let (_, rules) = rest.split_once("  - name: open\n").unwrap();
-    let without = format!("{}rules:\n  - name: open\n{rules}", head.split_once("credentials:").unwrap().0);
     let after = std::time::Instant::now();
-    assert_eq!(lab.reload(&without).await, "taken");
+    assert_eq!(lab.reload(&without_credentials()).await, "taken");
     says.send(format!("{:x}\r\n{REAL}\r\n", REAL.len()).into()).unwrap();
     let mut got = Vec::new();
     while got.len() < REAL.len() {
