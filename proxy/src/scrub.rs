@@ -72,11 +72,10 @@ pub(crate) fn response(
     }
     if !is_needed(appliance) {
         // It passes as it is; but the policy may get its first credential before it is over.
-        let is_coded =
-            has_inner_coding(headers) || headers.contains_key("im") || codings::of_response(headers) != Ok(None);
+        let is_coded = is_hidden(headers) || codings::of_response(headers) != Ok(None);
         return Ok(Some(Box::new(Inspector::waiting(Arc::clone(appliance), scrubber, is_coded))));
     }
-    if has_inner_coding(headers) || headers.contains_key("im") {
+    if is_hidden(headers) {
         return Err(Reason::ResponseNotInspectable);
     }
     let coding = codings::of_response(headers).map_err(|_| Reason::ResponseNotInspectable)?;
@@ -95,6 +94,11 @@ pub(crate) fn response(
         }
     }
     Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding, transaction.known.agent.as_ref()))))
+}
+
+/// Whether a body is written so that it can't be searched, beside its content coding.
+fn is_hidden(headers: &HeaderMap) -> bool {
+    has_inner_coding(headers) || headers.contains_key("im") || codings::has_foreign_charset(headers)
 }
 
 /// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.

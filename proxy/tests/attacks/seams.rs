@@ -76,6 +76,34 @@ async fn no_protocol_asks_for_a_coding_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_charset_that_is_not_searched_is_not_asked_for_and_not_let_through() {
+    let lab = Lab::new().await;
+    let lines = [("accept-charset", "utf-16, *"), ("accept", "text/plain")];
+    assert_eq!(lab.get(OPEN, "/echo", &lines).await.status, 200);
+    let seen = lab.origin.requests().pop().unwrap();
+    assert_eq!((seen.header("accept-charset"), seen.header("accept")), (None, Some("text/plain".into())));
+    for (kind, is_let_through) in [
+        ("text/plain; charset=utf-8", true),
+        ("application/json; version=utf-16", true),
+        ("text/plain; charset=iso-8859-1", true),
+        ("text/plain; charset=utf-16", false),
+        ("text/plain;CHARSET = \"UTF-16LE\" ; x=y", false),
+        ("text/plain; x=y; charset=\"utf\\-7\"", false),
+        ("text/plain; charset=utf-8; charset=utf-32be", false),
+        ("text/plain; charset=ISO-10646-UCS-2", false),
+        ("text/plain; charset=cp037", false),
+    ] {
+        lab.origin.answer_bytes(
+            "/coded",
+            format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: 5\r\n\r\ncoded"),
+        );
+        let answer = lab.get(OPEN, "/coded", &[]).await;
+        let expected = if is_let_through { (200, "") } else { (502, "response_not_inspectable") };
+        assert_eq!((answer.status, &*answer.reason()), expected, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_coding_that_stands_second_hides_no_stub() {
     let policy = POLICY.replacen("    credentials: [api]\n", "    credentials: [api]\n    stub_in_body: deny\n", 1);
     let lab = Lab::with(Setup { policy, ..Setup::default() }).await;
