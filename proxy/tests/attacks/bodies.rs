@@ -252,8 +252,17 @@ async fn a_body_that_does_not_come_is_not_waited_for_long_and_costs_nobody_else(
     assert_eq!(other.answer(false).await.status, 200);
     let mut reasons = Vec::new();
     for conn in &mut held {
-        reasons.push(conn.answer(false).await.reason());
+        let answer = conn.answer(false).await;
+        reasons.push(answer.reason());
+        if answer.reason() == "limit_reached" {
+            assert_eq!(answer.status, 429);
+            assert_eq!(answer.header("x-stubgate-limit").as_deref(), Some("inspected_bytes_per_agent"));
+            assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+        }
     }
+    let limited = reasons.iter().filter(|reason| *reason == "limit_reached").count();
+    let counted = format!("stubgate_limits_reached_total{{limit=\"inspected_bytes_per_agent\"}} {limited}\n");
+    assert!(lab.metrics().contains(&counted), "{limited}");
     assert!(reasons.iter().any(|reason| reason == "limit_reached"), "{reasons:?}");
     assert!(reasons.iter().any(|reason| reason == "bad_request"), "too slow: {reasons:?}");
     assert!(lab.origin.requests().iter().all(|seen| seen.body.len() == body.len()));
