@@ -139,14 +139,19 @@ async fn take(
             return Err(looking.fault(Fault::too_large(most)));
         }
         if wanted > bytes.capacity() {
-            let capacity = wanted.max(bytes.capacity().saturating_mul(2)).max(FIRST).min(most.max(wanted));
-            if !room.hold(capacity) {
-                let reached = appliance.budgets.reached(room.bound(capacity), Duration::from_secs(1));
+            // A power of two, so that what it grows from is never more than half of what the next one could be.
+            let capacity = wanted.max(FIRST).checked_next_power_of_two().map_or(wanted, |next| next.min(most));
+            // Both are there while one is copied into the other.
+            let both = bytes.capacity().saturating_add(capacity);
+            if !room.hold(both) {
+                let reached = appliance.budgets.reached(room.bound(both), Duration::from_secs(1));
                 return Err(Refused { reached: Some(reached), ..Reason::LimitReached.into() });
             }
             let mut larger = BytesMut::with_capacity(capacity);
             larger.extend_from_slice(&bytes);
             bytes = larger;
+            // Less always fits.
+            room.hold(capacity);
         }
         bytes.extend_from_slice(data);
     }

@@ -138,7 +138,7 @@ limits! {
         /// Bytes of all bodies that are held at once because policy looks into them; half is divided evenly between agents.
         inspected_bytes: usize = 268_435_456, 1_048_576 to 1_099_511_627_776;
         /// Bytes of such bodies of one agent.
-        inspected_bytes_per_agent: usize = 67_108_864, 1_024 to 1_099_511_627_776;
+        inspected_bytes_per_agent: usize = 100_663_296, 1_024 to 1_099_511_627_776;
         /// Idle connections kept for one agent to one authority.
         upstream_idle_per_authority: usize = 32, 1 to 10_000;
         /// Bytes of one WebSocket message, all its fragments together. Nothing of it is held; this protects what is behind.
