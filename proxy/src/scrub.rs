@@ -7,7 +7,7 @@
 //!
 //! A body that is compressed all the same is decoded, and sent on as it then is. What can't be decoded is refused, or cut
 //! where its head was sent already; it is never passed unseen. Nothing else is altered (law 9), and where there is no
-//! credential, nothing is looked at.
+//! credential, nothing is looked at; what is coded is cut then once there is one.
 
 mod alarm;
 mod body;
@@ -55,7 +55,7 @@ pub(crate) fn head(appliance: &Appliance, headers: &mut HeaderMap, transaction: 
     }
 }
 
-/// Scrubs the head of a final response, and says who inspects its body; `None` where there is nothing to inspect.
+/// Scrubs the head of a final response, and says who inspects its body; `None` where it has none.
 ///
 /// # Errors
 /// `response_not_inspectable` where the body is encoded in a way that can't be undone.
@@ -68,10 +68,15 @@ pub(crate) fn response(
 ) -> Result<Option<Box<Inspector>>, Reason> {
     head(appliance, headers, transaction);
     let scrubber = Arc::clone(&appliance.credentials.scrubber());
-    if !has_body || !is_needed(appliance) {
+    if !has_body {
         return Ok(None);
     }
-    if has_inner_coding(headers) || headers.contains_key("im") {
+    if !is_needed(appliance) {
+        // It passes as it is; but the policy may get its first credential before it is over.
+        let is_coded = is_hidden(headers) || codings::of_response(headers) != Ok(None);
+        return Ok(Some(Box::new(Inspector::waiting(Arc::clone(appliance), scrubber, is_coded))));
+    }
+    if is_hidden(headers) {
         return Err(Reason::ResponseNotInspectable);
     }
     let coding = codings::of_response(headers).map_err(|_| Reason::ResponseNotInspectable)?;
@@ -90,6 +95,11 @@ pub(crate) fn response(
         }
     }
     Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding, transaction.known.agent.as_ref()))))
+}
+
+/// Whether a body is written so that it can't be searched, beside its content coding.
+fn is_hidden(headers: &HeaderMap) -> bool {
+    has_inner_coding(headers) || headers.contains_key("im") || codings::has_foreign_charset(headers)
 }
 
 /// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.

@@ -12,7 +12,7 @@ use crate::decide::{self, Outcome};
 use crate::forward;
 use crate::headers;
 use crate::identify::{self, Identified};
-use crate::inspect;
+use crate::inspect::{self, Refused};
 use crate::request::{Arrived, Known, Refusal};
 use crate::respond::{self, ResponseBody, Shape};
 use crate::snapshot::Snapshot;
@@ -37,6 +37,10 @@ pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'sta
         Ok(Outcome::Permitted(permitted)) => Ok(permitted),
         Ok(Outcome::Look(looking)) => match inspect::inspect(appliance, looking).await {
             Ok(permitted) => Ok(permitted),
+            Err(Refused { refusal, reached: Some(reached), .. }) => {
+                transaction.spending.end().tell(reached);
+                Err(refusal)
+            }
             Err(refused) => {
                 let (status, hint) = (refused.status(), refused.hint());
                 let known = transaction.refuse(&snapshot, refused.refusal, status);

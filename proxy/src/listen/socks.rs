@@ -25,6 +25,7 @@ use self::message::{Malformed, Reply, Request, Target};
 use super::tunnel::Refused;
 use super::{first, tunnel};
 use crate::appliance::Appliance;
+use crate::budget::Limit;
 use crate::client::Whence;
 use crate::request::Refusal;
 
@@ -53,7 +54,10 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, read: Byte
         }
         // Gone, or gone silent in the middle.
         Ok(Err(_)) => return,
-        Err(_) => return tunnel::refuse(appliance, &whence, WORD, None, &Reason::LimitReached.into()),
+        Err(_) => {
+            appliance.metrics.limit_reached(Limit::Handshake).inc();
+            return tunnel::refuse(appliance, &whence, WORD, None, &Reason::LimitReached.into());
+        }
     };
     let targets = schemes(port).map(|scheme| Authority::new(scheme, host.clone(), port));
     let paid = match tunnel::decide(appliance, &whence, WORD, &targets) {

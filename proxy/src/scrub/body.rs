@@ -31,6 +31,8 @@ pub struct Inspector {
     /// How long its end is held back.
     held: Deadline,
     decoder: Option<Decoder>,
+    /// Coded, and passed as it is because there was nothing to look for. It ends with the first credential.
+    is_opaque: bool,
     /// What its window takes of its agent's share of memory.
     room: Option<Room>,
     /// What is not decoded yet.
@@ -60,12 +62,18 @@ impl Inspector {
             appliance,
             scrubber,
             decoder: coding.map(Decoder::new),
+            is_opaque: false,
             room,
             input: Bytes::new(),
             trailers: None,
             tally: Tally::default(),
             is_ended: false,
         }
+    }
+
+    /// Of a body that begins while there is nothing to look for.
+    pub(super) fn waiting(appliance: Arc<Appliance>, scrubber: Arc<Scrubber>, is_coded: bool) -> Self {
+        Inspector { is_opaque: is_coded, ..Inspector::new(appliance, scrubber, None, None) }
     }
 
     /// Whether what comes out has another length than what goes in.
@@ -96,6 +104,9 @@ impl Inspector {
     /// # Errors
     /// Where the body is not what its coding says, or a bomb, or where its agent has no memory left for its window.
     pub fn pull(&mut self) -> Result<Option<Bytes>, NotInspectable> {
+        if self.is_opaque && !self.scrubber.is_empty() {
+            return Err(NotInspectable);
+        }
         loop {
             if let Some(data) = self.stream.take() {
                 self.held.touch();

@@ -1,6 +1,7 @@
-//! Content codings: which are asked for, and which one a response has (RFC 9110 sections 8.4 and 12.5.3).
+//! Content codings: which are asked for, and which one a response has (RFC 9110 sections 8.4 and 12.5.3). Charsets
+//! likewise: a text whose letters are not those of ASCII is not searched, and so neither asked for nor let through.
 
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::header::{ACCEPT_CHARSET, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::decode::Coding;
 
@@ -12,6 +13,8 @@ pub(super) struct Unknown;
 /// and all that a request with a credential asks for. A request without the header keeps it so: origins answer that
 /// without a coding, and are not made to do otherwise.
 pub(super) fn ask(headers: &mut HeaderMap, swaps: bool) {
+    // Nobody needs it (RFC 9110 section 12.5.2), and an origin that heeds it could be told one that is not searched.
+    headers.remove(ACCEPT_CHARSET);
     let identity = HeaderValue::from_static("identity");
     if swaps {
         headers.insert(ACCEPT_ENCODING, identity);
@@ -73,6 +76,39 @@ pub(super) fn of_response(headers: &HeaderMap) -> Result<Option<Coding>, Unknown
         }
     }
     Ok(coding)
+}
+
+/// How the names of charsets begin that write ASCII otherwise: with more bytes a letter, in base64, or as EBCDIC.
+const FOREIGN: [&[u8]; 12] = [
+    b"utf-16",
+    b"utf16",
+    b"utf-32",
+    b"utf32",
+    b"utf-7",
+    b"utf7",
+    b"ucs-",
+    b"iso-10646-ucs",
+    b"csunicode",
+    b"unicode",
+    b"cp037",
+    b"ibm",
+];
+
+/// Whether a response says that its text is in a charset that is not searched.
+pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
+    let mut parameters =
+        headers.get_all(CONTENT_TYPE).iter().flat_map(|kind| kind.as_bytes().split(|byte| *byte == b';').skip(1));
+    parameters.any(|parameter| {
+        let Some(equals) = parameter.iter().position(|byte| *byte == b'=') else { return false };
+        let (name, value) = parameter.split_at(equals);
+        // Quotes, and what they escape.
+        let value: Vec<u8> = value
+            .iter()
+            .filter(|byte| !matches!(byte, b'=' | b'"' | b'\'' | b'\\' | b' ' | b'\t'))
+            .map(u8::to_ascii_lowercase)
+            .collect();
+        name.trim_ascii().eq_ignore_ascii_case(b"charset") && FOREIGN.iter().any(|foreign| value.starts_with(foreign))
+    })
 }
 
 #[cfg(test)]

@@ -252,12 +252,42 @@ async fn a_body_that_does_not_come_is_not_waited_for_long_and_costs_nobody_else(
     assert_eq!(other.answer(false).await.status, 200);
     let mut reasons = Vec::new();
     for conn in &mut held {
-        reasons.push(conn.answer(false).await.reason());
+        let answer = conn.answer(false).await;
+        reasons.push(answer.reason());
+        if answer.reason() == "limit_reached" {
+            assert_eq!(answer.status, 429);
+            assert_eq!(answer.header("x-stubgate-limit").as_deref(), Some("inspected_bytes_per_agent"));
+            assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+        }
     }
+    let limited = reasons.iter().filter(|reason| *reason == "limit_reached").count();
+    let counted = format!("stubgate_limits_reached_total{{limit=\"inspected_bytes_per_agent\"}} {limited}\n");
+    assert!(lab.metrics().contains(&counted), "{limited}");
     assert!(reasons.iter().any(|reason| reason == "limit_reached"), "{reasons:?}");
     assert!(reasons.iter().any(|reason| reason == "bad_request"), "too slow: {reasons:?}");
     assert!(lab.origin.requests().iter().all(|seen| seen.body.len() == body.len()));
     lab.until("what was held is given back", || lab.appliance.held.bytes() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_grows_counts_with_both_of_its_buffers() {
+    // 131072 bytes grow to 200000, the most that the rule takes.
+    for (most, status) in [(131_072 + 200_000, 200), (131_072 + 199_999, 429)] {
+        let limits = format!("inspected_bytes_per_agent: {most}");
+        let lab = Lab::with(Setup { policy: policy(BODIES), limits, ..Setup::default() }).await;
+        lab.origin.answer("/v1/messages", |_| ok("hello"));
+        let mut conn = Conn::sni(&lab, HOST, DEVBOT).await;
+        conn.send(format!("POST /v1/messages HTTP/1.1\r\nhost: {HOST}\r\n{JSON}transfer-encoding: chunked\r\n\r\n"))
+            .await;
+        let body = format!("{{\"model\":\"{}\"}}", "x".repeat(199_988));
+        assert_eq!(body.len(), 200_000);
+        for chunk in body.as_bytes().chunks(1000) {
+            conn.send([b"3e8\r\n", chunk, b"\r\n"].concat()).await;
+        }
+        conn.send("0\r\n\r\n").await;
+        assert_eq!(conn.answer(false).await.status, status, "{most}");
+        lab.until("it is given back", || lab.appliance.held.bytes() == 0).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

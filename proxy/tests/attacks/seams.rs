@@ -76,6 +76,34 @@ async fn no_protocol_asks_for_a_coding_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_charset_that_is_not_searched_is_not_asked_for_and_not_let_through() {
+    let lab = Lab::new().await;
+    let lines = [("accept-charset", "utf-16, *"), ("accept", "text/plain")];
+    assert_eq!(lab.get(OPEN, "/echo", &lines).await.status, 200);
+    let seen = lab.origin.requests().pop().unwrap();
+    assert_eq!((seen.header("accept-charset"), seen.header("accept")), (None, Some("text/plain".into())));
+    for (kind, is_let_through) in [
+        ("text/plain; charset=utf-8", true),
+        ("application/json; version=utf-16", true),
+        ("text/plain; charset=iso-8859-1", true),
+        ("text/plain; charset=utf-16", false),
+        ("text/plain;CHARSET = \"UTF-16LE\" ; x=y", false),
+        ("text/plain; x=y; charset=\"utf\\-7\"", false),
+        ("text/plain; charset=utf-8; charset=utf-32be", false),
+        ("text/plain; charset=ISO-10646-UCS-2", false),
+        ("text/plain; charset=cp037", false),
+    ] {
+        lab.origin.answer_bytes(
+            "/coded",
+            format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: 5\r\n\r\ncoded"),
+        );
+        let answer = lab.get(OPEN, "/coded", &[]).await;
+        let expected = if is_let_through { (200, "") } else { (502, "response_not_inspectable") };
+        assert_eq!((answer.status, &*answer.reason()), expected, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_coding_that_stands_second_hides_no_stub() {
     let policy = POLICY.replacen("    credentials: [api]\n", "    credentials: [api]\n    stub_in_body: deny\n", 1);
     let lab = Lab::with(Setup { policy, ..Setup::default() }).await;
@@ -125,6 +153,46 @@ async fn a_response_that_began_before_there_was_any_credential_is_scrubbed_too()
     assert_eq!(String::from_utf8(got).unwrap(), format!("{SHOWN}."));
 }
 
+/// The policy as it is without any credential.
+fn without_credentials() -> String {
+    let (head, rest) = POLICY.split_once("credentials:\n").unwrap();
+    let (_, rules) = rest.split_once("  - name: open\n").unwrap();
+    format!("{head}rules:\n  - name: open\n{rules}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_credential_of_a_policy_is_looked_for_in_what_is_under_way() {
+    let lab = Lab::with(Setup { policy: without_credentials(), ..Setup::default() }).await;
+    let mut open = Vec::new();
+    for (path, coding) in
+        [("/plain", ""), ("/coded", "content-encoding: gzip\r\n"), ("/inner", "grpc-encoding: gzip\r\n")]
+    {
+        let says = stream(&lab, path);
+        let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
+        says.send(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n{coding}\r\n3\r\none\r\n").into()).unwrap();
+        conn.send(format!("GET {path} HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
+        assert_eq!(conn.head().await.status, 200);
+        assert_eq!(conn.some().await, b"3\r\none\r\n", "nothing is looked at, or altered");
+        open.push((says, conn));
+    }
+    assert_eq!(lab.reload(POLICY).await, "taken");
+    for (says, _) in &open {
+        says.send(format!("{:x}\r\n{REAL}\r\n", REAL.len()).into()).unwrap();
+    }
+    let mut got = Vec::new();
+    while got.len() < REAL.len() {
+        got.extend(open[0].1.some().await);
+    }
+    let got = String::from_utf8(got).unwrap();
+    assert!(got.contains(SHOWN) && !got.contains(REAL), "{got}");
+    // What is coded can't be decoded from its middle on.
+    for (_, conn) in &mut open[1..] {
+        assert_eq!(conn.rest().await, b"");
+    }
+    let cut = || lab.records().iter().filter(|record| record["reason"] == "response_not_inspectable").count();
+    lab.until("both cuts are recorded", || cut() == 2).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_that_a_reload_removes_is_scrubbed_until_what_may_not_go_on_is_over() {
     let lab = Lab::new().await;
@@ -133,11 +201,8 @@ async fn a_credential_that_a_reload_removes_is_scrubbed_until_what_may_not_go_on
     says.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()).unwrap();
     conn.send(format!("GET /long HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
     assert_eq!(conn.head().await.status, 200);
-    let (head, rest) = POLICY.split_once("  keyed:\n    stub").unwrap();
-    let (_, rules) = rest.split_once("  - name: open\n").unwrap();
-    let without = format!("{}rules:\n  - name: open\n{rules}", head.split_once("credentials:").unwrap().0);
     let after = std::time::Instant::now();
-    assert_eq!(lab.reload(&without).await, "taken");
+    assert_eq!(lab.reload(&without_credentials()).await, "taken");
     says.send(format!("{:x}\r\n{REAL}\r\n", REAL.len()).into()).unwrap();
     let mut got = Vec::new();
     while got.len() < REAL.len() {
