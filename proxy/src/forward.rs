@@ -73,19 +73,14 @@ impl Failure {
     }
 }
 
-/// Forwards a permitted request.
+/// Forwards a request.
 ///
 /// # Errors
-/// The refusal to tell, with the transaction to record it in.
-pub async fn forward(
+/// The refusal to tell, with the request whose transaction it is recorded in.
+pub(crate) async fn forward(
     appliance: &Arc<Appliance>,
-    permitted: Permitted,
-    transaction: Transaction,
-) -> Result<Response<ResponseBody>, (Refusal, Transaction)> {
-    let mut outgoing = match prepare(appliance, permitted, transaction) {
-        Ok(outgoing) => outgoing,
-        Err((refusal, transaction)) => return Err((refusal, *transaction)),
-    };
+    mut outgoing: Box<Outgoing>,
+) -> Result<Response<ResponseBody>, (Refusal, Box<Outgoing>)> {
     let key = Key::new(&outgoing.transaction.known, outgoing.permit.authority());
     let wanted = if outgoing.websocket.is_some() {
         Wanted::H1Only
@@ -96,9 +91,14 @@ pub async fn forward(
     };
     let mut may_reuse = true;
     loop {
-        let upstream = match connect(appliance, &key, wanted, may_reuse, &outgoing).await {
-            Ok(upstream) => upstream,
-            Err(refusal) => return Err((refusal, outgoing.transaction)),
+        let waiting = if may_reuse { appliance.pool.take(&key, wanted) } else { None };
+        let upstream = match waiting {
+            Some(upstream) => upstream,
+            // Several KiB of state that most requests never need.
+            None => match Box::pin(connect(appliance, &key, wanted, &outgoing)).await {
+                Ok(upstream) => upstream,
+                Err(refusal) => return Err((refusal, outgoing)),
+            },
         };
         let sent = match upstream {
             Upstream::H1(upstream) => h1::exchange(appliance, upstream, key.clone(), outgoing).await,
@@ -106,10 +106,10 @@ pub async fn forward(
         };
         match sent {
             Ok(response) => return Ok(response),
-            Err(Failure::Refused(refusal, outgoing)) => return Err((refusal, outgoing.transaction)),
+            Err(Failure::Refused(refusal, outgoing)) => return Err((refusal, outgoing)),
             Err(Failure::Stale(outgoing)) if !may_reuse => {
                 // It was not stale but fresh: the origin ends what it accepts.
-                return Err((Reason::UpstreamUnreachable.into(), outgoing.transaction));
+                return Err((Reason::UpstreamUnreachable.into(), outgoing));
             }
             Err(Failure::Stale(again)) => {
                 outgoing = again;
@@ -119,16 +119,13 @@ pub async fn forward(
     }
 }
 
+/// Makes a connection to the origin.
 async fn connect(
     appliance: &Arc<Appliance>,
     key: &Key,
     wanted: Wanted,
-    may_reuse: bool,
     outgoing: &Outgoing,
 ) -> Result<Upstream, Refusal> {
-    if may_reuse && let Some(upstream) = appliance.pool.take(key, wanted) {
-        return Ok(upstream);
-    }
     let dialled = tokio::select! {
         dialled = appliance.dialer.dial(outgoing.permit.authority(), wanted) => dialled?,
         () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => return Err(outgoing.cut_reason().into()),
@@ -136,12 +133,16 @@ async fn connect(
     pool::open(appliance, key, dialled).await
 }
 
-fn prepare(
+/// Readies a permitted request for its origin, and enters it among what is under way.
+///
+/// # Errors
+/// The refusal to tell, with the transaction to record it in.
+pub(crate) fn prepare(
     appliance: &Arc<Appliance>,
-    permitted: Permitted,
+    permitted: Box<Permitted>,
     mut transaction: Transaction,
 ) -> Result<Box<Outgoing>, (Refusal, Box<Transaction>)> {
-    let Permitted { identified, address, permit, place, question } = permitted;
+    let Permitted { identified, address, permit, place, question } = *permitted;
     let crate::identify::Identified { arrived, snapshot, agent, .. } = identified;
     let mut headers = arrived.headers;
     transaction.permit(&snapshot, &permit);
@@ -212,6 +213,12 @@ fn prepare(
 }
 
 impl Outgoing {
+    /// What its refusal is recorded with; the rest is let go.
+    pub(crate) fn into_refused(self: Box<Self>) -> (Arc<Snapshot>, Transaction) {
+        let Outgoing { snapshot, transaction, .. } = *self;
+        (snapshot, transaction)
+    }
+
     /// The body, for whoever sends it.
     fn take_body(&mut self) -> Watched {
         std::mem::replace(&mut self.body, Watched::empty())

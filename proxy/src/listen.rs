@@ -96,8 +96,9 @@ async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
             h1::serve(appliance, Stream::Plain(Socket::new(tcp)), BytesMut::new(), client).await;
         }
         Listener::Https => tls::serve(appliance, Socket::new(tcp), whence, None).await,
-        Listener::Proxy => connect::serve(appliance, tcp, whence).await,
-        Listener::Transparent => first::serve(appliance, tcp, BytesMut::new(), whence, None).await,
+        // Each holds the others, and would make every connection as large as the largest.
+        Listener::Proxy => Box::pin(connect::serve(appliance, tcp, whence)).await,
+        Listener::Transparent => Box::pin(first::serve(appliance, tcp, BytesMut::new(), whence, None)).await,
     }
 }
 
@@ -135,4 +136,22 @@ fn original_destination(tcp: &TcpStream) -> Option<SocketAddr> {
 /// IPv4 addresses that arrive on an IPv6 socket are IPv4 addresses.
 fn unmapped(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes<'a, A, B, F: Future>(_: impl FnOnce(&'a Arc<Appliance>, A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Copied when it begins and held until it ends, ten thousand times over. What is rare or short belongs in a box.
+    #[test]
+    fn what_is_held_for_a_connection_and_for_a_request_is_small() {
+        let connection = bytes(serve);
+        assert!(connection <= 4 << 10, "{connection} bytes for a connection");
+        let request = bytes(crate::service::serve);
+        assert!(request <= 2 << 10, "{request} bytes for a request");
+    }
 }

@@ -28,14 +28,22 @@ pub use alarm::Alarm;
 pub(crate) use body::held;
 pub use body::{Inspector, NotInspectable};
 
+/// Says that a body is a difference, or else not the thing itself (RFC 3229 section 10.5.2).
+const INSTANCE_MANIPULATION: HeaderName = HeaderName::from_static("im");
+/// Ask for codings of other things than the body as a whole.
+const OTHER_CODINGS: [&str; 3] = ["grpc-accept-encoding", "connect-accept-encoding", "a-im"];
+
 /// Has an origin asked for what can be inspected. A request with a credential asks for no coding at all, since its
 /// response is the likeliest to hold one.
 pub(crate) fn ask(appliance: &Appliance, swaps: bool, headers: &mut HeaderMap) {
     if !is_needed(appliance) {
         return;
     }
-    for name in ["grpc-accept-encoding", "connect-accept-encoding", "a-im"] {
-        headers.remove(name);
+    // One look at the names that are there, instead of one for each that might be.
+    if headers.keys().any(|name| OTHER_CODINGS.contains(&name.as_str())) {
+        for name in OTHER_CODINGS {
+            headers.remove(name);
+        }
     }
     codings::ask(headers, swaps);
 }
@@ -99,13 +107,14 @@ pub(crate) fn response(
 
 /// Whether a body is written so that it can't be searched, beside its content coding.
 fn is_hidden(headers: &HeaderMap) -> bool {
-    has_inner_coding(headers) || headers.contains_key("im") || codings::has_foreign_charset(headers)
+    has_inner_coding(headers) || headers.contains_key(&INSTANCE_MANIPULATION) || codings::has_foreign_charset(headers)
 }
 
 /// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.
 pub(crate) fn has_inner_coding(headers: &HeaderMap) -> bool {
+    let says_so = |name: &HeaderName| matches!(name.as_str(), "grpc-encoding" | "connect-content-encoding");
     let is_coding = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    ["grpc-encoding", "connect-content-encoding"].iter().any(|name| headers.get_all(*name).iter().any(is_coding))
+    headers.iter().any(|(name, value)| says_so(name) && is_coding(value))
 }
 
 /// Scrubs headers or trailers.

@@ -54,8 +54,10 @@ impl Inspector {
         coding: Option<Coding>,
         agent: Option<&Arc<str>>,
     ) -> Self {
-        let agents = appliance.snapshot.load().policy.agents().len();
-        let room = coding.zip(agent).map(|(_, agent)| appliance.held.enter(agent, agents));
+        let room = coding.zip(agent).map(|(_, agent)| {
+            let agents = appliance.snapshot.load().policy.agents().len();
+            appliance.held.enter(agent, agents)
+        });
         Inspector {
             stream: scrubber.stream(),
             held: held(&appliance),

@@ -15,6 +15,7 @@ mod bounds;
 mod corpus;
 mod credentials;
 mod frames;
+mod goaway;
 mod guesses;
 mod handshakes;
 mod limits;

@@ -9,22 +9,22 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use crate::client::{Conn, PATIENCE, tcp, tls};
 use crate::lab::{DEVBOT, Lab, REAL, STUB, Setup};
 
-const HOST: &str = "open.example.test";
+pub(crate) const HOST: &str = "open.example.test";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// Header fields as literals, never indexed and not Huffman coded (RFC 7541 section 6.2.2).
-fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in lines {
         out.push(0);
@@ -37,7 +37,7 @@ fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-async fn h2_conn(lab: &Lab, host: &str) -> Conn {
+pub(crate) async fn h2_conn(lab: &Lab, host: &str) -> Conn {
     let mut conn = Conn::over(tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h2, host).await.unwrap());
     conn.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await;
     conn
