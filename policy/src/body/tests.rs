@@ -85,6 +85,24 @@ fn what_a_rule_demands_is_held_against_the_body() {
     }
 }
 
+/// Frameworks that take a list as so many documents would find in it what the pointers of the rule no longer name.
+#[test]
+fn a_document_that_is_no_object_is_refused_whatever_the_rule_demands() {
+    let json = |deny: &[&str], values: &[&str]| JsonRule {
+        allow_keys: None,
+        deny_pointers: deny.iter().map(|text| pointer(text)).collect(),
+        deny_values: values.iter().map(|text| (pointer(text), texts(&["url"]))).collect(),
+        allow_values: [].into(),
+    };
+    for json in [json(&["/secret"], &[]), json(&[], &["/type"]), json(&["/*/secret"], &[]), json(&["/**/x"], &[])] {
+        let rule = BodyRule { max_bytes: 4096, form: Form::Json(json) };
+        for text in [r#"[{"secret":1,"type":"url"}]"#, "[[]]", "[]", "null", "\"secret\"", "1", "true"] {
+            assert_eq!(verdict(&rule, &seen(text.as_bytes(), "application/json")), "not allowed", "{text}");
+        }
+        assert_eq!(verdict(&rule, &seen(br#"{"model":1}"#, "application/json")), "ok");
+    }
+}
+
 /// What two parsers could read in different ways is read in none.
 #[test]
 fn json_with_two_readings_is_refused() {
