@@ -39,9 +39,13 @@ pub(crate) fn vet(answer: &[u8], query: &Query<'_>, zone: &Name) -> Option<Vec<u
     out.metadata.checking_disabled = query.header.checking_disabled;
     out.metadata.truncation = given.metadata.truncation;
     out.add_query(asked.clone());
-    for record in given.answers {
+    for mut record in given.answers {
         if !(chain.contains(&record.name) && is_wanted(&record, asked.query_type())) {
             return None;
+        }
+        if record.name == *asked.name() {
+            // In the client's spelling, which the zone's servers were not told.
+            record.name = asked.name().clone();
         }
         out.add_answer(record);
     }
