@@ -81,7 +81,11 @@ impl NameBudgets {
         if let Some(spent) = agents.get(agent) {
             return Arc::clone(spent);
         }
-        let spent = Arc::new(Mutex::new(Spent { known: Vec::new(), left: thousandths(self.most).map(|all| all * MINUTE), at: now }));
+        let spent = Arc::new(Mutex::new(Spent {
+            known: Vec::new(),
+            left: thousandths(self.most).map(|all| all * MINUTE),
+            at: now,
+        }));
         agents.insert(agent.into(), Arc::clone(&spent));
         spent
     }
@@ -217,7 +221,9 @@ mod tests {
     #[test]
     fn a_budget_fills_again_under_tries_that_come_faster_than_it_can() {
         let minute = Duration::from_secs(60);
-        for (names, step) in [(120, Duration::from_micros(300)), (1, Duration::from_millis(17)), (7, Duration::from_millis(1))] {
+        for (names, step) in
+            [(120, Duration::from_micros(300)), (1, Duration::from_millis(17)), (7, Duration::from_millis(1))]
+        {
             let (budgets, start) = (NameBudgets::new(NameBudget { names, ..ROOMY }), Instant::now());
             let (mut at, mut passed) = (start, 0);
             while at <= start + minute {

@@ -138,7 +138,8 @@ fn an_alias_into_another_zone_of_the_same_servers_is_passed_on() {
 #[test]
 fn a_name_for_a_whole_branch_is_left_out_and_its_alias_is_passed_on() {
     let branch = |owner: &str, target: &str| {
-        let labels = target.split('.').flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat());
+        let labels =
+            target.split('.').flat_map(|label| [&[u8::try_from(label.len()).unwrap()], label.as_bytes()].concat());
         let rdata = rdata::NULL::with(labels.collect());
         Record::from_rdata(name(owner), 5, RData::Unknown { code: RecordType::from(39), rdata })
     };
