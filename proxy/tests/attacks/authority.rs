@@ -340,7 +340,7 @@ async fn a_stub_over_plain_http_is_refused() {
         let request = format!("GET {at}/x HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {STUB}\r\n\r\n");
         refused(&lab, way.open(&lab).await, &request, (403, "host_not_allowed"), "AU-06 the credential's host").await;
     }
-    assert!(lab.metrics().contains("stub_over_plain"), "a tripwire");
+    assert!(lab.metrics().contains("stubgate_tripwires_total{reason=\"stub_over_plain\"} 4\n"), "{}", lab.metrics());
     lab.is_well("AU-06").await;
 }
 
