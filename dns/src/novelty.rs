@@ -230,8 +230,8 @@ mod tests {
                 passed += u32::from(budgets.spend("a", &format!("{at:?}"), "x", at).is_ok());
                 at += step;
             }
-            let all = 2 * names - u32::from(minute.as_nanos() % step.as_nanos() != 0);
-            assert!((all..=2 * names).contains(&passed), "{passed} of {names} twice");
+            // The last try may come a little before the minute is over.
+            assert!((2 * names - 1..=2 * names).contains(&passed), "{passed} of {names} twice");
         }
     }
 

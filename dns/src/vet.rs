@@ -38,7 +38,7 @@ pub(crate) fn vet(answer: &[u8], query: &Query<'_>, is_theirs: impl Fn(&Name) ->
     {
         return None;
     }
-    let chain = chain(asked.name(), &given.answers, &is_theirs)?;
+    let chain = chain(asked.name(), &given.answers, is_theirs)?;
     let mut out = Message::new(query.header.id, MessageType::Response, OpCode::Query);
     out.metadata.response_code = code;
     out.metadata.recursion_desired = query.header.recursion_desired;
