@@ -131,7 +131,7 @@ impl Looking {
         let Looking { identified, address, places, .. } = *self;
         let (decision, fault) = {
             let tokens = places.tokens();
-            let body = inspect::body(&identified.arrived.headers, identified.arrived.query.is_some(), bytes);
+            let body = inspect::body(&identified.arrived.headers, identified.arrived.query.as_deref(), bytes);
             let ask = asked(identified.agent, &address, &tokens);
             identified.snapshot.policy.decide_body(&ask, Seen::Body(&body))
         };

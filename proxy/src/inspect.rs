@@ -69,14 +69,9 @@ impl From<Reason> for Refused {
 }
 
 /// A body beside what its head says about it, as policy asks for it.
-pub fn body<'a>(headers: &'a HeaderMap, has_query: bool, bytes: &'a [u8]) -> Body<'a> {
+pub fn body<'a>(headers: &'a HeaderMap, query: Option<&'a [u8]>, bytes: &'a [u8]) -> Body<'a> {
     let all = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
-    Body {
-        content_types: all(header::CONTENT_TYPE),
-        content_encodings: all(header::CONTENT_ENCODING),
-        has_query,
-        bytes,
-    }
+    Body { content_types: all(header::CONTENT_TYPE), content_encodings: all(header::CONTENT_ENCODING), query, bytes }
 }
 
 /// Takes the body in, and asks policy again.

@@ -1,11 +1,14 @@
 //! Bodies under rules that look into them: what reaches the origin is what was looked at, whole, with one length; all
 //! else is refused before a byte leaves.
 
+use std::sync::Mutex;
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::mpsc;
 
 use crate::client::{Answer, Conn, tcp, tls};
 use crate::lab::{DEVBOT, KEYED_REAL, KEYED_STUB, Lab, OTHERBOT, POLICY, Setup};
@@ -293,7 +296,6 @@ async fn a_body_that_grows_counts_with_both_of_its_buffers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_body_a_new_policy_may_not_let_pass_is_cut() {
     let lab = lab().await;
-    lab.origin.answer("/v1/messages", |_| Reply::Silence);
     let body = "{\"model\":\"m\"}";
     for (rules, cut) in [
         // Lets pass what passed before.
@@ -301,6 +303,10 @@ async fn a_request_whose_body_a_new_policy_may_not_let_pass_is_cut() {
         // May not.
         (BODIES.replace("[model, messages, tools]", "[model, messages]"), true),
     ] {
+        // The origin answers when the new policy is in force, or never.
+        let (answers, receiver) = mpsc::unbounded_channel();
+        let receiver = Mutex::new(Some(receiver));
+        lab.origin.answer("/v1/messages", move |_| Reply::Stream(receiver.lock().unwrap().take().unwrap()));
         let seen = lab.origin.requests().len();
         let mut conn = Conn::sni(&lab, HOST, DEVBOT).await;
         conn.send(format!("POST /v1/messages HTTP/1.1\r\nhost: {HOST}\r\n{JSON}content-length: 13\r\n\r\n{body}"))
@@ -310,8 +316,23 @@ async fn a_request_whose_body_a_new_policy_may_not_let_pass_is_cut() {
         if cut {
             assert_eq!(conn.answer(false).await.reason(), "policy_changed");
         } else {
-            assert_eq!(lab.appliance.live.len(), 1, "still under way");
+            answers.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine".to_vec()).unwrap();
+            let answer = conn.answer(false).await;
+            assert_eq!((answer.status, &*answer.text()), (200, "fine"), "it goes on");
             assert_eq!(lab.reload(&policy(BODIES)).await, "taken");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_looks_for_in_the_body_may_not_stand_in_the_query() {
+    let lab = lab().await;
+    for (query, status) in [("?beta=true", 200), ("?tools%5B0%5D%5Btype%5D=bash", 403), ("?beta=1&Messages=x", 403)] {
+        let mut conn = Conn::sni(&lab, HOST, DEVBOT).await;
+        let head = format!("POST /v1/messages{query} HTTP/1.1\r\nhost: {HOST}\r\n{JSON}content-length: 13\r\n\r\n");
+        let answer = conn.ask(&(head + "{\"model\":\"m\"}")).await;
+        let reason = if status == 200 { "" } else { "body_not_allowed" };
+        assert_eq!((answer.status, &*answer.reason()), (status, reason), "{query}");
+    }
+    assert_eq!(lab.origin.requests().len(), 1);
 }
