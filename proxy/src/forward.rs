@@ -154,6 +154,9 @@ fn prepare(
         // What can't be inspected under such a rule is refused (law 9).
         return Err((Reason::StubInBody.into(), Box::new(transaction)));
     }
+    if !scrub::is_answerable(appliance, &headers) {
+        return Err((Reason::ResponseNotInspectable.into(), Box::new(transaction)));
+    }
     let handshake = if arrived.websocket { websocket::Handshake::take(&mut headers) } else { None };
     let websocket = handshake.map(|handshake| {
         let rules = websocket::Rules::new(&appliance.limits, snapshot.stubs.clone(), permit.stub_in_body_denied());

@@ -26,6 +26,7 @@ use crate::transaction::Transaction;
 
 pub use alarm::Alarm;
 pub use body::{Inspector, NotInspectable};
+use decode::Coding;
 
 /// Has an origin asked for what can be inspected. A request with a credential asks for no coding at all, since its
 /// response is the likeliest to hold one.
@@ -70,11 +71,18 @@ pub(crate) fn response(
     if !has_body || !is_needed(appliance) {
         return Ok(None);
     }
-    if has_inner_coding(headers) || headers.contains_key("im") {
+    let not_inspectable = |_| Reason::ResponseNotInspectable;
+    let messages = codings::of_messages(headers).map_err(not_inspectable)?;
+    let coding = codings::of_response(headers).map_err(not_inspectable)?;
+    let is_odd = messages.is_some() && (coding.is_some() || !codings::has_messages(headers));
+    if is_odd || headers.contains_key("im") {
         return Err(Reason::ResponseNotInspectable);
     }
-    let coding = codings::of_response(headers).map_err(|_| Reason::ResponseNotInspectable)?;
+    let coding = coding.or(messages.map(Coding::Messages));
     if coding.is_some() {
+        for name in codings::OF_MESSAGES {
+            headers.remove(name);
+        }
         // A part of a coded body can't be decoded by itself (RFC 9110 section 14.1.2).
         if status == StatusCode::PARTIAL_CONTENT {
             return Err(Reason::ResponseNotInspectable);
@@ -93,8 +101,13 @@ pub(crate) fn response(
 
 /// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.
 pub(crate) fn has_inner_coding(headers: &HeaderMap) -> bool {
-    let is_coding = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    ["grpc-encoding", "connect-content-encoding"].iter().any(|name| headers.get_all(*name).iter().any(is_coding))
+    codings::of_messages(headers) != Ok(None)
+}
+
+/// Whether the messages of the answer can be inspected: a server takes the coding that its client uses itself for one that
+/// the client understands, whatever it says to accept. To be asked before a call goes out and takes effect.
+pub(crate) fn is_answerable(appliance: &Appliance, headers: &HeaderMap) -> bool {
+    codings::of_messages(headers).is_ok() || !is_needed(appliance)
 }
 
 /// Scrubs headers or trailers.

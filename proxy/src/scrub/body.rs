@@ -90,13 +90,12 @@ impl Inspector {
                 return Ok(Some(data));
             }
             let Some(decoder) = &mut self.decoder else { return Ok(None) };
-            match decoder.step(&mut self.input)? {
-                Some(text) => {
-                    if self.room.as_mut().is_some_and(|room| !room.hold(decoder.window())) {
-                        return Err(NotInspectable);
-                    }
-                    self.stream.push(text);
-                }
+            let text = decoder.step(&mut self.input)?;
+            if self.room.as_mut().is_some_and(|room| !room.hold(decoder.window())) {
+                return Err(NotInspectable);
+            }
+            match text {
+                Some(text) => self.stream.push(text),
                 None => return Ok(None),
             }
         }

@@ -1,8 +1,8 @@
 //! Content codings: which are asked for, and which one a response has (RFC 9110 sections 8.4 and 12.5.3).
 
-use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 
-use super::decode::Coding;
+use super::decode::{Coding, Fold};
 
 /// More codings than one, or one that is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,38 @@ pub(super) fn of_response(headers: &HeaderMap) -> Result<Option<Coding>, Unknown
         }
     }
     Ok(coding)
+}
+
+/// Where a coding of single messages is named: gRPC's, and the Connect protocol's.
+pub(super) const OF_MESSAGES: [&str; 2] = ["grpc-encoding", "connect-content-encoding"];
+
+/// The coding of the messages inside of a body, of a request or a response; `None` where they have none.
+pub(super) fn of_messages(headers: &HeaderMap) -> Result<Option<Fold>, Unknown> {
+    let mut fold = None;
+    for value in OF_MESSAGES.iter().flat_map(|name| headers.get_all(*name)) {
+        let is = |name: &[u8]| value.as_bytes().eq_ignore_ascii_case(name);
+        let this = if is(b"identity") {
+            continue;
+        } else if is(b"gzip") {
+            Fold::Gzip
+        } else if is(b"deflate") {
+            Fold::Deflate
+        } else {
+            return Err(Unknown);
+        };
+        if fold.replace(this).is_some() {
+            return Err(Unknown);
+        }
+    }
+    Ok(fold)
+}
+
+/// Whether a body is a row of messages with heads, as its type says.
+pub(super) fn has_messages(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default().to_ascii_lowercase();
+    // gRPC-Web's text is base64 around them.
+    let is_grpc = kind.starts_with(b"application/grpc") && !kind.starts_with(b"application/grpc-web-text");
+    is_grpc || kind.starts_with(b"application/connect+")
 }
 
 #[cfg(test)]

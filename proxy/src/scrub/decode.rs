@@ -2,13 +2,18 @@
 //!
 //! One step takes some of the input and gives at most [`STEP`] bytes (of Zstandard: one block, and at its end one window).
 //! Windows are at most 32 KiB (gzip, deflate), 16 MiB (Brotli without its large windows) and 8 MiB (Zstandard, as RFC 9659
-//! has it). What unfolds to more than a hundred times its size is a bomb (RE-08), once it is over a mebibyte. What ends early, or goes on behind
+//! has it); of messages that are compressed one by one, one is held. What unfolds to more than a hundred times its size is a bomb (RE-08), once it is over a mebibyte. What ends early, or goes on behind
 //! its end, is an error.
+
+mod messages;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::{Decompress, FlushDecompress, Status};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+pub(super) use messages::Fold;
+use messages::Messages;
 
 /// Bytes that one step gives at most.
 const STEP: usize = 32 * 1024;
@@ -34,6 +39,8 @@ pub(super) enum Coding {
     Brotli,
     /// RFC 8878.
     Zstandard,
+    /// Of each message by itself.
+    Messages(Fold),
 }
 
 /// It can't be undone. The origin is at fault.
@@ -55,6 +62,7 @@ enum State {
     Flate(Decompress, Coding),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
     Zstandard(Box<Zstandard>),
+    Messages(Box<Messages>),
 }
 
 impl Decoder {
@@ -65,6 +73,7 @@ impl Decoder {
             Coding::Deflate => State::Deflate,
             Coding::Brotli => State::Brotli(Box::new(BrotliState::new_strict(alloc(), alloc(), alloc()))),
             Coding::Zstandard => State::Zstandard(Box::new(Zstandard::new())),
+            Coding::Messages(fold) => State::Messages(Box::new(Messages::new(fold))),
         };
         Decoder { coding, taken: 0, given: 0, is_ended: false }
     }
@@ -105,6 +114,11 @@ impl Decoder {
                     self.is_ended = frames.is_between();
                     piece
                 }
+                State::Messages(messages) => {
+                    let piece = messages.step(input)?;
+                    self.is_ended = messages.is_between();
+                    piece
+                }
             };
             self.taken += (before - input.len()) as u64;
             self.given += given.len() as u64;
@@ -125,10 +139,11 @@ impl Decoder {
 
     /// Bytes of the window that the text so far may have filled; what is the same for all responses is not counted.
     pub(super) fn window(&self) -> usize {
-        let most = match self.coding {
+        let most = match &self.coding {
             State::Deflate | State::Flate(..) => 0,
             State::Brotli(_) => BROTLI_WINDOW,
             State::Zstandard(_) => ZSTANDARD_WINDOW,
+            State::Messages(messages) => return messages.held(),
         };
         usize::try_from(self.given.min(most)).unwrap_or(usize::MAX)
     }

@@ -25,6 +25,10 @@ fn encoded(coding: Coding, text: &[u8]) -> Vec<u8> {
             out
         }
         Coding::Zstandard => ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest),
+        Coding::Messages(_) => {
+            let folded = gzip(text);
+            [&[1], &u32::try_from(folded.len()).unwrap().to_be_bytes()[..], &folded].concat()
+        }
     }
 }
 
@@ -110,7 +114,7 @@ fn a_bomb_is_noticed_before_much_of_it_is_unfolded() {
 proptest::proptest! {
     #[test]
     fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(0u8.., 0..300), piece in 1usize..50) {
-        for coding in CODINGS {
+        for coding in CODINGS.into_iter().chain([Coding::Messages(Fold::Gzip)]) {
             let _ = decoded(coding, &bytes, piece);
             // And what begins well.
             let mut damaged = encoded(coding, &varied(400));
