@@ -25,7 +25,7 @@ use crate::appliance::Appliance;
 use crate::transaction::Transaction;
 
 pub use alarm::Alarm;
-pub use body::{Inspector, NotInspectable};
+pub use body::{Inspector, Withheld};
 use decode::Coding;
 
 /// Has an origin asked for what can be inspected. A request with a credential asks for no coding at all, since its

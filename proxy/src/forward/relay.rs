@@ -19,7 +19,7 @@ use crate::budget::Limit;
 use crate::deadline::Deadline;
 use crate::live::{Underway, Watch};
 use crate::respond;
-use crate::scrub::Inspector;
+use crate::scrub::{Inspector, Withheld};
 use crate::transaction::{Outcome, Transaction};
 
 /// A body from an origin.
@@ -95,6 +95,9 @@ pub enum RelayError {
     /// The response's body can't be decoded: the origin's fault.
     #[error("the response's body can't be inspected")]
     NotInspectable,
+    /// The agent's share of memory does not hold what decoding needs.
+    #[error("no memory is left to the agent for the response")]
+    NoRoom,
 }
 
 impl Relay {
@@ -146,6 +149,7 @@ impl Relay {
             RelayError::TimedOut => Reason::UpstreamTimeout,
             RelayError::Request => Reason::BadRequest,
             RelayError::NotInspectable => Reason::ResponseNotInspectable,
+            RelayError::NoRoom => Reason::LimitReached,
             RelayError::Response => Reason::UpstreamUnreachable,
         };
         Some(Ok(Frame::trailers(respond::grpc_trailers(reason))))
@@ -192,7 +196,7 @@ impl Relay {
             match pulled {
                 Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(None) => {}
-                Err(_) => return self.not_inspectable(),
+                Err(withheld) => return self.withheld(withheld),
             }
             if inspector.is_ended() {
                 return Poll::Ready(inspector.take_trailers().map(|trailers| Ok(Frame::trailers(trailers))));
@@ -221,17 +225,21 @@ impl Relay {
                     }
                 }
             };
-            if taken.is_err() {
-                return self.not_inspectable();
+            if let Err(withheld) = taken {
+                return self.withheld(withheld);
             }
         }
     }
 
-    fn not_inspectable(&mut self) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+    fn withheld(&mut self, withheld: Withheld) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        let (reason, error) = match withheld {
+            Withheld::NotInspectable => (Reason::ResponseNotInspectable, RelayError::NotInspectable),
+            Withheld::NoRoom => (Reason::LimitReached, RelayError::NoRoom),
+        };
         if let Some(transaction) = &mut self.transaction {
-            transaction.failed(Reason::ResponseNotInspectable);
+            transaction.failed(reason);
         }
-        Poll::Ready(Some(Err(RelayError::NotInspectable)))
+        Poll::Ready(Some(Err(error)))
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {

@@ -23,8 +23,6 @@ const RATIO: u64 = 100;
 const FREE: u64 = 1 << 20;
 /// RFC 9659.
 const ZSTANDARD_WINDOW: u64 = 8 << 20;
-/// RFC 7932 section 9.1, with the 24 bits that it has at most.
-const BROTLI_WINDOW: u64 = 16 << 20;
 /// RFC 8878 section 3.1.1.2.4.
 const ZSTANDARD_BLOCK: usize = 128 * 1024;
 
@@ -52,6 +50,8 @@ pub(super) struct Decoder {
     coding: State,
     taken: u64,
     given: u64,
+    /// Of Brotli, as its first byte says.
+    brotli_window: u64,
     /// At the end of what there can be, or between two members.
     is_ended: bool,
 }
@@ -75,7 +75,7 @@ impl Decoder {
             Coding::Zstandard => State::Zstandard(Box::new(Zstandard::new())),
             Coding::Messages(fold) => State::Messages(Box::new(Messages::new(fold))),
         };
-        Decoder { coding, taken: 0, given: 0, is_ended: false }
+        Decoder { coding, taken: 0, given: 0, brotli_window: 0, is_ended: false }
     }
 
     /// The next piece of text; `None` where more input is needed for it.
@@ -105,6 +105,9 @@ impl Decoder {
                 }
                 State::Brotli(_) if self.is_ended => return Err(Undecodable),
                 State::Brotli(state) => {
+                    if let (0, Some(first)) = (self.brotli_window, input.first()) {
+                        self.brotli_window = brotli_window(*first);
+                    }
                     let (piece, is_ended) = brotli(state, input)?;
                     self.is_ended = is_ended;
                     piece
@@ -141,7 +144,7 @@ impl Decoder {
     pub(super) fn window(&self) -> usize {
         let most = match &self.coding {
             State::Deflate | State::Flate(..) => 0,
-            State::Brotli(_) => BROTLI_WINDOW,
+            State::Brotli(_) => self.brotli_window,
             State::Zstandard(_) => ZSTANDARD_WINDOW,
             State::Messages(messages) => return messages.held(),
         };
@@ -162,6 +165,17 @@ fn flate(inflate: &mut Decompress, input: &mut Bytes) -> Result<(Bytes, bool), U
     input.advance(length(inflate.total_in(), taken).min(input.len()));
     piece.truncate(length(inflate.total_out(), given));
     Ok((piece.freeze(), status == Status::StreamEnd))
+}
+
+/// Bytes of a stream's window, between 1 KiB and 16 MiB (RFC 7932 section 9.1).
+fn brotli_window(first: u8) -> u64 {
+    let bits = match (first & 1, first >> 1 & 7, first >> 4 & 7) {
+        (0, ..) => 16,
+        (_, 0, 0) => 17,
+        (_, 0, low) => 8 + low,
+        (_, high, _) => 17 + high,
+    };
+    1 << bits
 }
 
 fn brotli(

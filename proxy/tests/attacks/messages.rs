@@ -7,7 +7,7 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 
 use crate::client::{Answer, Conn};
-use crate::lab::{DEVBOT, Lab, REAL};
+use crate::lab::{DEVBOT, Lab, REAL, Setup};
 
 const OPEN: &str = "open.example.test";
 /// The stub, as long as the credential.
@@ -136,4 +136,26 @@ async fn messages_that_lie_and_bombs_are_cut() {
     assert_eq!(call(&lab, GRPC).await.header("grpc-status").as_deref(), Some("12"));
     lab.until("what was held is given back", || lab.appliance.held.bytes() == 0).await;
     lab.is_well("messages that lie").await;
+}
+
+/// Law 7, and whose matter it is: an agent that has too much of this at once, not its origin.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_for_decoding_that_is_used_up_is_a_limit_of_its_agent() {
+    let limits = "inspected_bytes: 1048576, inspected_bytes_per_agent: 100000".into();
+    let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
+    let text: Vec<u8> = (0..1_u32 << 20).map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0] & 0x1f).collect();
+    let params = brotli::enc::BrotliEncoderParams { quality: 1, lgwin: 22, ..Default::default() };
+    let mut coded = Vec::new();
+    brotli::BrotliCompress(&mut &text[..], &mut coded, &params).unwrap();
+    let cases = [("content-encoding: br\r\n", coded), (GRPC, message(1, &gzip(&text)))];
+    for (number, (lines, body)) in cases.into_iter().enumerate() {
+        let path = format!("/large{number}");
+        lab.origin.answer_bytes(&path, chunked(lines, &body, 10_000));
+        let answer = lab.get(OPEN, &path, &[]).await;
+        assert!(answer.status == 200 && !answer.is_whole && answer.body.len() < text.len());
+        let end = || lab.records().into_iter().find(|record| record["event"] == "end" && record["path"] == *path);
+        lab.until("the end is recorded", || end().is_some()).await;
+        assert_eq!(end().unwrap()["reason"], "limit_reached");
+    }
+    lab.until("what was held is given back", || lab.appliance.held.bytes() == 0).await;
 }
