@@ -176,6 +176,8 @@ fn prepare(
         target.push_str(&String::from_utf8_lossy(query));
     }
     let body = if arrived.body.is_end_stream() { RequestBody::Empty } else { arrived.body };
+    // What was taken in waits for us, not for its agent.
+    let is_taken = matches!(body, RequestBody::Whole(_));
     let mut body = Watched::new(body, snapshot.stubs.clone(), permit.stub_in_body_denied());
     body.charge(transaction.spending.charge().cloned());
     transaction.watch(body.passed());
@@ -184,7 +186,7 @@ fn prepare(
     let pace = Pace {
         since: arrived.at,
         most: websocket.is_none().then_some(appliance.timeouts.request),
-        body: (websocket.is_none() && !is_grpc && !body.is_end_stream()).then(|| body.passed()),
+        body: (websocket.is_none() && !is_grpc && !is_taken && !body.is_end_stream()).then(|| body.passed()),
         spending: transaction.spending.end().clone(),
     };
     let underway = appliance.live.enter(peer, Arc::clone(&question), pace);
