@@ -219,6 +219,7 @@ fn respond(
     headers::strip_response(&mut fields);
     fields.remove(header::CONTENT_LENGTH);
     transaction.answered(head.status);
+    underway.answered();
     let length = match framing {
         Framing::Length(n) if !decodes => Some(n),
         Framing::Length(_) | Framing::Chunked | Framing::Close => None,

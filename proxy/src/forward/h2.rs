@@ -101,6 +101,7 @@ pub(super) async fn exchange(
     parts.extensions.clear();
     parts.extensions.insert(Declared(declared));
     outgoing.transaction.answered(parts.status);
+    outgoing.underway.answered();
     if !has_body {
         // Its head must end the stream by itself: gRPC clients take a status in a head for one only then.
         upload.end();
