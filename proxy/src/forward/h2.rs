@@ -38,7 +38,7 @@ pub(super) async fn exchange(
         Err(refusal) => return Err(Failure::Refused(refusal, outgoing)),
     };
     let passed = request.body().passed();
-    let upload = UploadH2 { passed: Arc::clone(&passed), abandoned: upstream.abandoned.clone() };
+    let upload = UploadH2::new(Arc::clone(&passed), upstream.abandoned.clone());
     let mut sending = std::pin::pin!(upstream.sender.send_request(request));
     let mut deadline = Deadline::new(appliance.timeouts.upstream_header);
     let mut bytes = 0;

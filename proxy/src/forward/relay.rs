@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -65,9 +66,21 @@ pub(super) struct UploadH2 {
     pub passed: Arc<Passed>,
     /// To be told where it is left unfinished.
     pub abandoned: Abandoned,
+    /// Bytes of it that were noticed.
+    noticed: u64,
 }
 
 impl UploadH2 {
+    pub(super) fn new(passed: Arc<Passed>, abandoned: Abandoned) -> Self {
+        UploadH2 { passed, abandoned, noticed: 0 }
+    }
+
+    /// Whether something of it went out since this was asked last.
+    fn has_moved(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.noticed, self.passed.bytes.load(Ordering::Relaxed));
+        self.noticed != before
+    }
+
     /// Nothing more of it goes out.
     pub(super) fn end(&self) {
         self.passed.end();
@@ -162,6 +175,14 @@ impl Relay {
             self.end(Outcome::Cut);
         }
         cut
+    }
+
+    /// What passes of the request's body meanwhile.
+    pub(crate) fn passed(&self) -> Option<Arc<Passed>> {
+        match &self.source {
+            Source::H1(_, source) => source.as_ref().map(|source| source.upload.passed()),
+            Source::H2(_, _, upload) => Some(Arc::clone(&upload.passed)),
+        }
     }
 
     /// A second place to wait for the cut of this, in the same task.
@@ -262,14 +283,19 @@ impl Relay {
                     Poll::Pending => upstream.deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut))),
                 }
             }
-            Source::H2(body, deadline, _) => match Pin::new(body).poll_frame(cx) {
+            Source::H2(body, deadline, upload) => match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     deadline.touch();
                     Poll::Ready(Some(Ok(frame)))
                 }
                 Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(RelayError::Response))),
                 Poll::Ready(None) => Poll::Ready(None),
-                Poll::Pending => deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut))),
+                Poll::Pending => {
+                    if upload.has_moved() {
+                        deadline.touch();
+                    }
+                    deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut)))
+                }
             },
         }
     }

@@ -28,5 +28,6 @@ mod seams;
 mod socks;
 mod streams;
 mod transparent;
+mod underway;
 mod uploads;
 mod websocket;
