@@ -33,6 +33,8 @@ struct Stream {
 
 #[derive(Default)]
 struct Relayed {
+    /// Whether there is a response: from an origin, or ours.
+    is_begun: bool,
     watch: Option<Watch>,
     /// The request's body, which moves without this task, and how many of its bytes were noticed.
     upload: Option<(Arc<Passed>, u64)>,
@@ -80,8 +82,10 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
             return Poll::Ready(());
         }
         let mut relayed = stream.relayed.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(watch) = &relayed.watch else { return Poll::Pending };
-        if watch.poll_cut(cx).is_ready() {
+        if !relayed.is_begun {
+            return Poll::Pending;
+        }
+        if relayed.watch.as_ref().is_some_and(|watch| watch.poll_cut(cx).is_ready()) {
             return Poll::Ready(());
         }
         if std::mem::take(&mut relayed.has_moved) | relayed.upload_moved() {
@@ -102,11 +106,14 @@ impl Watchful {
     /// For the stream whose task this is called in.
     pub(super) fn new(body: ResponseBody, active: Active) -> Self {
         let stream = STREAM.try_with(Arc::clone).ok();
-        if let (ResponseBody::Relay(relay), Some(stream)) = (&body, &stream) {
+        if let Some(stream) = &stream {
             let mut relayed = stream.relayed.lock().unwrap_or_else(PoisonError::into_inner);
-            relayed.watch = Some(relay.watch());
-            relayed.upload = relay.passed().map(|passed| (passed, 0));
+            relayed.is_begun = true;
             relayed.has_moved = true;
+            if let ResponseBody::Relay(relay) = &body {
+                relayed.watch = Some(relay.watch());
+                relayed.upload = relay.passed().map(|passed| (passed, 0));
+            }
         }
         Watchful { body, stream, _active: active }
     }
