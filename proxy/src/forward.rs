@@ -36,7 +36,7 @@ use crate::snapshot::Snapshot;
 use crate::swap::{self, Place, Verified};
 use crate::transaction::Transaction;
 use dial::Wanted;
-use pool::{Key, Upstream};
+use pool::{Key, Turn, Upstream};
 
 /// A request ready for an origin: everything but the credential, which goes in last.
 pub(crate) struct Outgoing {
@@ -126,13 +126,42 @@ async fn connect(
     may_reuse: bool,
     outgoing: &Outgoing,
 ) -> Result<Upstream, Refusal> {
-    if may_reuse && let Some(upstream) = appliance.pool.take(key, wanted) {
-        return Ok(upstream);
-    }
-    let dialled = tokio::select! {
-        dialled = appliance.dialer.dial(outgoing.permit.authority(), wanted) => dialled?,
-        () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => return Err(outgoing.cut_reason().into()),
+    let connecting = async {
+        if wanted == Wanted::H1Only {
+            return dial(appliance, key, wanted, outgoing).await;
+        }
+        loop {
+            if may_reuse && let Some(upstream) = appliance.pool.take(key, wanted) {
+                return Ok(upstream);
+            }
+            match appliance.pool.flights.turn(key) {
+                Turn::Dial(dialling) => {
+                    let dialled = dial(appliance, key, wanted, outgoing).await;
+                    dialling.landed(dialled.as_ref().map(|_| ()).map_err(|refusal| *refusal));
+                    return dialled;
+                }
+                Turn::Wait(waiting) => match waiting.landed().await {
+                    Some(Ok(())) => break,
+                    Some(Err(refusal)) => return Err(refusal),
+                    // Whoever dialled has left.
+                    None => {}
+                },
+            }
+        }
+        match appliance.pool.take(key, wanted) {
+            Some(upstream) if may_reuse || matches!(upstream, Upstream::H2(_)) => Ok(upstream),
+            // For one request at a time.
+            _ => dial(appliance, key, wanted, outgoing).await,
+        }
     };
+    tokio::select! {
+        connected = connecting => connected,
+        () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => Err(outgoing.cut_reason().into()),
+    }
+}
+
+async fn dial(appliance: &Arc<Appliance>, key: &Key, wanted: Wanted, outgoing: &Outgoing) -> Result<Upstream, Refusal> {
+    let dialled = appliance.dialer.dial(outgoing.permit.authority(), wanted).await?;
     pool::open(appliance, key, dialled).await
 }
 
