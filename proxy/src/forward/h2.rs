@@ -42,15 +42,10 @@ pub(super) async fn exchange(
     let mut sending = std::pin::pin!(upstream.sender.send_request(request));
     let mut deadline = Deadline::new(appliance.timeouts.upstream_header);
     let mut bytes = 0;
-    let underway = &outgoing.underway;
-    let spending = &outgoing.transaction.spending;
+    let (underway, spending) = (&outgoing.underway, &outgoing.transaction.spending);
     let sent = std::future::poll_fn(|cx| {
         if underway.poll_cut(cx).is_ready() {
-            return Poll::Ready(Err(if spending.reached().is_some() {
-                Reason::LimitReached
-            } else {
-                Reason::PolicyChanged
-            }));
+            return Poll::Ready(Err(outgoing.cut_reason()));
         }
         if let Poll::Ready(result) = sending.as_mut().poll(cx) {
             return Poll::Ready(result.map_err(|error| {
