@@ -36,7 +36,7 @@ use crate::snapshot::Snapshot;
 use crate::swap::{self, Place, Verified};
 use crate::transaction::Transaction;
 use dial::Wanted;
-use pool::{Key, Upstream};
+use pool::{Key, Turn, Upstream};
 
 /// A request ready for an origin: everything but the credential, which goes in last.
 pub(crate) struct Outgoing {
@@ -95,7 +95,7 @@ pub(crate) async fn forward(
         let upstream = match waiting {
             Some(upstream) => upstream,
             // Several KiB of state that most requests never need.
-            None => match Box::pin(connect(appliance, &key, wanted, &outgoing)).await {
+            None => match Box::pin(connect(appliance, &key, wanted, may_reuse, &outgoing)).await {
                 Ok(upstream) => upstream,
                 Err(refusal) => return Err((refusal, outgoing)),
             },
@@ -124,12 +124,45 @@ async fn connect(
     appliance: &Arc<Appliance>,
     key: &Key,
     wanted: Wanted,
+    may_reuse: bool,
     outgoing: &Outgoing,
 ) -> Result<Upstream, Refusal> {
-    let dialled = tokio::select! {
-        dialled = appliance.dialer.dial(outgoing.permit.authority(), wanted) => dialled?,
-        () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => return Err(outgoing.cut_reason().into()),
+    let connecting = async {
+        if wanted == Wanted::H1Only {
+            return dial(appliance, key, wanted, outgoing).await;
+        }
+        loop {
+            if may_reuse && let Some(upstream) = appliance.pool.take(key, wanted) {
+                return Ok(upstream);
+            }
+            match appliance.pool.flights.turn(key) {
+                Turn::Dial(dialling) => {
+                    let dialled = dial(appliance, key, wanted, outgoing).await;
+                    dialling.landed(dialled.as_ref().map(|_| ()).map_err(|refusal| *refusal));
+                    return dialled;
+                }
+                Turn::Wait(waiting) => match waiting.landed().await {
+                    Some(Ok(())) => break,
+                    Some(Err(refusal)) => return Err(refusal),
+                    // Whoever dialled has left.
+                    None => {}
+                },
+            }
+        }
+        match appliance.pool.take(key, wanted) {
+            Some(upstream) if may_reuse || matches!(upstream, Upstream::H2(_)) => Ok(upstream),
+            // For one request at a time.
+            _ => dial(appliance, key, wanted, outgoing).await,
+        }
     };
+    tokio::select! {
+        connected = connecting => connected,
+        () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => Err(outgoing.cut_reason().into()),
+    }
+}
+
+async fn dial(appliance: &Arc<Appliance>, key: &Key, wanted: Wanted, outgoing: &Outgoing) -> Result<Upstream, Refusal> {
+    let dialled = appliance.dialer.dial(outgoing.permit.authority(), wanted).await?;
     pool::open(appliance, key, dialled).await
 }
 
@@ -155,6 +188,9 @@ pub(crate) fn prepare(
         // What can't be inspected under such a rule is refused (law 9).
         return Err((Reason::StubInBody.into(), Box::new(transaction)));
     }
+    if !scrub::is_answerable(appliance, &headers) {
+        return Err((Reason::ResponseNotInspectable.into(), Box::new(transaction)));
+    }
     let handshake = if arrived.websocket { websocket::Handshake::take(&mut headers) } else { None };
     let websocket = handshake.map(|handshake| {
         let rules = websocket::Rules::new(&appliance.limits, snapshot.stubs.clone(), permit.stub_in_body_denied());
@@ -174,6 +210,8 @@ pub(crate) fn prepare(
         target.push_str(&String::from_utf8_lossy(query));
     }
     let body = if arrived.body.is_end_stream() { RequestBody::Empty } else { arrived.body };
+    // What was taken in waits for us, not for its agent.
+    let is_taken = matches!(body, RequestBody::Whole(_));
     let mut body = Watched::new(body, snapshot.stubs.clone(), permit.stub_in_body_denied());
     body.charge(transaction.spending.charge().cloned());
     transaction.watch(body.passed());
@@ -182,7 +220,7 @@ pub(crate) fn prepare(
     let pace = Pace {
         since: arrived.at,
         most: websocket.is_none().then_some(appliance.timeouts.request),
-        body: (websocket.is_none() && !is_grpc && !body.is_end_stream()).then(|| body.passed()),
+        body: (websocket.is_none() && !is_grpc && !is_taken && !body.is_end_stream()).then(|| body.passed()),
         spending: transaction.spending.end().clone(),
     };
     let underway = appliance.live.enter(peer, Arc::clone(&question), pace);

@@ -14,6 +14,7 @@ mod h1;
 mod h2;
 mod handshakes;
 mod meter;
+mod refuse;
 mod socks;
 mod tls;
 mod tunnel;
@@ -30,11 +31,12 @@ pub use admission::Admissions;
 use descriptors::Shedding;
 pub use descriptors::take_descriptors;
 pub use handshakes::Handshakes;
+use refuse::Unserved;
 
 use crate::appliance::Appliance;
 use crate::client::{Entry, Whence};
 use crate::metrics::Listener;
-use crate::record::{Event, Layer, Line};
+use crate::record::Layer;
 use crate::stream::{Socket, Stream};
 
 /// Accepts until the appliance drains.
@@ -104,19 +106,7 @@ async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
 
 /// Records a connection that was refused before it could ask for anything.
 fn refuse(appliance: &Appliance, whence: &Whence, reason: Reason) {
-    appliance.metrics.refused(reason, "").inc();
-    let snapshot = appliance.snapshot.load();
-    let agent = snapshot.policy.identify(whence.peer.ip());
-    let line = Line {
-        agent: agent.map(|agent| snapshot.policy.agent(agent).name()),
-        peer: Some(whence.peer),
-        original: whence.original,
-        decision: Some("deny"),
-        reason: Some(reason),
-        ..Line::new(Event::Refused, Layer::Accept)
-    };
-    // Refused all the same; a lost record is counted.
-    let _ = appliance.audit.refuse(&line);
+    Unserved::at(Layer::Accept, None).record(appliance, whence, &reason.into());
 }
 
 fn whence(tcp: &TcpStream, peer: SocketAddr, listener: Listener) -> Whence {

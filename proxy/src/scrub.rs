@@ -26,7 +26,8 @@ use crate::transaction::Transaction;
 
 pub use alarm::Alarm;
 pub(crate) use body::held;
-pub use body::{Inspector, NotInspectable};
+pub use body::{Inspector, Withheld};
+use decode::Coding;
 
 /// Says that a body is a difference, or else not the thing itself (RFC 3229 section 10.5.2).
 const INSTANCE_MANIPULATION: HeaderName = HeaderName::from_static("im");
@@ -79,16 +80,24 @@ pub(crate) fn response(
     if !has_body {
         return Ok(None);
     }
+    let (messages, coding) = (codings::of_messages(headers), codings::of_response(headers));
+    let is_hidden = headers.contains_key(&INSTANCE_MANIPULATION) || codings::has_foreign_charset(headers);
     if !is_needed(appliance) {
         // It passes as it is; but the policy may get its first credential before it is over.
-        let is_coded = is_hidden(headers) || codings::of_response(headers) != Ok(None);
+        let is_coded = is_hidden || messages != Ok(None) || coding != Ok(None);
         return Ok(Some(Box::new(Inspector::waiting(Arc::clone(appliance), scrubber, is_coded))));
     }
-    if is_hidden(headers) {
+    let not_inspectable = |_| Reason::ResponseNotInspectable;
+    let (messages, coding) = (messages.map_err(not_inspectable)?, coding.map_err(not_inspectable)?);
+    let is_odd = messages.is_some() && (coding.is_some() || !codings::has_messages(headers));
+    if is_odd || is_hidden {
         return Err(Reason::ResponseNotInspectable);
     }
-    let coding = codings::of_response(headers).map_err(|_| Reason::ResponseNotInspectable)?;
+    let coding = coding.or(messages.map(Coding::Messages));
     if coding.is_some() {
+        for name in codings::OF_MESSAGES {
+            headers.remove(name);
+        }
         // A part of a coded body can't be decoded by itself (RFC 9110 section 14.1.2).
         if status == StatusCode::PARTIAL_CONTENT {
             return Err(Reason::ResponseNotInspectable);
@@ -105,16 +114,15 @@ pub(crate) fn response(
     Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding, transaction.known.agent.as_ref()))))
 }
 
-/// Whether a body is written so that it can't be searched, beside its content coding.
-fn is_hidden(headers: &HeaderMap) -> bool {
-    has_inner_coding(headers) || headers.contains_key(&INSTANCE_MANIPULATION) || codings::has_foreign_charset(headers)
-}
-
 /// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.
 pub(crate) fn has_inner_coding(headers: &HeaderMap) -> bool {
-    let says_so = |name: &HeaderName| matches!(name.as_str(), "grpc-encoding" | "connect-content-encoding");
-    let is_coding = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    headers.iter().any(|(name, value)| says_so(name) && is_coding(value))
+    codings::of_messages(headers) != Ok(None)
+}
+
+/// Whether the messages of the answer can be inspected: a server takes the coding that its client uses itself for one that
+/// the client understands, whatever it says to accept. To be asked before a call goes out and takes effect.
+pub(crate) fn is_answerable(appliance: &Appliance, headers: &HeaderMap) -> bool {
+    codings::of_messages(headers).is_ok() || !is_needed(appliance)
 }
 
 /// Scrubs headers or trailers.

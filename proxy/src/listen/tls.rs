@@ -11,6 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::refuse::Unserved;
 use super::{h1, h2};
 use crate::appliance::Appliance;
 use crate::budget::Limit;
@@ -198,21 +199,5 @@ async fn alert(
 }
 
 fn record(appliance: &Appliance, whence: &Whence, authority: Option<&Authority>, refusal: Refusal) {
-    let snapshot = appliance.snapshot.load();
-    let rule = refusal.rule.map(|rule| snapshot.policy.rule(rule).name());
-    appliance.metrics.refused(refusal.reason, rule.unwrap_or("")).inc();
-    let agent = snapshot.policy.identify(whence.peer.ip()).map(|agent| snapshot.policy.agent(agent).name());
-    let line = Line {
-        agent,
-        peer: Some(whence.peer),
-        original: whence.original,
-        authority,
-        decision: Some("deny"),
-        rule,
-        reason: Some(refusal.reason),
-        policy: Some(snapshot.policy.fingerprint()),
-        ..Line::new(Event::Refused, Layer::Tls)
-    };
-    // Refused all the same; a lost record is counted.
-    let _ = appliance.audit.refuse(&line);
+    Unserved::at(Layer::Tls, authority).record(appliance, whence, &refusal);
 }

@@ -2,6 +2,7 @@
 
 use stubgate_policy::{Ask, Authority, ConnectStage, Decision, Reason};
 
+use super::refuse::Unserved;
 use crate::appliance::Appliance;
 use crate::budget::Reached;
 use crate::client::Whence;
@@ -44,7 +45,7 @@ pub(super) fn decide(
                 let taken = appliance.budgets.connection(&snapshot.policy, agent, &agent_name);
                 let paid = taken
                     .map_err(|reached| Refused { refusal: Reason::LimitReached.into(), reached: Some(reached) })?;
-                let line = line(&snapshot, whence, word, Some(target), Event::Allowed, "allow");
+                let line = line(&snapshot, whence, word, Some(target));
                 // The tunnel carries nothing yet; each request in it has its own record and its own refusal.
                 let _ = appliance.audit.write(&line);
                 return Ok(paid);
@@ -77,28 +78,10 @@ pub(super) fn refuse_with(
     refusal: &Refusal,
     told: Option<(&str, u16)>,
 ) {
-    let snapshot = appliance.snapshot.load();
-    let rule = refusal.rule.map(|rule| snapshot.policy.rule(rule).name());
-    appliance.metrics.refused(refusal.reason, rule.unwrap_or("")).inc();
-    let line = Line {
-        id: told.map(|(id, _)| id),
-        rule,
-        reason: Some(refusal.reason),
-        status: told.map(|(_, status)| status),
-        ..line(&snapshot, whence, word, target, Event::Refused, "deny")
-    };
-    // Refused all the same; a lost record is counted.
-    let _ = appliance.audit.refuse(&line);
+    Unserved::at(Layer::Connect, target).asked(word, told).record(appliance, whence, refusal);
 }
 
-fn line<'a>(
-    snapshot: &'a Snapshot,
-    whence: &Whence,
-    word: &'static str,
-    target: Option<&'a Authority>,
-    event: Event,
-    decision: &'static str,
-) -> Line<'a> {
+fn line<'a>(snapshot: &'a Snapshot, whence: &Whence, word: &'static str, target: Option<&'a Authority>) -> Line<'a> {
     let agent = snapshot.policy.identify(whence.peer.ip()).map(|agent| snapshot.policy.agent(agent).name());
     Line {
         agent,
@@ -106,8 +89,8 @@ fn line<'a>(
         original: whence.original,
         authority: target,
         method: Some(Wire(word)),
-        decision: Some(decision),
+        decision: Some("allow"),
         policy: Some(snapshot.policy.fingerprint()),
-        ..Line::new(event, Layer::Connect)
+        ..Line::new(Event::Allowed, Layer::Connect)
     }
 }

@@ -13,13 +13,18 @@ use crate::appliance::Appliance;
 use crate::deadline::Deadline;
 use crate::inspect::Room;
 
-/// The body can't be decoded; nothing more of it may pass.
+/// Why nothing more of a body may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotInspectable;
+pub enum Withheld {
+    /// It can't be decoded: the origin is at fault.
+    NotInspectable,
+    /// Its agent has no memory left for it.
+    NoRoom,
+}
 
-impl From<Undecodable> for NotInspectable {
+impl From<Undecodable> for Withheld {
     fn from(_: Undecodable) -> Self {
-        NotInspectable
+        Withheld::NotInspectable
     }
 }
 
@@ -105,9 +110,9 @@ impl Inspector {
     ///
     /// # Errors
     /// Where the body is not what its coding says, or a bomb, or where its agent has no memory left for its window.
-    pub fn pull(&mut self) -> Result<Option<Bytes>, NotInspectable> {
+    pub fn pull(&mut self) -> Result<Option<Bytes>, Withheld> {
         if self.is_opaque && !self.scrubber.is_empty() {
-            return Err(NotInspectable);
+            return Err(Withheld::NotInspectable);
         }
         loop {
             if let Some(data) = self.stream.take() {
@@ -115,13 +120,12 @@ impl Inspector {
                 return Ok(Some(data));
             }
             let Some(decoder) = &mut self.decoder else { return Ok(None) };
-            match decoder.step(&mut self.input)? {
-                Some(text) => {
-                    if self.room.as_mut().is_some_and(|room| !room.hold(decoder.window())) {
-                        return Err(NotInspectable);
-                    }
-                    self.stream.push(text);
-                }
+            let text = decoder.step(&mut self.input)?;
+            if self.room.as_mut().is_some_and(|room| !room.hold(decoder.window())) {
+                return Err(Withheld::NoRoom);
+            }
+            match text {
+                Some(text) => self.stream.push(text),
                 None => return Ok(None),
             }
         }
@@ -139,7 +143,7 @@ impl Inspector {
     ///
     /// # Errors
     /// Where the body is not whole.
-    pub fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), NotInspectable> {
+    pub fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), Withheld> {
         if let Some(decoder) = &self.decoder {
             decoder.finish()?;
         }

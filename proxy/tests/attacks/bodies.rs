@@ -336,3 +336,14 @@ async fn what_a_rule_looks_for_in_the_body_may_not_stand_in_the_query() {
     }
     assert_eq!(lab.origin.requests().len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_rate_is_asked_of_a_body_that_was_taken_in() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = [(format!("{HOST}:443"), silent.local_addr().unwrap())].into();
+    let limits = "body_bytes_per_second: 1000000000".to_owned();
+    let timeouts = "body_idle_seconds: 1, connect_seconds: 3".to_owned();
+    let lab = Lab::with(Setup { policy: policy(BODIES), limits, timeouts, elsewhere, ..Setup::default() }).await;
+    let answer = post(&lab, "/v1/messages", JSON, "{\"model\":\"m\"}").await;
+    assert_eq!((answer.status, &*answer.reason()), (504, "upstream_timeout"), "it waits for us, not for its agent");
+}

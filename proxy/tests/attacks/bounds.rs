@@ -169,6 +169,8 @@ async fn one_agent_uses_up_only_its_own_connections() {
         assert!(more.is_over().await, "RE-05: one too many");
     }
     assert_eq!(lab.refusals(), ["limit_reached"; 5]);
+    let refused = |record: &&serde_json::Value| record["event"] == "refused";
+    assert!(lab.records().iter().filter(refused).all(|record| record["policy"].is_string()));
     let mut other = Conn::sni(&lab, "open.example.test", OTHERBOT).await;
     assert_eq!(
         other.ask("GET /x HTTP/1.1\r\nhost: open.example.test\r\n\r\n").await.status,

@@ -265,7 +265,7 @@ async fn what_is_unfolded_takes_of_the_agents_own_memory() {
         assert!(!is_whole || answer.body == text, "{path}");
         lab.until("it is given back", || lab.appliance.held.bytes() == 0).await;
     }
-    let refused = || lab.records().iter().any(|record| record["reason"] == "response_not_inspectable");
+    let refused = || lab.records().iter().any(|record| record["reason"] == "limit_reached");
     lab.until("the cut is recorded", refused).await;
 }
 

@@ -223,3 +223,17 @@ async fn an_origin_that_lies_is_a_502_over_http_2_too() {
     let whole = sender.send_request(request).await.unwrap().into_body();
     assert_eq!(whole.collect().await.unwrap().to_bytes(), "ok", "the connection goes on");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_ours_that_nobody_reads_is_given_up_on() {
+    let timeouts = "drain_seconds: 1, body_idle_seconds: 1".into();
+    let lab = Lab::with(Setup { timeouts, ..Setup::default() }).await;
+    let mut conn = h2_conn(&lab, HOST).await;
+    // No byte of a body may be sent (RFC 9113 section 6.9.2).
+    conn.send(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+    let delete = fields(&[(":method", "DELETE"), (":scheme", "https"), (":path", "/x"), (":authority", HOST)]);
+    conn.send(frame(HEADERS, 0x5, 1, &delete)).await;
+    assert_eq!(back(&mut conn).await, Back::Headers);
+    assert_eq!(back(&mut conn).await, Back::Reset, "RE-04");
+    lab.is_well("RE-04").await;
+}
