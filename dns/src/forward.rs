@@ -1,10 +1,11 @@
 //! Relays one granted question to the servers of its zone and brings back the answer, whole. It knows nothing of policy
 //! and is only called with what policy granted.
 //!
-//! The question that leaves is written anew: name, type and class as asked, the flags RD and CD, and OPT with size and DO
-//! if the client sent one, but none of its options: nothing else that an agent chooses leaves by DNS (law 6). Every
-//! attempt has a socket, a port and an id of its own; an answer counts only from the address that was asked, with that id
-//! and that question (RFC 5452). All attempts together end at one deadline (law 7).
+//! The question that leaves is written anew: the name in lower case, type and class, the flag RD, and an OPT record,
+//! both always the same. Which granted name is asked for, in which type, when, and over which transport is all that an
+//! agent chooses (law 6): case, flags, sizes and options would be room for bytes of its own. The client gets its
+//! spelling back. Every attempt has a socket, a port and an id of its own; an answer counts only from the address that
+//! was asked, with that id and that question (RFC 5452). All attempts together end at one deadline (law 7).
 
 use std::{
     io,
@@ -96,20 +97,23 @@ fn random_id() -> io::Result<u16> {
     if filled == id.len() { Ok(u16::from_ne_bytes(id)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
+/// In the first byte of a header's flags.
+const RECURSION_DESIRED: u8 = 1;
+
 /// The question as it leaves.
 fn request(query: &Query<'_>, id: u16) -> Vec<u8> {
-    let mut out = Vec::with_capacity(12 + query.question.bytes.len() + 11);
+    let Question { name, kind, class, .. } = query.question;
+    let mut out = Vec::with_capacity(12 + name.len() + 4 + 11);
     out.extend_from_slice(&id.to_be_bytes());
-    out.extend_from_slice(&[u8::from(query.header.recursion_desired), u8::from(query.header.checking_disabled) << 4]);
-    out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(query.edns.is_some())]);
-    out.extend_from_slice(query.question.bytes);
-    if let Some(edns) = query.edns {
-        let payload = edns.payload.clamp(wire::UDP_PLAIN, UDP_PAYLOAD);
-        out.push(0);
-        out.extend_from_slice(&number::OPT.to_be_bytes());
-        out.extend_from_slice(&payload.to_be_bytes());
-        out.extend_from_slice(&[0, 0, if edns.dnssec_ok { 0x80 } else { 0 }, 0, 0, 0]);
-    }
+    out.extend_from_slice(&[RECURSION_DESIRED, 0, 0, 1, 0, 0, 0, 0, 0, 1]);
+    // Lengths of labels are below 64, and no letters.
+    out.extend(name.iter().map(u8::to_ascii_lowercase));
+    out.extend_from_slice(&kind.to_be_bytes());
+    out.extend_from_slice(&class.to_be_bytes());
+    out.push(0);
+    out.extend_from_slice(&number::OPT.to_be_bytes());
+    out.extend_from_slice(&UDP_PAYLOAD.to_be_bytes());
+    out.extend_from_slice(&[0; 6]);
     out
 }
 

@@ -17,6 +17,9 @@ use std::{
 /// Names of one agent that are remembered; the oldest go first, and are new again when they come back.
 const REMEMBERED: usize = 1024;
 
+/// In milliseconds.
+const MINUTE: u64 = 60_000;
+
 /// What new names under wildcards may cost an agent in a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameBudget {
@@ -46,7 +49,8 @@ pub struct NameBudgets {
 struct Spent {
     /// Hashes of names, the youngest last. Keyed, so that nobody can make two names look the same.
     known: Vec<u64>,
-    /// What is left of names, bytes and bits, in thousandths.
+    /// What is left of names, bytes and bits. A thousandth of each is [`MINUTE`], so that a millisecond brings back as
+    /// many as the whole has thousandths, and nothing is ever rounded away.
     left: [u64; 3],
     at: Instant,
 }
@@ -77,7 +81,11 @@ impl NameBudgets {
         if let Some(spent) = agents.get(agent) {
             return Arc::clone(spent);
         }
-        let spent = Arc::new(Mutex::new(Spent { known: Vec::new(), left: thousandths(self.most), at: now }));
+        let spent = Arc::new(Mutex::new(Spent {
+            known: Vec::new(),
+            left: thousandths(self.most).map(|all| all * MINUTE),
+            at: now,
+        }));
         agents.insert(agent.into(), Arc::clone(&spent));
         spent
     }
@@ -91,15 +99,17 @@ impl Spent {
         }
         let full = thousandths(most);
         let since = now.saturating_duration_since(self.at);
-        self.at = self.at.max(now);
-        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).min(60_000);
-        let cost = cost(wild);
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        // The part of a millisecond that is left over counts the next time.
+        self.at = now.max(self.at) - (since - Duration::from_millis(millis));
+        let cost = cost(wild).map(|cost| cost.saturating_mul(MINUTE));
         let mut wait = 0;
         for ((left, full), cost) in self.left.iter_mut().zip(full).zip(cost) {
-            *left = (*left + full * millis / 60_000).min(full);
+            let all = full * MINUTE;
+            *left = (*left + full * millis.min(MINUTE)).min(all);
             // One name can cost more than there ever is: it is let through when all is there.
-            let missing = cost.min(full).saturating_sub(*left);
-            wait = wait.max(missing * 60_000 / full.max(1));
+            let missing = cost.min(all).saturating_sub(*left);
+            wait = wait.max(missing.div_ceil(full));
         }
         if wait > 0 {
             return Err(Duration::from_millis(wait));
@@ -206,6 +216,35 @@ mod tests {
         assert_eq!(budgets.spend("a", "one", &long, now), Ok(()));
         assert_eq!(budgets.spend("a", "two", &long, now), Err(Duration::from_secs(60)));
         assert_eq!(budgets.spend("a", "two", &long, now + Duration::from_secs(60)), Ok(()));
+    }
+
+    #[test]
+    fn a_budget_fills_again_under_tries_that_come_faster_than_it_can() {
+        let minute = Duration::from_secs(60);
+        for (names, step) in
+            [(120, Duration::from_micros(300)), (1, Duration::from_millis(17)), (7, Duration::from_millis(1))]
+        {
+            let (budgets, start) = (NameBudgets::new(NameBudget { names, ..ROOMY }), Instant::now());
+            let (mut at, mut passed) = (start, 0);
+            while at <= start + minute {
+                passed += u32::from(budgets.spend("a", &format!("{at:?}"), "x", at).is_ok());
+                at += step;
+            }
+            // The last try may come a little before the minute is over.
+            assert!((2 * names - 1..=2 * names).contains(&passed), "{passed} of {names} twice");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_by_less_than_a_millisecond_is_waited_for() {
+        let (budgets, now) = (NameBudgets::new(NameBudget { names: 7, ..ROOMY }), Instant::now());
+        for name in 0..7 {
+            budgets.spend("a", &name.to_string(), "x", now).unwrap();
+        }
+        let wait = budgets.spend("a", "more", "x", now).unwrap_err();
+        assert_eq!(wait, Duration::from_millis(8572), "a seventh of a minute, and no less");
+        assert!(budgets.spend("a", "more", "x", now + wait - Duration::from_millis(1)).is_err());
+        assert_eq!(budgets.spend("a", "more", "x", now + wait), Ok(()));
     }
 
     #[test]

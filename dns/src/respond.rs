@@ -36,7 +36,6 @@ pub(crate) struct Responder {
 /// A forwarded zone.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
-    pub(crate) name: Name,
     pub(crate) servers: Arc<[SocketAddr]>,
 }
 
@@ -146,7 +145,7 @@ impl Responder {
     pub(crate) fn new(config: &DnsConfig, start: Instant) -> Responder {
         let zones = config.forward.iter().flat_map(|entry| {
             let servers: Arc<[SocketAddr]> = entry.to.iter().copied().collect();
-            let zone = move |name: &Name| (name.clone(), Zone { name: name.clone(), servers: servers.clone() });
+            let zone = move |name: &Name| (name.clone(), Zone { servers: servers.clone() });
             entry.zones.iter().map(zone)
         });
         let bounds = Bounds {
@@ -227,6 +226,14 @@ impl Responder {
         let zone = self.zones.find(name).filter(|zone| !zone.servers.is_empty()).ok_or(Reason::Unresolvable)?;
         let permit = |of: &Arc<Semaphore>| of.clone().try_acquire_owned().map_err(|_| Reason::LimitReached);
         Ok((zone.clone(), [permit(&share.forwards)?, permit(&self.forwards)?]))
+    }
+
+    /// Whether a name lies in a zone that these servers, and no others, are asked for.
+    pub(crate) fn is_served(&self, name: &Name, servers: &[SocketAddr]) -> bool {
+        self.zones.find(name).is_some_and(|zone| {
+            let within = |some: &[SocketAddr], all: &[SocketAddr]| some.iter().all(|one| all.contains(one));
+            within(&zone.servers, servers) && within(servers, &zone.servers)
+        })
     }
 
     /// The answer to a granted question that no server answered, or that its server answered as it may not.

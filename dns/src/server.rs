@@ -156,7 +156,8 @@ impl Service {
         let query = Query::parse(&forward.packet).ok()?;
         let relayed =
             forward::relay(&query, forward.transport, &forward.zone.servers, self.config.forward_timeout).await;
-        let vetted = relayed.map(|answer| vet::vet(&answer, &query, &forward.zone.name));
+        let vetted = relayed
+            .map(|answer| vet::vet(&answer, &query, |name| self.responder.is_served(name, &forward.zone.servers)));
         let failed = |error| self.responder.unanswered(&query, error);
         let (outcome, reason, answer) = match vetted {
             Ok(Some(answer)) if forward.transport == Transport::Udp && answer.len() > query.udp_limit() => {

@@ -6,6 +6,7 @@
 
 mod graphql;
 mod json;
+mod query;
 
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ pub struct Body<'a> {
     pub content_types: Vec<&'a [u8]>,
     /// Every `Content-Encoding` of the head.
     pub content_encodings: Vec<&'a [u8]>,
-    /// Whether the target has a query.
-    pub has_query: bool,
+    /// What follows the first `?` of the target, as it was sent.
+    pub query: Option<&'a [u8]>,
     /// All of it.
     pub bytes: &'a [u8],
 }
@@ -28,7 +29,7 @@ pub struct Body<'a> {
 impl Body<'_> {
     /// No body at all.
     pub fn none() -> Body<'static> {
-        Body { content_types: Vec::new(), content_encodings: Vec::new(), has_query: false, bytes: &[] }
+        Body { content_types: Vec::new(), content_encodings: Vec::new(), query: None, bytes: &[] }
     }
 }
 
@@ -113,8 +114,11 @@ fn check(rule: &BodyRule, body: &Body<'_>) -> Result<(), Fault> {
     };
     is_json(&body.content_types, suffix)?;
     match &rule.form {
-        Form::Json(rule) => json::check(rule, body.bytes),
-        Form::Graphql(_) if body.has_query => {
+        Form::Json(rule) => {
+            body.query.map_or(Ok(()), |query| query::check(rule, query))?;
+            json::check(rule, body.bytes)
+        }
+        Form::Graphql(_) if body.query.is_some() => {
             Err(Fault::not_inspectable("the path has a query, which some servers read as part of a GraphQL request"))
         }
         Form::Graphql(rule) => graphql::check(rule, body.bytes),

@@ -68,6 +68,8 @@ pub struct Appliance {
     pub quarantine: Quarantine,
     /// The log's word of scrubbed credentials.
     pub scrub_alarm: scrub::Alarm,
+    /// Tells of tripwires that tunnels and bodies set off.
+    pub tripwire_alarm: scrub::Alarm,
     /// Names for requests.
     pub ids: Ids,
     /// The certificates that agents must trust, PEM.

@@ -1,7 +1,8 @@
 //! What each agent may use (law 7): the `limits` of policy, and the appliance's own bounds on one agent. Asked after
 //! *decide* and before *forward*, and for every piece of an upload.
 //!
-//! - requests a minute: a token bucket that holds a minute's worth;
+//! - requests a minute: a token bucket that holds a minute's worth. What is recorded one by one takes from it, so a
+//!   connection that is allowed at the *connect* stage does; the first request on it is paid for with that;
 //! - bytes to one host and day: heads, bodies and what tunnels carry, counted from midnight UTC;
 //! - requests under way, and new names under wildcards: the operator's (`stubgate.yaml`).
 //!
@@ -26,6 +27,7 @@ pub use reached::{Limit, Reached};
 
 use self::count::{Bucket, Sent};
 use crate::appliance::Appliance;
+use crate::client::Client;
 use crate::decide::Permitted;
 use crate::metrics::Metrics;
 use crate::request::{Arrived, Refusal};
@@ -109,6 +111,17 @@ impl Budgets {
         spent.map_err(|wait| self.reached(Limit::WildcardNames, wait))
     }
 
+    /// Takes one of an agent's requests a minute for a connection that policy allows; whether there is such a limit, and
+    /// so the first request on the connection is paid for.
+    ///
+    /// # Errors
+    /// When there is one again.
+    pub fn connection(&self, policy: &Policy, agent: AgentId, name: &Arc<str>) -> Result<bool, Reached> {
+        let Some(most) = policy.agent(agent).limits().requests_per_minute else { return Ok(false) };
+        self.request(&self.account(name), most)?;
+        Ok(true)
+    }
+
     /// Counts a refusal by a limit.
     pub fn reached(&self, limit: Limit, lifts_in: Duration) -> Reached {
         self.metrics.limit_reached(limit).inc();
@@ -122,12 +135,13 @@ impl Budgets {
     }
 
     fn take(&self, agent: &Arc<str>, limits: &AgentLimits, asked: &Asked<'_>) -> Result<Spending, Reached> {
-        let account = Arc::clone(self.accounts().entry(Arc::clone(agent)).or_default());
+        let account = self.account(agent);
         let open = Open::enter(&account, self.at_once, &self.metrics)
             .ok_or_else(|| self.reached(Limit::RequestsPerAgent, Duration::from_secs(1)))?;
-        if let Some(most) = limits.requests_per_minute {
-            let since = Instant::now().saturating_duration_since(self.start);
-            account.bucket.take(most, since).map_err(|wait| self.reached(Limit::RequestsPerMinute, wait))?;
+        if let Some(most) = limits.requests_per_minute
+            && !asked.client.is_some_and(Client::use_paid)
+        {
+            self.request(&account, most)?;
         }
         let reached = SpendingEnd::default();
         let charge = limits.bytes_out_per_day.map(|most| Charge {
@@ -145,6 +159,15 @@ impl Budgets {
         Ok(Spending { _open: Some(open), charge, reached })
     }
 
+    fn request(&self, account: &Account, per_minute: u64) -> Result<(), Reached> {
+        let since = Instant::now().saturating_duration_since(self.start);
+        account.bucket.take(per_minute, since).map_err(|wait| self.reached(Limit::RequestsPerMinute, wait))
+    }
+
+    fn account(&self, agent: &Arc<str>) -> Arc<Account> {
+        Arc::clone(self.accounts().entry(Arc::clone(agent)).or_default())
+    }
+
     fn accounts(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Account>>> {
         self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,6 +176,8 @@ impl Budgets {
 /// What a request is about to use.
 struct Asked<'a> {
     host: &'a Host,
+    /// The connection, which may have taken what this request needs of the requests a minute.
+    client: Option<&'a Client>,
     /// Bytes of its head, near enough.
     head: u64,
     /// Bytes of its body as announced; 0 where it does not say.
@@ -170,6 +195,7 @@ pub fn admit(appliance: &Appliance, permitted: &Permitted, transaction: &mut Tra
     let host = permitted.permit.authority().host();
     let asked = Asked {
         host,
+        client: Some(&identified.arrived.client),
         head: head_bytes(&identified.arrived),
         body: http_body::Body::size_hint(&identified.arrived.body).exact().unwrap_or(0),
     };

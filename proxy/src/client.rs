@@ -1,6 +1,7 @@
 //! A connection of an agent, as every request on it sees it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use stubgate_policy::{Authority, Host, Scheme};
 
@@ -15,17 +16,20 @@ pub struct Whence {
     pub listener: Listener,
     /// Whom it was addressed to before the system redirected it: for records alone; it is never dialled and decides nothing.
     pub original: Option<SocketAddr>,
+    /// Whether it took one of its agent's requests a minute; the first request on it is paid for then.
+    pub paid: bool,
 }
 
 impl Whence {
     /// The connection once it has said what it is for.
     pub fn client(self, entry: Entry) -> Client {
-        Client { peer: self.peer, listener: self.listener, original: self.original, entry }
+        let paid = AtomicBool::new(self.paid);
+        Client { peer: self.peer, listener: self.listener, original: self.original, entry, paid }
     }
 }
 
 /// Whence requests come, and for whom the connection was opened.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Client {
     /// The address of the other side; it tells who the agent is.
     pub peer: SocketAddr,
@@ -35,6 +39,15 @@ pub struct Client {
     pub original: Option<SocketAddr>,
     /// What the connection itself says about the authority of its requests.
     pub entry: Entry,
+    /// Whether it took one of its agent's requests a minute that no request on it has used yet.
+    paid: AtomicBool,
+}
+
+impl Client {
+    /// Uses what the connection took of its agent's requests a minute; whether there was still something.
+    pub fn use_paid(&self) -> bool {
+        self.paid.swap(false, Ordering::Relaxed)
+    }
 }
 
 /// What a connection says about the authority of its requests (law 2).

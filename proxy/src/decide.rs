@@ -131,15 +131,15 @@ impl Looking {
         let Looking { identified, address, places, .. } = *self;
         let (decision, fault) = {
             let tokens = places.tokens();
-            let body = inspect::body(&identified.arrived.headers, identified.arrived.query.is_some(), bytes);
+            let body = inspect::body(&identified.arrived.headers, identified.arrived.query.as_deref(), bytes);
             let ask = asked(identified.agent, &address, &tokens);
             identified.snapshot.policy.decide_body(&ask, Seen::Body(&body))
         };
         match decision {
-            Decision::Allow(permit) => {
-                permitted(identified, address, places, permit).map_err(|refusal| Refused { refusal, fault: None })
+            Decision::Allow(permit) => permitted(identified, address, places, permit).map_err(Refused::of),
+            Decision::Deny(denial) => {
+                Err(Refused { fault, ..Refused::of(denied(denial, &identified, &address, &places)) })
             }
-            Decision::Deny(denial) => Err(Refused { refusal: denied(denial, &identified, &address, &places), fault }),
             // Nothing that is answered here is looked into.
             Decision::Answer(_) => Err(Reason::Internal.into()),
         }
@@ -148,7 +148,8 @@ impl Looking {
     /// A refusal for a body that was not even taken in.
     pub fn fault(&self, fault: Fault) -> Refused {
         let stub_of = stub_of(&self.identified, &self.address, &self.places);
-        Refused { refusal: Refusal { reason: fault.reason, rule: self.rule, stub_of }, fault: Some(fault) }
+        let refusal = Refusal { reason: fault.reason, rule: self.rule, stub_of };
+        Refused { fault: Some(fault), ..Refused::of(refusal) }
     }
 }
 

@@ -36,7 +36,7 @@ use crate::snapshot::Snapshot;
 use crate::swap::{self, Place, Verified};
 use crate::transaction::Transaction;
 use dial::Wanted;
-use pool::{Key, Upstream};
+use pool::{Key, Turn, Upstream};
 
 /// A request ready for an origin: everything but the credential, which goes in last.
 pub(crate) struct Outgoing {
@@ -73,19 +73,14 @@ impl Failure {
     }
 }
 
-/// Forwards a permitted request.
+/// Forwards a request.
 ///
 /// # Errors
-/// The refusal to tell, with the transaction to record it in.
-pub async fn forward(
+/// The refusal to tell, with the request whose transaction it is recorded in.
+pub(crate) async fn forward(
     appliance: &Arc<Appliance>,
-    permitted: Permitted,
-    transaction: Transaction,
-) -> Result<Response<ResponseBody>, (Refusal, Transaction)> {
-    let mut outgoing = match prepare(appliance, permitted, transaction) {
-        Ok(outgoing) => outgoing,
-        Err((refusal, transaction)) => return Err((refusal, *transaction)),
-    };
+    mut outgoing: Box<Outgoing>,
+) -> Result<Response<ResponseBody>, (Refusal, Box<Outgoing>)> {
     let key = Key::new(&outgoing.transaction.known, outgoing.permit.authority());
     let wanted = if outgoing.websocket.is_some() {
         Wanted::H1Only
@@ -96,9 +91,14 @@ pub async fn forward(
     };
     let mut may_reuse = true;
     loop {
-        let upstream = match connect(appliance, &key, wanted, may_reuse, &outgoing).await {
-            Ok(upstream) => upstream,
-            Err(refusal) => return Err((refusal, outgoing.transaction)),
+        let waiting = if may_reuse { appliance.pool.take(&key, wanted) } else { None };
+        let upstream = match waiting {
+            Some(upstream) => upstream,
+            // Several KiB of state that most requests never need.
+            None => match Box::pin(connect(appliance, &key, wanted, may_reuse, &outgoing)).await {
+                Ok(upstream) => upstream,
+                Err(refusal) => return Err((refusal, outgoing)),
+            },
         };
         let sent = match upstream {
             Upstream::H1(upstream) => h1::exchange(appliance, upstream, key.clone(), outgoing).await,
@@ -106,10 +106,10 @@ pub async fn forward(
         };
         match sent {
             Ok(response) => return Ok(response),
-            Err(Failure::Refused(refusal, outgoing)) => return Err((refusal, outgoing.transaction)),
+            Err(Failure::Refused(refusal, outgoing)) => return Err((refusal, outgoing)),
             Err(Failure::Stale(outgoing)) if !may_reuse => {
                 // It was not stale but fresh: the origin ends what it accepts.
-                return Err((Reason::UpstreamUnreachable.into(), outgoing.transaction));
+                return Err((Reason::UpstreamUnreachable.into(), outgoing));
             }
             Err(Failure::Stale(again)) => {
                 outgoing = again;
@@ -119,6 +119,7 @@ pub async fn forward(
     }
 }
 
+/// Makes a connection to the origin.
 async fn connect(
     appliance: &Arc<Appliance>,
     key: &Key,
@@ -126,22 +127,55 @@ async fn connect(
     may_reuse: bool,
     outgoing: &Outgoing,
 ) -> Result<Upstream, Refusal> {
-    if may_reuse && let Some(upstream) = appliance.pool.take(key, wanted) {
-        return Ok(upstream);
-    }
-    let dialled = tokio::select! {
-        dialled = appliance.dialer.dial(outgoing.permit.authority(), wanted) => dialled?,
-        () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => return Err(outgoing.cut_reason().into()),
+    let connecting = async {
+        if wanted == Wanted::H1Only {
+            return dial(appliance, key, wanted, outgoing).await;
+        }
+        loop {
+            if may_reuse && let Some(upstream) = appliance.pool.take(key, wanted) {
+                return Ok(upstream);
+            }
+            match appliance.pool.flights.turn(key) {
+                Turn::Dial(dialling) => {
+                    let dialled = dial(appliance, key, wanted, outgoing).await;
+                    dialling.landed(dialled.as_ref().map(|_| ()).map_err(|refusal| *refusal));
+                    return dialled;
+                }
+                Turn::Wait(waiting) => match waiting.landed().await {
+                    Some(Ok(())) => break,
+                    Some(Err(refusal)) => return Err(refusal),
+                    // Whoever dialled has left.
+                    None => {}
+                },
+            }
+        }
+        match appliance.pool.take(key, wanted) {
+            Some(upstream) if may_reuse || matches!(upstream, Upstream::H2(_)) => Ok(upstream),
+            // For one request at a time.
+            _ => dial(appliance, key, wanted, outgoing).await,
+        }
     };
+    tokio::select! {
+        connected = connecting => connected,
+        () = std::future::poll_fn(|cx| outgoing.underway.poll_cut(cx)) => Err(outgoing.cut_reason().into()),
+    }
+}
+
+async fn dial(appliance: &Arc<Appliance>, key: &Key, wanted: Wanted, outgoing: &Outgoing) -> Result<Upstream, Refusal> {
+    let dialled = appliance.dialer.dial(outgoing.permit.authority(), wanted).await?;
     pool::open(appliance, key, dialled).await
 }
 
-fn prepare(
+/// Readies a permitted request for its origin, and enters it among what is under way.
+///
+/// # Errors
+/// The refusal to tell, with the transaction to record it in.
+pub(crate) fn prepare(
     appliance: &Arc<Appliance>,
-    permitted: Permitted,
+    permitted: Box<Permitted>,
     mut transaction: Transaction,
 ) -> Result<Box<Outgoing>, (Refusal, Box<Transaction>)> {
-    let Permitted { identified, address, permit, place, question } = permitted;
+    let Permitted { identified, address, permit, place, question } = *permitted;
     let crate::identify::Identified { arrived, snapshot, agent, .. } = identified;
     let mut headers = arrived.headers;
     transaction.permit(&snapshot, &permit);
@@ -153,6 +187,9 @@ fn prepare(
     if permit.stub_in_body_denied() && is_opaque {
         // What can't be inspected under such a rule is refused (law 9).
         return Err((Reason::StubInBody.into(), Box::new(transaction)));
+    }
+    if !scrub::is_answerable(appliance, &headers) {
+        return Err((Reason::ResponseNotInspectable.into(), Box::new(transaction)));
     }
     let handshake = if arrived.websocket { websocket::Handshake::take(&mut headers) } else { None };
     let websocket = handshake.map(|handshake| {
@@ -173,6 +210,8 @@ fn prepare(
         target.push_str(&String::from_utf8_lossy(query));
     }
     let body = if arrived.body.is_end_stream() { RequestBody::Empty } else { arrived.body };
+    // What was taken in waits for us, not for its agent.
+    let is_taken = matches!(body, RequestBody::Whole(_));
     let mut body = Watched::new(body, snapshot.stubs.clone(), permit.stub_in_body_denied());
     body.charge(transaction.spending.charge().cloned());
     transaction.watch(body.passed());
@@ -181,7 +220,7 @@ fn prepare(
     let pace = Pace {
         since: arrived.at,
         most: websocket.is_none().then_some(appliance.timeouts.request),
-        body: (websocket.is_none() && !is_grpc && !body.is_end_stream()).then(|| body.passed()),
+        body: (websocket.is_none() && !is_grpc && !is_taken && !body.is_end_stream()).then(|| body.passed()),
         spending: transaction.spending.end().clone(),
     };
     let underway = appliance.live.enter(peer, Arc::clone(&question), pace);
@@ -212,6 +251,12 @@ fn prepare(
 }
 
 impl Outgoing {
+    /// What its refusal is recorded with; the rest is let go.
+    pub(crate) fn into_refused(self: Box<Self>) -> (Arc<Snapshot>, Transaction) {
+        let Outgoing { snapshot, transaction, .. } = *self;
+        (snapshot, transaction)
+    }
+
     /// The body, for whoever sends it.
     fn take_body(&mut self) -> Watched {
         std::mem::replace(&mut self.body, Watched::empty())

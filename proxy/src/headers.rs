@@ -21,7 +21,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ];
 
 /// Would have an origin act on another authority, path, method or client than was decided.
-const REROUTING: [&str; 11] = [
+const REROUTING: [&str; 14] = [
     "forwarded",
     "x-forwarded-host",
     "x-forwarded-proto",
@@ -30,6 +30,9 @@ const REROUTING: [&str; 11] = [
     "x-forwarded-server",
     "x-original-url",
     "x-rewrite-url",
+    "x-original-host",
+    "x-host",
+    "x-http-host-override",
     "x-http-method-override",
     "x-http-method",
     "x-method-override",

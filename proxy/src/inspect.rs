@@ -10,6 +10,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::{HeaderMap, StatusCode, header};
@@ -21,6 +22,7 @@ pub use budget::{Budget, Room};
 use crate::appliance::Appliance;
 use crate::authority;
 use crate::body::{RequestBody, Whole};
+use crate::budget::Reached;
 use crate::deadline::Deadline;
 use crate::decide::{Looking, Permitted};
 use crate::request::Refusal;
@@ -36,9 +38,16 @@ pub struct Refused {
     pub refusal: Refusal,
     /// Told to the agent: it is about its own body.
     pub fault: Option<Fault>,
+    /// The bound on what is held that is reached.
+    pub reached: Option<Reached>,
 }
 
 impl Refused {
+    /// For nothing that the body itself is to blame for.
+    pub fn of(refusal: Refusal) -> Self {
+        Refused { refusal, fault: None, reached: None }
+    }
+
     /// What the agent is answered.
     pub fn status(&self) -> StatusCode {
         match &self.fault {
@@ -55,19 +64,14 @@ impl Refused {
 
 impl From<Reason> for Refused {
     fn from(reason: Reason) -> Self {
-        Refused { refusal: reason.into(), fault: None }
+        Refused::of(reason.into())
     }
 }
 
 /// A body beside what its head says about it, as policy asks for it.
-pub fn body<'a>(headers: &'a HeaderMap, has_query: bool, bytes: &'a [u8]) -> Body<'a> {
+pub fn body<'a>(headers: &'a HeaderMap, query: Option<&'a [u8]>, bytes: &'a [u8]) -> Body<'a> {
     let all = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect();
-    Body {
-        content_types: all(header::CONTENT_TYPE),
-        content_encodings: all(header::CONTENT_ENCODING),
-        has_query,
-        bytes,
-    }
+    Body { content_types: all(header::CONTENT_TYPE), content_encodings: all(header::CONTENT_ENCODING), query, bytes }
 }
 
 /// Takes the body in, and asks policy again.
@@ -130,13 +134,19 @@ async fn take(
             return Err(looking.fault(Fault::too_large(most)));
         }
         if wanted > bytes.capacity() {
-            let capacity = wanted.max(bytes.capacity().saturating_mul(2)).max(FIRST).min(most.max(wanted));
-            if !room.hold(capacity) {
-                return Err(Reason::LimitReached.into());
+            // A power of two, so that what it grows from is never more than half of what the next one could be.
+            let capacity = wanted.max(FIRST).checked_next_power_of_two().map_or(wanted, |next| next.min(most));
+            // Both are there while one is copied into the other.
+            let both = bytes.capacity().saturating_add(capacity);
+            if !room.hold(both) {
+                let reached = appliance.budgets.reached(room.bound(both), Duration::from_secs(1));
+                return Err(Refused { reached: Some(reached), ..Reason::LimitReached.into() });
             }
             let mut larger = BytesMut::with_capacity(capacity);
             larger.extend_from_slice(&bytes);
             bytes = larger;
+            // Less always fits.
+            room.hold(capacity);
         }
         bytes.extend_from_slice(data);
     }

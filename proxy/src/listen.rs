@@ -14,6 +14,7 @@ mod h1;
 mod h2;
 mod handshakes;
 mod meter;
+mod refuse;
 mod socks;
 mod tls;
 mod tunnel;
@@ -30,11 +31,12 @@ pub use admission::Admissions;
 use descriptors::Shedding;
 pub use descriptors::take_descriptors;
 pub use handshakes::Handshakes;
+use refuse::Unserved;
 
 use crate::appliance::Appliance;
 use crate::client::{Entry, Whence};
 use crate::metrics::Listener;
-use crate::record::{Event, Layer, Line};
+use crate::record::Layer;
 use crate::stream::{Socket, Stream};
 
 /// Accepts until the appliance drains.
@@ -96,31 +98,20 @@ async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
             h1::serve(appliance, Stream::Plain(Socket::new(tcp)), BytesMut::new(), client).await;
         }
         Listener::Https => tls::serve(appliance, Socket::new(tcp), whence, None).await,
-        Listener::Proxy => connect::serve(appliance, tcp, whence).await,
-        Listener::Transparent => first::serve(appliance, tcp, BytesMut::new(), whence, None).await,
+        // Each holds the others, and would make every connection as large as the largest.
+        Listener::Proxy => Box::pin(connect::serve(appliance, tcp, whence)).await,
+        Listener::Transparent => Box::pin(first::serve(appliance, tcp, BytesMut::new(), whence, None)).await,
     }
 }
 
 /// Records a connection that was refused before it could ask for anything.
 fn refuse(appliance: &Appliance, whence: &Whence, reason: Reason) {
-    appliance.metrics.refused(reason, "").inc();
-    let snapshot = appliance.snapshot.load();
-    let agent = snapshot.policy.identify(whence.peer.ip());
-    let line = Line {
-        agent: agent.map(|agent| snapshot.policy.agent(agent).name()),
-        peer: Some(whence.peer),
-        original: whence.original,
-        decision: Some("deny"),
-        reason: Some(reason),
-        ..Line::new(Event::Refused, Layer::Accept)
-    };
-    // Refused all the same; a lost record is counted.
-    let _ = appliance.audit.refuse(&line);
+    Unserved::at(Layer::Accept, None).record(appliance, whence, &reason.into());
 }
 
 fn whence(tcp: &TcpStream, peer: SocketAddr, listener: Listener) -> Whence {
     let original = if listener == Listener::Transparent { original_destination(tcp) } else { None };
-    Whence { peer: unmapped(peer), listener, original }
+    Whence { peer: unmapped(peer), listener, original, paid: false }
 }
 
 /// Whom a connection was addressed to. REDIRECT keeps that in the connection's tracking entry; TPROXY, and whoever
@@ -135,4 +126,22 @@ fn original_destination(tcp: &TcpStream) -> Option<SocketAddr> {
 /// IPv4 addresses that arrive on an IPv6 socket are IPv4 addresses.
 fn unmapped(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes<'a, A, B, F: Future>(_: impl FnOnce(&'a Arc<Appliance>, A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// Copied when it begins and held until it ends, ten thousand times over. What is rare or short belongs in a box.
+    #[test]
+    fn what_is_held_for_a_connection_and_for_a_request_is_small() {
+        let connection = bytes(serve);
+        assert!(connection <= 4 << 10, "{connection} bytes for a connection");
+        let request = bytes(crate::service::serve);
+        assert!(request <= 2 << 10, "{request} bytes for a request");
+    }
 }

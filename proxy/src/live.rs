@@ -37,7 +37,7 @@ pub struct Pace {
     pub since: Instant,
     /// How long it may last; a tunnel has no end.
     pub most: Option<Duration>,
-    /// Its body, if that has to come at a rate.
+    /// Its body, if that has to come at a rate until the response begins.
     pub body: Option<Arc<Passed>>,
     /// Where it is told that a limit ended it.
     pub spending: SpendingEnd,
@@ -54,12 +54,12 @@ pub struct Rate {
 
 impl Pace {
     /// The limit that this is past.
-    fn passed(&self, rate: Rate, now: Instant) -> Option<Limit> {
+    fn passed(&self, rate: Rate, is_answered: bool, now: Instant) -> Option<Limit> {
         let age = now.saturating_duration_since(self.since);
         if self.most.is_some_and(|most| age >= most) {
             return Some(Limit::Request);
         }
-        let body = self.body.as_ref().filter(|_| age >= rate.grace)?;
+        let body = self.body.as_ref().filter(|_| age >= rate.grace && !is_answered)?;
         let slow = body.bytes.load(Ordering::Relaxed) < rate.bytes_per_second.saturating_mul(age.as_secs());
         (slow && !body.is_whole()).then_some(Limit::BodyRate)
     }
@@ -68,6 +68,7 @@ impl Pace {
 #[derive(Default)]
 struct Cut {
     done: AtomicBool,
+    is_answered: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -115,7 +116,7 @@ impl Live {
     pub fn keep_pace(&self, rate: Rate, budgets: &Budgets, now: Instant) {
         for (_, entry) in self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             if !entry.cut.is_done()
-                && let Some(limit) = entry.pace.passed(rate, now)
+                && let Some(limit) = entry.pace.passed(rate, entry.cut.is_answered.load(Ordering::Relaxed), now)
             {
                 entry.pace.spending.tell(budgets.reached(limit, Duration::from_secs(1)));
                 entry.cut.fire();
@@ -157,6 +158,11 @@ impl Underway {
     /// Ready once this was cut. One task at a time may wait here.
     pub fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.cut.poll(cx)
+    }
+
+    /// The head of the response is there: both sides may talk as they like from here on.
+    pub fn answered(&self) {
+        self.cut.is_answered.store(true, Ordering::Relaxed);
     }
 
     /// A second place to wait for it, in the same task.

@@ -3,7 +3,8 @@
 //! - [`Line`] is the record itself; what came from the wire is escaped and bounded when it is written.
 //! - [`Audit`] writes lines: at once for decisions and the `begin` of a forwarded request, with the next ones for
 //!   outcomes (`end`), which nothing waits for.
-//! - An agent's refusals above a rate become one `suppressed` line a second ([`suppress`]).
+//! - An agent's refusals above a rate become one `suppressed` line a second ([`suppress`]), and so does what the appliance
+//!   answers by itself. What is allowed is recorded one by one, and takes of the agent's requests a minute.
 //!
 //! A sink that can't be written is an error for the caller, who refuses requests with a credential (law 5), and is
 //! counted and told in a `gap` line once it works again.
@@ -118,7 +119,8 @@ impl Audit {
         let _ = self.append(std::slice::from_ref(line), false);
     }
 
-    /// Writes a refusal, or counts it when the agent has had its share of this second.
+    /// Writes a refusal, or what the appliance answers by itself (an agent asks for it as often as it likes); or counts it
+    /// when the agent has had its share of this second.
     pub fn refuse(&self, line: &Line<'_>) -> Result<Admission, AuditFull> {
         let admission = self.admit(line, Instant::now());
         match admission {
@@ -140,6 +142,8 @@ impl Audit {
         for counted in due {
             let line = Line {
                 agent: counted.agent.as_deref(),
+                // A refused request has its reason.
+                decision: (counted.layer == Layer::Http && counted.reason.is_none()).then_some("answer"),
                 reason: counted.reason,
                 count: Some(counted.count),
                 ..Line::new(Event::Suppressed, counted.layer)

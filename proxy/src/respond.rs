@@ -178,6 +178,9 @@ fn worded(
     headers.insert("x-stubgate-reason", HeaderValue::from_static(reason.as_str()));
     if shape == Shape::Grpc {
         grpc_status(reason, hint, headers);
+        if reason == Reason::ResponseNotInspectable {
+            headers.insert("grpc-accept-encoding", GRPC_ENCODINGS);
+        }
     }
     response
 }
@@ -189,11 +192,15 @@ pub fn grpc_trailers(reason: Reason) -> HeaderMap {
     trailers
 }
 
-/// DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNAVAILABLE, which clients try again, or PERMISSION_DENIED.
+/// Codings of messages that are let through, told where another one was used, as gRPC's compression document has it.
+const GRPC_ENCODINGS: HeaderValue = HeaderValue::from_static("identity,deflate,gzip");
+
+/// DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE, which clients try again, or PERMISSION_DENIED.
 fn grpc_status(reason: Reason, hint: &str, headers: &mut HeaderMap) {
     let code = match reason {
         Reason::LimitReached => "8",
         Reason::UpstreamTimeout => "4",
+        Reason::ResponseNotInspectable => "12",
         _ if is_temporary(reason) => "14",
         _ => "7",
     };
@@ -262,7 +269,8 @@ mod tests {
                         Reason::LimitReached => "8",
                         _ => "14",
                     };
-                    assert_eq!(code, if asks { expected } else { "7" }, "{reason}");
+                    let lasting = if reason == Reason::ResponseNotInspectable { "12" } else { "7" };
+                    assert_eq!(code, if asks { expected } else { lasting }, "{reason}");
                 }
             }
             assert!(status.is_client_error() || status.is_server_error());

@@ -7,7 +7,7 @@
 //!
 //! A body that is compressed all the same is decoded, and sent on as it then is. What can't be decoded is refused, or cut
 //! where its head was sent already; it is never passed unseen. Nothing else is altered (law 9), and where there is no
-//! credential, nothing is looked at.
+//! credential, nothing is looked at; what is coded is cut then once there is one.
 
 mod alarm;
 mod body;
@@ -25,7 +25,14 @@ use crate::appliance::Appliance;
 use crate::transaction::Transaction;
 
 pub use alarm::Alarm;
-pub use body::{Inspector, NotInspectable};
+pub(crate) use body::held;
+pub use body::{Inspector, Withheld};
+use decode::Coding;
+
+/// Says that a body is a difference, or else not the thing itself (RFC 3229 section 10.5.2).
+const INSTANCE_MANIPULATION: HeaderName = HeaderName::from_static("im");
+/// Ask for codings of other things than the body as a whole.
+const OTHER_CODINGS: [&str; 3] = ["grpc-accept-encoding", "connect-accept-encoding", "a-im"];
 
 /// Has an origin asked for what can be inspected. A request with a credential asks for no coding at all, since its
 /// response is the likeliest to hold one.
@@ -33,8 +40,11 @@ pub(crate) fn ask(appliance: &Appliance, swaps: bool, headers: &mut HeaderMap) {
     if !is_needed(appliance) {
         return;
     }
-    for name in ["grpc-accept-encoding", "connect-accept-encoding", "a-im"] {
-        headers.remove(name);
+    // One look at the names that are there, instead of one for each that might be.
+    if headers.keys().any(|name| OTHER_CODINGS.contains(&name.as_str())) {
+        for name in OTHER_CODINGS {
+            headers.remove(name);
+        }
     }
     codings::ask(headers, swaps);
 }
@@ -54,7 +64,7 @@ pub(crate) fn head(appliance: &Appliance, headers: &mut HeaderMap, transaction: 
     }
 }
 
-/// Scrubs the head of a final response, and says who inspects its body; `None` where there is nothing to inspect.
+/// Scrubs the head of a final response, and says who inspects its body; `None` where it has none.
 ///
 /// # Errors
 /// `response_not_inspectable` where the body is encoded in a way that can't be undone.
@@ -67,14 +77,27 @@ pub(crate) fn response(
 ) -> Result<Option<Box<Inspector>>, Reason> {
     head(appliance, headers, transaction);
     let scrubber = Arc::clone(&appliance.credentials.scrubber());
-    if !has_body || !is_needed(appliance) {
+    if !has_body {
         return Ok(None);
     }
-    if has_inner_coding(headers) || headers.contains_key("im") {
+    let (messages, coding) = (codings::of_messages(headers), codings::of_response(headers));
+    let is_hidden = headers.contains_key(&INSTANCE_MANIPULATION) || codings::has_foreign_charset(headers);
+    if !is_needed(appliance) {
+        // It passes as it is; but the policy may get its first credential before it is over.
+        let is_coded = is_hidden || messages != Ok(None) || coding != Ok(None);
+        return Ok(Some(Box::new(Inspector::waiting(Arc::clone(appliance), scrubber, is_coded))));
+    }
+    let not_inspectable = |_| Reason::ResponseNotInspectable;
+    let (messages, coding) = (messages.map_err(not_inspectable)?, coding.map_err(not_inspectable)?);
+    let is_odd = messages.is_some() && (coding.is_some() || !codings::has_messages(headers));
+    if is_odd || is_hidden {
         return Err(Reason::ResponseNotInspectable);
     }
-    let coding = codings::of_response(headers).map_err(|_| Reason::ResponseNotInspectable)?;
+    let coding = coding.or(messages.map(Coding::Messages));
     if coding.is_some() {
+        for name in codings::OF_MESSAGES {
+            headers.remove(name);
+        }
         // A part of a coded body can't be decoded by itself (RFC 9110 section 14.1.2).
         if status == StatusCode::PARTIAL_CONTENT {
             return Err(Reason::ResponseNotInspectable);
@@ -93,8 +116,13 @@ pub(crate) fn response(
 
 /// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.
 pub(crate) fn has_inner_coding(headers: &HeaderMap) -> bool {
-    let is_coding = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    ["grpc-encoding", "connect-content-encoding"].iter().any(|name| headers.get_all(*name).iter().any(is_coding))
+    codings::of_messages(headers) != Ok(None)
+}
+
+/// Whether the messages of the answer can be inspected: a server takes the coding that its client uses itself for one that
+/// the client understands, whatever it says to accept. To be asked before a call goes out and takes effect.
+pub(crate) fn is_answerable(appliance: &Appliance, headers: &HeaderMap) -> bool {
+    codings::of_messages(headers).is_ok() || !is_needed(appliance)
 }
 
 /// Scrubs headers or trailers.

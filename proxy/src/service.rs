@@ -8,19 +8,67 @@ use stubgate_policy::{Answer, Reason};
 use crate::appliance::Appliance;
 use crate::authority;
 use crate::budget;
-use crate::decide::{self, Outcome};
-use crate::forward;
+use crate::decide::{self, Looking, Outcome, Permitted};
+use crate::forward::{self, Outgoing};
 use crate::headers;
 use crate::identify::{self, Identified};
-use crate::inspect;
+use crate::inspect::{self, Refused};
 use crate::request::{Arrived, Known, Refusal};
 use crate::respond::{self, ResponseBody, Shape};
 use crate::snapshot::Snapshot;
 use crate::transaction::Transaction;
 
+/// How far a request came without waiting for anything.
+enum Begun {
+    /// To be forwarded.
+    Ready(Box<Outgoing>),
+    /// Its body must be looked at first.
+    Look(Box<Inspected>),
+    /// Answered here.
+    Over(Response<ResponseBody>),
+}
+
+/// A request whose body is looked at.
+struct Inspected {
+    looking: Box<Looking>,
+    snapshot: Arc<Snapshot>,
+    transaction: Transaction,
+}
+
 /// Takes a request through its phases. What comes back is the origin's response, ours, or a refusal; it is recorded.
-pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'static str) -> Response<ResponseBody> {
+///
+/// It is decided when this is called; what is waited for is the rest. So the future holds one request in one form, not
+/// in each that it had on its way, and what is rare in it lies elsewhere: there is one for every stream and connection.
+pub fn serve<'a>(
+    appliance: &'a Arc<Appliance>,
+    arrived: Arrived,
+    protocol: &'static str,
+) -> impl Future<Output = Response<ResponseBody>> + Send + use<'a> {
     let shape = Shape::of(&arrived.headers);
+    let begun = begin(appliance, arrived, protocol, shape);
+    async move {
+        let begun = match begun {
+            Begun::Look(inspected) => Box::pin(inspect(appliance, inspected, shape)).await,
+            begun => begun,
+        };
+        match begun {
+            Begun::Ready(outgoing) => match forward::forward(appliance, outgoing).await {
+                Ok(response) => response,
+                Err((refusal, outgoing)) => {
+                    let (snapshot, transaction) = outgoing.into_refused();
+                    refuse(&snapshot, refusal, transaction, shape)
+                }
+            },
+            Begun::Over(response) => response,
+            // Nothing is looked at twice.
+            Begun::Look(inspected) => {
+                refuse(&inspected.snapshot, Reason::Internal.into(), inspected.transaction, shape)
+            }
+        }
+    }
+}
+
+fn begin(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'static str, shape: Shape) -> Begun {
     let snapshot = appliance.snapshot.load_full();
     let known = Known {
         id: appliance.ids.next(),
@@ -33,36 +81,51 @@ pub async fn serve(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'sta
         at: arrived.at,
     };
     let mut transaction = Transaction::new(Arc::clone(appliance), known, &arrived.client);
-    let permitted = match decided(&snapshot, arrived, &mut transaction) {
-        Ok(Outcome::Permitted(permitted)) => Ok(permitted),
-        Ok(Outcome::Look(looking)) => match inspect::inspect(appliance, looking).await {
-            Ok(permitted) => Ok(permitted),
-            Err(refused) => {
-                let (status, hint) = (refused.status(), refused.hint());
-                let known = transaction.refuse(&snapshot, refused.refusal, status);
-                return respond::refusal_saying(refused.refusal.reason, &hint, status, &known.id, shape);
-            }
-        },
+    let refusal = match decided(&snapshot, arrived, &mut transaction) {
+        Ok(Outcome::Permitted(permitted)) => return admit(appliance, &snapshot, permitted, transaction, shape),
+        Ok(Outcome::Look(looking)) => return Begun::Look(Box::new(Inspected { looking, snapshot, transaction })),
         Ok(Outcome::Answer(Answer::CaBundle)) => {
             transaction.answer(&snapshot);
-            return respond::whole("application/x-pem-file", appliance.bundle.clone());
+            return Begun::Over(respond::whole("application/x-pem-file", appliance.bundle.clone()));
         }
         // No login is in escrow yet; nothing of such a request may go on.
-        Ok(Outcome::Answer(Answer::OauthToken(_))) => Err(Reason::CredentialMissing.into()),
-        Err(refusal) => Err(refusal),
+        Ok(Outcome::Answer(Answer::OauthToken(_))) => Reason::CredentialMissing.into(),
+        Err(refusal) => refusal,
     };
-    let admitted = permitted.and_then(|permitted| {
-        budget::admit(appliance, &permitted, &mut transaction)?;
-        Ok(permitted)
-    });
-    let refused = match admitted {
-        Ok(permitted) => match forward::forward(appliance, *permitted, transaction).await {
-            Ok(response) => return response,
-            Err(refused) => refused,
-        },
-        Err(refusal) => (refusal, transaction),
-    };
-    refuse(&snapshot, refused.0, refused.1, shape)
+    Begun::Over(refuse(&snapshot, refusal, transaction, shape))
+}
+
+async fn inspect(appliance: &Arc<Appliance>, inspected: Box<Inspected>, shape: Shape) -> Begun {
+    let Inspected { looking, snapshot, transaction } = *inspected;
+    match inspect::inspect(appliance, looking).await {
+        Ok(permitted) => admit(appliance, &snapshot, permitted, transaction, shape),
+        Err(Refused { refusal, reached: Some(reached), .. }) => {
+            transaction.spending.end().tell(reached);
+            Begun::Over(refuse(&snapshot, refusal, transaction, shape))
+        }
+        Err(refused) => {
+            let (status, hint) = (refused.status(), refused.hint());
+            let known = transaction.refuse(&snapshot, refused.refusal, status);
+            Begun::Over(respond::refusal_saying(refused.refusal.reason, &hint, status, &known.id, shape))
+        }
+    }
+}
+
+/// What is between *decide* and *forward*.
+fn admit(
+    appliance: &Arc<Appliance>,
+    snapshot: &Snapshot,
+    permitted: Box<Permitted>,
+    mut transaction: Transaction,
+    shape: Shape,
+) -> Begun {
+    if let Err(refusal) = budget::admit(appliance, &permitted, &mut transaction) {
+        return Begun::Over(refuse(snapshot, refusal, transaction, shape));
+    }
+    match forward::prepare(appliance, permitted, transaction) {
+        Ok(outgoing) => Begun::Ready(outgoing),
+        Err((refusal, transaction)) => Begun::Over(refuse(snapshot, refusal, *transaction, shape)),
+    }
 }
 
 /// Records a refusal and words it.

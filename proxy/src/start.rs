@@ -176,6 +176,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         metrics,
         limits,
         scrub_alarm: crate::scrub::Alarm::new(),
+        tripwire_alarm: crate::scrub::Alarm::new(),
         ids: Ids::new(),
         bundle,
         draining: CancellationToken::new(),

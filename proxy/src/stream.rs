@@ -5,7 +5,6 @@
 //! held only while a transfer is at full speed.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -42,11 +41,6 @@ impl Socket {
     /// The socket and what is to be read before it.
     pub fn into_parts(self) -> (TcpStream, BytesMut) {
         (self.tcp, self.before)
-    }
-
-    /// The address of the other side.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.tcp.peer_addr()
     }
 }
 

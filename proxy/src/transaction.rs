@@ -162,9 +162,6 @@ impl Transaction {
         let metrics = &self.appliance.metrics;
         metrics.refused(refusal.reason, rule).inc();
         let tripwire = is_tripwire(refusal.reason);
-        if tripwire {
-            metrics.tripwire(refusal.reason).inc();
-        }
         self.permitted = None;
         let begun = self.begun.take();
         let event = if begun.is_some() { Event::End } else { Event::Refused };
@@ -181,18 +178,10 @@ impl Transaction {
         // The agent is refused whether or not it could be written; a lost record is counted.
         let audit = &self.appliance.audit;
         let written = if begun.is_some() { audit.write(&line).map(|()| Admission::Write) } else { audit.refuse(&line) };
-        if tripwire && !matches!(written, Ok(Admission::Count)) {
-            tracing::warn!(
-                agent = self.known.agent.as_deref().unwrap_or(""),
-                reason = refusal.reason.as_str(),
-                credential = refusal.stub_of.map_or("", |id| snapshot.policy.credential(id).name()),
-                id = &*self.known.id,
-                "a stub where it has no business"
-            );
-        }
-        if let (true, Some(agent)) = (tripwire, &self.known.agent) {
-            quarantine::tripwire(&self.appliance, agent);
-        }
+        let stub_of = refusal.stub_of.map_or("", |id| snapshot.policy.credential(id).name());
+        // Each agent's refusals are told one by one up to its rate, as they are recorded.
+        let is_told = if begun.is_some() { None } else { Some(!matches!(written, Ok(Admission::Count))) };
+        self.tripped(refusal.reason, stub_of, is_told);
         std::mem::replace(
             &mut self.known,
             Known {
@@ -208,7 +197,7 @@ impl Transaction {
         )
     }
 
-    /// Records that the appliance answers by itself, before it does.
+    /// Records that the appliance answers by itself, before it does; counts it where its agent has had its share.
     pub fn answer(&self, snapshot: &Snapshot) {
         self.appliance.metrics.answered().inc();
         let line = Line {
@@ -217,7 +206,7 @@ impl Transaction {
             policy: Some(snapshot.policy.fingerprint()),
             ..self.line(Event::Answered, None)
         };
-        let _ = self.appliance.audit.write(&line);
+        let _ = self.appliance.audit.refuse(&line);
     }
 
     /// Records the end.
@@ -235,27 +224,37 @@ impl Transaction {
         let Some(begun) = self.begun.take() else { return };
         let metrics = &self.appliance.metrics;
         metrics.refused(reason, begun.rule()).inc();
-        let tripwire = is_tripwire(reason);
-        if tripwire {
-            metrics.tripwire(reason).inc();
-            tracing::warn!(
-                agent = self.known.agent.as_deref().unwrap_or(""),
-                reason = reason.as_str(),
-                id = &*self.known.id,
-                "a stub where it has no business"
-            );
-        }
         let line = Line {
             decision: Some("deny"),
             reason: Some(reason),
-            tripwire,
+            tripwire: is_tripwire(reason),
             note: Some(note),
             ..self.end_line(Outcome::Aborted, &begun)
         };
         // The tunnel ends whether or not it could be written; a lost record is counted.
         let _ = self.appliance.audit.write(&line);
-        if let (true, Some(agent)) = (tripwire, &self.known.agent) {
-            quarantine::tripwire(&self.appliance, agent);
+        self.tripped(reason, "", None);
+    }
+
+    /// Counts a tripwire and tells of it, if that is what the reason of a refusal means. Where nobody else keeps the log short
+    /// (`is_told`), the alarm does.
+    fn tripped(&self, reason: Reason, stub_of: &str, is_told: Option<bool>) {
+        if !is_tripwire(reason) {
+            return;
+        }
+        let appliance = &self.appliance;
+        appliance.metrics.tripwire(reason).inc();
+        if is_told.unwrap_or_else(|| appliance.tripwire_alarm.is_due()) {
+            tracing::warn!(
+                agent = self.known.agent.as_deref().unwrap_or(""),
+                reason = reason.as_str(),
+                credential = stub_of,
+                id = &*self.known.id,
+                "a stub where it has no business"
+            );
+        }
+        if let Some(agent) = &self.known.agent {
+            quarantine::tripwire(appliance, agent);
         }
     }
 

@@ -31,7 +31,7 @@ const SLOW_READERS: usize = 40;
 const HEAD: u64 = 1 << 30;
 /// What the quiet agent's slowest request may take on a machine that is busy with other work (RE-14).
 const AT_MOST: Duration = Duration::from_millis(250);
-/// What docs/configuration.md says that one agent at all its limits makes the appliance hold.
+/// What docs/configuration.md says that two agents at their limits make the appliance hold.
 const MEMORY_KIB: u64 = 256 * 1024;
 
 static WORLD: Shared<World> = Shared::new(|| {

@@ -10,20 +10,21 @@ use stubgate_policy::Reason;
 
 use crate::setup::{DEVBOT, Origin, Server, answer, config, forwarding, question};
 
-const SMALL: NameBudget = NameBudget { names: 5, label_bytes: 1 << 20, label_bits: 1 << 20 };
+/// Half a minute brings one name back: a test has that long.
+const SMALL: NameBudget = NameBudget { names: 2, label_bytes: 1 << 20, label_bits: 1 << 20 };
 
 #[test]
 fn new_names_under_a_wildcard_are_refused_above_the_budget_and_known_ones_are_not() {
     let server = Server::start_with(config(), SMALL);
     let client = server.client(DEVBOT);
-    for at in 0..5 {
+    for at in 0..2 {
         assert_eq!(client.ask(&format!("n{at}.wild.test."), RecordType::A).answers.len(), 1);
     }
     let refused = client.ask("one-more.wild.test.", RecordType::A);
     assert_eq!((refused.metadata.response_code, refused.answers.len()), (ResponseCode::Refused, 0), "DN-02");
     let packet = client.exchange(&question("and-more.wild.test.", RecordType::AAAA).to_vec().unwrap());
     assert!(packet.windows(18).any(|window| window == b"too many new names"), "an extended error says why");
-    assert_eq!(client.ask("N3.wild.test.", RecordType::AAAA).answers.len(), 1, "in any spelling");
+    assert_eq!(client.ask("N1.wild.test.", RecordType::AAAA).answers.len(), 1, "in any spelling");
     for name in ["api.github.com.", "plain.test."] {
         assert_eq!(client.ask(name, RecordType::A).answers.len(), 1, "{name} is named by a rule");
     }
@@ -61,7 +62,7 @@ fn names_that_a_forwarded_wildcard_allows_are_bounded_before_they_leave() {
     for at in 0..20 {
         client.ask(&format!("d{at}.open.cluster.local."), RecordType::A);
     }
-    assert_eq!(origin.asked().len(), 5, "law 6: what is over budget is sent to nobody");
+    assert_eq!(origin.asked().len(), 2, "law 6: what is over budget is sent to nobody");
     assert_eq!(client.ask("db.ns.svc.cluster.local.", RecordType::A).answers.len(), 1);
 }
 
@@ -103,13 +104,14 @@ fn an_answer_over_udp_is_no_larger_than_what_a_client_without_a_cookie_may_be_se
     for name in ["api.github.com.", "x.wild.test.", "evil.test.", "github.com."] {
         for kind in [RecordType::A, RecordType::AAAA, RecordType::ANY, RecordType::TXT, RecordType::HTTPS] {
             let asked = question(name, kind).to_vec().unwrap();
-            let length = client.exchange(&asked).len();
+            let answer = client.exchange(&asked);
+            let length = answer.len();
             assert!(
                 length <= 2 * asked.len() + 33 && length <= 512,
                 "DN-13 {name} {kind}: {length} for {}",
                 asked.len()
             );
-            Message::from_vec(&asked).unwrap();
+            Message::from_vec(&answer).unwrap();
         }
     }
 }

@@ -35,14 +35,59 @@ fn a_granted_question_is_relayed_and_its_answer_comes_back_whole() {
     assert_eq!(relayed.len(), 1);
     let (transport, packet) = &relayed[0];
     let packet = Message::from_vec(packet).unwrap();
-    assert_eq!((*transport, &packet.queries), (Transport::Udp, &asked.queries));
-    let edns = packet.edns.unwrap();
-    assert!(edns.flags().dnssec_ok && edns.max_payload() == 1232);
+    assert_eq!((*transport, packet.queries[0].name().to_ascii().as_str()), (Transport::Udp, DB));
+    assert_eq!(reply.answers[0].name.to_ascii(), "Db.Ns.svc.Cluster.local.");
     let record = server.around.records().pop().unwrap();
     assert_eq!(
         (record.outcome, record.name.as_deref(), record.agent.as_deref()),
         (QueryOutcome::Forwarded, Some("Db.Ns.svc.Cluster.local"), Some("devbot"))
     );
+}
+
+/// Law 6: whoever runs a zone reads no bit of an agent's but which granted name, of which type, and when.
+#[test]
+fn what_leaves_is_the_same_however_the_agent_writes_the_question() {
+    let origin = origin();
+    let server = Server::start(forwarding(&[origin.at]));
+    let (client, mut connection) = (server.client(DEVBOT), server.connect(DEVBOT));
+    let plain = question(DB, RecordType::A);
+    let mut written = vec![plain.clone(), question("dB.nS.SVC.clUSter.LOCAL.", RecordType::A)];
+    let mut with = |change: &dyn Fn(&mut Message)| {
+        let mut message = plain.clone();
+        change(&mut message);
+        written.push(message);
+    };
+    with(&|message| message.metadata.recursion_desired = false);
+    with(&|message| message.metadata.checking_disabled = true);
+    with(&|message| message.metadata.authentic_data = true);
+    with(&|message| message.edns = None);
+    for payload in [0, 512, 513, 1232, 4096, 65535] {
+        with(&|message| {
+            message.edns.as_mut().unwrap().set_max_payload(payload);
+        });
+    }
+    with(&|message| {
+        message.edns.as_mut().unwrap().set_dnssec_ok(true);
+    });
+    for message in &written {
+        let packet = message.to_vec().unwrap();
+        connection.send(&packet);
+        for reply in [client.exchange(&packet), connection.receive().unwrap()] {
+            let reply = Message::from_vec(&reply).unwrap();
+            let spelled = message.queries[0].name().to_ascii();
+            assert_eq!((reply.metadata.id, reply.answers.len()), (message.metadata.id, 1));
+            assert_eq!(
+                (reply.queries[0].name().to_ascii(), reply.answers[0].name.to_ascii()),
+                (spelled.clone(), spelled)
+            );
+            assert_eq!(reply.metadata.recursion_desired, message.metadata.recursion_desired);
+        }
+    }
+    let relayed = origin.asked();
+    assert_eq!(relayed.len(), 2 * written.len());
+    for (_, packet) in &relayed {
+        assert_eq!(packet[2..], relayed[0].1[2..]);
+    }
 }
 
 #[test]

@@ -51,6 +51,9 @@ dns:
   - agents: [devbot]
     names: [db.ns.svc.cluster.local, "*.open.cluster.local"]
     types: [A, SRV]
+  - agents: [devbot]
+    names: [six.ns.svc.cluster.local]
+    types: [AAAA]
 "#;
 
 pub(crate) fn policy(text: &str) -> Arc<Policy> {

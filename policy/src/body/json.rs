@@ -1,7 +1,7 @@
 //! JSON that can be read in one way only, walked beside the pointers of a rule (RFC 8259, and the traps of RFC 7493).
 //!
 //! Refused: a key that stands twice in one object at any depth (after its escapes are read), text that is not UTF-8, half
-//! a surrogate pair, a byte order mark, anything behind the document, numbers beyond a double, and more than 64 levels.
+//! a surrogate pair, a byte order mark, anything behind the document, numbers beyond a double, and more than 64 levels. A document that is no object is not what any rule means.
 //! The document is never built: what is kept is the way to the place at hand, and the keys of the objects on it.
 
 use std::borrow::Cow;
@@ -302,7 +302,7 @@ impl Hear for Walk<'_> {
         if self.way.is_empty() {
             return match value {
                 Scalar::Map => Ok(()),
-                _ if self.rule.allow_keys.is_none() => Ok(()),
+                // A list around the document moves every place that a pointer names.
                 _ => Err(self.stop(Fault::not_allowed("the body is no JSON object".to_owned()))),
             };
         }

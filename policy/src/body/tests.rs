@@ -85,6 +85,66 @@ fn what_a_rule_demands_is_held_against_the_body() {
     }
 }
 
+/// Frameworks that take a list as so many documents would find in it what the pointers of the rule no longer name.
+#[test]
+fn a_document_that_is_no_object_is_refused_whatever_the_rule_demands() {
+    let json = |deny: &[&str], values: &[&str]| JsonRule {
+        allow_keys: None,
+        deny_pointers: deny.iter().map(|text| pointer(text)).collect(),
+        deny_values: values.iter().map(|text| (pointer(text), texts(&["url"]))).collect(),
+        allow_values: [].into(),
+    };
+    for json in [json(&["/secret"], &[]), json(&[], &["/type"]), json(&["/*/secret"], &[]), json(&["/**/x"], &[])] {
+        let rule = BodyRule { max_bytes: 4096, form: Form::Json(json) };
+        for text in [r#"[{"secret":1,"type":"url"}]"#, "[[]]", "[]", "null", "\"secret\"", "1", "true"] {
+            assert_eq!(verdict(&rule, &seen(text.as_bytes(), "application/json")), "not allowed", "{text}");
+        }
+        assert_eq!(verdict(&rule, &seen(br#"{"model":1}"#, "application/json")), "ok");
+    }
+}
+
+/// Many servers take a field from the query as well as from the body, and some let the query win.
+#[test]
+fn a_query_that_names_what_a_rule_looks_for_is_refused() {
+    let json = JsonRule {
+        allow_keys: Some(names(&["a", "assignees", "tools", "x"])),
+        deny_pointers: [pointer("/agent_assignment"), pointer("/*/hidden"), pointer("/**/deep"), pointer("/a~1b/c")]
+            .into(),
+        deny_values: [(pointer("/assignees/*"), texts(&["copilot*"]))].into(),
+        allow_values: [(pointer("/tools/*/type"), texts(&["custom"]))].into(),
+    };
+    let rule = BodyRule { max_bytes: 4096, form: Form::Json(json) };
+    for (query, expected) in [
+        ("", "ok"),
+        ("beta=true", "ok"),
+        ("per_page=agent_assignment&x=tools", "ok"),
+        ("agent_assignment", "not allowed"),
+        ("agent_assignment=x", "not allowed"),
+        ("beta=true&agent_assignment[repo]=x", "not allowed"),
+        ("beta=true;agent_assignment=x", "not allowed"),
+        ("AGENT_Assignment=x", "not allowed"),
+        ("agent%5Fassignment=x", "not allowed"),
+        ("%61gent_assignment%5brepo%5D=x", "not allowed"),
+        ("agent_assignment.repo=x", "not allowed"),
+        ("+agent_assignment+=x", "not allowed"),
+        ("agent_assignment_of=x", "ok"),
+        ("assignees[]=copilot", "not allowed"),
+        ("assignees=me", "not allowed"),
+        ("tools[0][type]=custom", "not allowed"),
+        ("a%2Fb=1", "not allowed"),
+        ("a%2Fb[c]=1", "not allowed"),
+        ("x[hidden]=1", "not allowed"),
+        ("hidden=1", "ok"),
+        ("deep=1", "not allowed"),
+        ("x[y][deep][z]=1", "not allowed"),
+        ("x[y]=deep", "ok"),
+        ("a%zz=1&%=2&=3&&", "ok"),
+    ] {
+        let body = Body { query: Some(query.as_bytes()), ..seen(br#"{"a":1}"#, "application/json") };
+        assert_eq!(verdict(&rule, &body), expected, "{query}");
+    }
+}
+
 /// What two parsers could read in different ways is read in none.
 #[test]
 fn json_with_two_readings_is_refused() {
@@ -341,7 +401,7 @@ fn a_graphql_request_is_one_json_object_with_its_text() {
         assert_eq!(verdict(&rule, &seen(text.as_bytes(), "application/json")), expected, "{text}");
     }
     let body = seen(br#"{"query":"{a}"}"#, "application/json");
-    assert_eq!(verdict(&rule, &Body { has_query: true, ..body.clone() }), "not inspectable");
+    assert_eq!(verdict(&rule, &Body { query: Some(b"query={b}"), ..body.clone() }), "not inspectable");
     for kind in ["application/graphql", "application/graphql+json", "text/plain"] {
         assert_eq!(verdict(&rule, &Body { content_types: vec![kind.as_bytes()], ..body.clone() }), "not inspectable");
     }

@@ -2,14 +2,16 @@
 //! can read once the name is resolved. Whoever bounds how much leaves that way asks here; nothing is granted or denied.
 
 use super::HostIndex;
-use crate::model::{AgentId, Name, Policy};
+use super::index::Entry;
+use crate::model::{AgentId, Effect, Name, Policy};
 
 impl Policy {
     /// The labels in front that only a wildcard covers, without the dot behind them: `data.x` of `data.x.mirror.example` under
-    /// `**.mirror.example`. `None` where some rule or `dns:` entry of this agent names the name as it is, and where none
-    /// covers it at all. Of several wildcards the narrowest counts.
+    /// `**.mirror.example`. `None` where some allow rule or `dns:` entry of this agent names the name as it is, and where none
+    /// covers it at all: what is only observed goes nowhere. Of several wildcards the narrowest counts.
     pub fn wild_part<'n>(&self, agent: AgentId, name: &'n Name) -> Option<&'n str> {
-        let rules = self.index.rules.bases(name, |bucket| bucket.grant.of(agent).next().is_some());
+        let allows = |entry: &Entry| self.rule(entry.rule).effect() == Effect::Allow;
+        let rules = self.index.rules.bases(name, |bucket| bucket.grant.of(agent).any(allows));
         let forwards = self.index.forwards.bases(name, |forwards| forwards.iter().any(|f| f.agents.contains(agent)));
         let base = match (rules, forwards) {
             (Some(one), Some(other)) => one.max(other),

@@ -76,6 +76,11 @@ impl Pointer {
         Ok(Pointer { steps: steps.into() })
     }
 
+    /// Whether the first step is this key, which is folded already; a star is none.
+    pub(crate) fn begins_with(&self, key: &str) -> bool {
+        matches!(self.steps.first(), Some(Step::Key(_, own)) if **own == *key)
+    }
+
     /// Before the first step.
     pub(crate) fn start(&self) -> Positions {
         self.beyond_any(1)

@@ -39,7 +39,8 @@ impl Explain for Plain {
             .collect();
         let kinds = body.and_then(|body| body.kind.as_deref()).map(str::as_bytes);
         let bytes = body.map_or(&b""[..], |body| body.text.as_bytes());
-        let sent = Body { content_types: kinds.into_iter().collect(), bytes, ..Body::none() };
+        let query = question.request().and_then(|request| request.query()).map(str::as_bytes);
+        let sent = Body { content_types: kinds.into_iter().collect(), query, bytes, ..Body::none() };
         policy.explain_body(Some(agent), question, Ok(&tokens), Some(Seen::Body(&sent)))
     }
 }

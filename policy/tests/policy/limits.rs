@@ -108,6 +108,7 @@ fn the_wild_part_of_a_name_is_what_no_rule_of_the_agent_names() {
     let rules = "  - { name: r, agents: [a], hosts: [\"*.w.example\", \"**.deep.example\", \"**.x.deep.example\", s.w.example, \"http://p.w.example\"], methods: [GET] }
   - { name: s, agents: [b], hosts: [only-b.w.example], methods: [GET] }
   - { name: d, effect: deny, agents: [a], hosts: [denied.w.example], methods: [any] }
+  - { name: o, effect: observe, agents: [a], hosts: [\"**.seen.example\", seen.w.example], methods: [any] }
 dns:
   - { agents: [a], names: [\"*.zone.example\", db.zone.example], types: [A] }";
     let policy = policy(&with_rules(rules));
@@ -124,6 +125,9 @@ dns:
         ("data.zone.example", Some("data")),
         ("a.b.w.example", None),
         ("other.example", None),
+        // What is only observed is never resolved: there is nothing to bound, and nothing to name it for others.
+        ("x.seen.example", None),
+        ("seen.w.example", Some("seen")),
     ] {
         assert_eq!(policy.wild_part(agent, &Name::parse(text.as_bytes()).unwrap()), wild, "{text}");
     }

@@ -111,11 +111,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conn<IO> {
         }
     }
 
-    /// The stream beneath.
-    pub fn io(&self) -> &IO {
-        &self.io
-    }
-
     /// The stream and what was read from it beyond the last message.
     pub fn into_parts(self) -> (IO, BytesMut) {
         (self.io, self.read)
@@ -235,11 +230,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Conn<IO> {
     /// Whether the body was read to its end.
     pub fn is_read(&self) -> bool {
         matches!(self.decoder, Decoder::Done)
-    }
-
-    /// Whether the peer has closed its side.
-    pub fn is_eof(&self) -> bool {
-        self.eof
     }
 
     /// The next frame of the body: data, then trailers if there are any.

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::engine::{Engine, Mode, wiped};
 use crate::filter::Filter;
+use crate::tail::Shape;
 use crate::trie::{Place, Trie};
 use crate::{SHORTEST, Scrubber};
 
@@ -149,8 +150,9 @@ impl Builder {
         let exact = Trie::new(&arena, &places, named(Letters::Exact));
         let folded = Trie::new(&arena, &places, named(Letters::AnyCase));
         let filter = Filter::new(self.needles.iter().map(|draft| draft.needle.as_slice()));
+        let shape = Shape::new(self.needles.iter().map(|draft| draft.needle.as_slice()));
         let is_folded = self.needles.iter().map(|draft| draft.letters == Letters::AnyCase).collect();
         let owners = self.needles.iter().map(|draft| Arc::clone(&draft.owner)).collect();
-        Engine { arena, places, replacements, owners, exact, folded, is_folded, filter }
+        Engine { arena, places, replacements, owners, exact, folded, is_folded, filter, shape }
     }
 }

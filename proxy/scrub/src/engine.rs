@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::escape::{self, Escape};
 use crate::filter::{Filter, Hits};
+use crate::tail::Shape;
 use crate::trie::{Arena, Match, Place, Standing, Trie, bytes_of};
 
 /// Needles, replacements and tables; never changes.
@@ -30,15 +31,14 @@ pub(crate) struct Engine {
     /// Whether a needle stands in the second tree.
     pub(crate) is_folded: Vec<bool>,
     pub(crate) filter: Filter,
+    pub(crate) shape: Shape,
 }
 
 /// What is known of how a text goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// It does.
+    /// It does, now or later: a needle of which a longer one could become does not count yet.
     Flowing,
-    /// It does, but not soon: a needle that is there counts, also where a longer one could become of it.
-    Paused,
     /// It does not.
     Ended,
 }
@@ -50,6 +50,16 @@ pub(crate) struct Found {
     pub(crate) settled: usize,
 }
 
+impl Found {
+    /// Leaves what begins from `tail` on for the next search, and never a part of a match.
+    fn up_to(mut self, tail: usize) -> Self {
+        debug_assert!(tail <= self.settled, "what may go on has the shape of a needle");
+        self.found.retain(|found| found.start < tail);
+        self.settled = self.found.last().map_or(0, |last| last.end).max(tail.min(self.settled));
+        self
+    }
+}
+
 impl Engine {
     pub(crate) fn needles(&self) -> usize {
         self.places.len()
@@ -59,7 +69,7 @@ impl Engine {
     pub(crate) fn search(&self, text: &[u8], mode: Mode, any_case: bool) -> Found {
         // From here on a needle might begin, of which the window is not there yet, or an escape in it is cut.
         let tail = match mode {
-            Mode::Flowing | Mode::Paused => text.len().saturating_sub(self.filter.window() + escape::LONGEST - 1),
+            Mode::Flowing => text.len().saturating_sub(self.filter.window() + escape::LONGEST - 1),
             Mode::Ended => text.len(),
         };
         let mut found = Vec::new();
@@ -84,12 +94,7 @@ impl Engine {
             let mut standing = Standing::default();
             self.exact.at(&self.arena, text, start, any_case, &mut standing);
             self.folded.at(&self.arena, text, start, true, &mut standing);
-            let waits = match mode {
-                Mode::Flowing => standing.may_go_on,
-                Mode::Paused => standing.may_go_on && standing.longest.is_none(),
-                Mode::Ended => false,
-            };
-            if waits {
+            if mode == Mode::Flowing && standing.may_go_on {
                 return Found { found, settled: start };
             }
             if let Some(longest) = standing.longest {
@@ -98,6 +103,11 @@ impl Engine {
             }
         }
         Found { found, settled: text.len() }
+    }
+
+    /// Searches a text that goes on. Where it is settled depends on the shape of its end, and not on how a needle begins.
+    pub(crate) fn search_flowing(&self, text: &[u8]) -> Found {
+        self.search(text, Mode::Flowing, false).up_to(self.shape.tail(text))
     }
 
     pub(crate) fn needle(&self, needle: u32) -> &[u8] {

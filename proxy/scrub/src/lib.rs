@@ -5,8 +5,9 @@
 //! a needle in any mixture of its own bytes and percent or JSON escapes of them (see [`Builder::needle`]), in whatever
 //! pieces it comes.
 //!
-//! - Nothing is held back but a suffix that is the beginning of a needle; [`Stream::pause`] lets a short one go.
-//! - What is not part of a needle passes byte for byte (law 9), and is not even copied.
+//! - Nothing is held back but a suffix that could be the beginning of a needle by its [shape](tail) alone, so that what is
+//!   held says nothing of the needles; [`Stream::pause`] lets a short one go, [`Stream::let_go`] any.
+//! - What is not part of a needle passes byte for byte (law 9), and is hardly ever copied.
 //! - The needles stand once, in memory that is wiped; tables beside them hold hashes only and are wiped too.
 //! - The cost for a byte does not grow with the number of needles.
 //!
@@ -19,6 +20,7 @@ mod engine;
 mod escape;
 mod filter;
 mod stream;
+mod tail;
 mod tally;
 mod trie;
 mod write;

@@ -15,12 +15,13 @@ const PAUSE_RELEASES_BELOW: usize = 8;
 
 /// One text on its way.
 ///
-/// What is pushed is searched at once and can be taken, but for a suffix that may be the beginning of a needle. That
-/// leaves with what follows, at a [`Stream::pause`] if it is shorter than 8 bytes, or at [`Stream::finish`].
+/// What is pushed is searched at once and can be taken, but for a suffix that has the shape of a needle's beginning, be it
+/// one or not. That leaves with what follows, at a [`Stream::pause`] if it is shorter than 8 bytes, at [`Stream::let_go`] or at
+/// [`Stream::finish`].
 #[derive(Default)]
 pub struct Stream {
     engine: Option<Arc<Engine>>,
-    /// What may be the beginning of a needle.
+    /// What has the shape of a needle's beginning.
     held: Zeroizing<Vec<u8>>,
     /// So many bytes of it were let go already.
     released: usize,
@@ -42,10 +43,10 @@ impl Stream {
             joined.extend_from_slice(&self.held);
             joined.extend_from_slice(&chunk);
             self.held.clear();
-            let found = engine.search(&joined, Mode::Flowing, false);
+            let found = engine.search_flowing(&joined);
             return self.settle(joined.freeze(), &found);
         }
-        let found = engine.search(&chunk, Mode::Flowing, false);
+        let found = engine.search_flowing(&chunk);
         if found.found.is_empty() && found.settled == chunk.len() {
             self.ready.push_back(std::mem::take(&mut chunk));
         } else {
@@ -58,22 +59,26 @@ impl Stream {
         self.ready.pop_front()
     }
 
-    /// Whether something may leave now.
-    pub fn is_ready(&self) -> bool {
-        !self.ready.is_empty()
+    /// The source has no more at the moment: what is held leaves if it is shorter than 8 bytes. Whether something stays, so that
+    /// [`Stream::let_go`] must be called soon.
+    #[must_use]
+    pub fn pause(&mut self) -> bool {
+        if self.held.len() < PAUSE_RELEASES_BELOW {
+            self.let_go();
+        }
+        self.held.len() > self.released
     }
 
-    /// The source has no more at the moment. A tail that is held and shorter than 8 bytes may leave; if it turns out to be
-    /// the beginning of a needle, the rest of that is still overwritten.
-    pub fn pause(&mut self) {
+    /// The source has had no more for as long as it was waited for. What is held leaves, with the needles in it overwritten; if
+    /// the end of it turns out to be the beginning of a needle, the rest of that is still overwritten.
+    pub fn let_go(&mut self) {
         let Some(engine) = self.engine.as_ref().filter(|_| self.held.len() > self.released) else { return };
-        let held = Bytes::copy_from_slice(&self.held);
-        let found = engine.search(&held, Mode::Paused, false);
-        self.held.clear();
-        self.settle(held, &found);
-        if self.held.len() < PAUSE_RELEASES_BELOW {
-            self.release();
-        }
+        let mut shown = BytesMut::from(self.held.as_slice());
+        let found = engine.search(&shown, Mode::Ended, false).found;
+        // It is counted when it is settled.
+        engine.write(&mut shown, &found, &mut Tally::default());
+        self.ready.push_back(shown.freeze().split_off(self.released));
+        self.released = self.held.len();
     }
 
     /// There will be no more. All leaves.
@@ -88,12 +93,12 @@ impl Stream {
 
     /// Goes on with other needles; what is held is looked at again.
     pub fn renew(&mut self, scrubber: &Scrubber) {
-        self.engine.clone_from(&scrubber.0);
-        if self.engine.is_none() {
-            self.release();
+        if scrubber.is_empty() {
+            self.let_go();
             self.held.clear();
             self.released = 0;
         }
+        self.engine.clone_from(&scrubber.0);
     }
 
     /// How many needles were found.
@@ -125,14 +130,6 @@ impl Stream {
         if !text.is_empty() {
             self.ready.push_back(text);
         }
-    }
-
-    fn release(&mut self) {
-        let rest = self.held.get(self.released..).unwrap_or_default();
-        if !rest.is_empty() {
-            self.ready.push_back(Bytes::copy_from_slice(rest));
-        }
-        self.released = self.held.len();
     }
 }
 

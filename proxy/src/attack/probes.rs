@@ -95,7 +95,7 @@ fn ways(scene: &Scene) -> Result<(&str, Vec<Way>), Outcome> {
         (Some((host, _)), None, _) => Ok((host, vec![Way::Dns])),
         // A place whose resolver answers nothing may still have a proxy.
         (None, Some(_), Some(host)) => Ok((host, vec![Way::Connect])),
-        (None, _, _) => Err(skipped("no allowed host: name one with --host")),
+        (None, _, _) => Err(no_host(scene)),
     }
 }
 
@@ -136,6 +136,7 @@ async fn each(scene: &Scene, requests: &[(&str, String)], is_closed: impl Fn(&An
                 Err(why) => return skipped(why),
             };
             match conn.ask(&request.replace("{host}", host)).await {
+                Some(answer) if is_shut_out(&answer) => return skipped(SHUT_OUT),
                 Some(answer) if is_closed(&answer) => refused += 1,
                 Some(answer) => through.push(format!("{name} {}: {}", way.word(), answer.words())),
                 // The end without an answer lets nothing through either.
@@ -145,6 +146,22 @@ async fn each(scene: &Scene, requests: &[(&str, String)], is_closed: impl Fn(&An
         }
     }
     verdict(through, format!("{refused} refused"))
+}
+
+/// Without an allowed host.
+fn no_host(scene: &Scene) -> Outcome {
+    match &scene.options.host {
+        Some(host) => skipped(format!("the resolver of this place has no address for {host}")),
+        None => skipped("no allowed host: name one with --host"),
+    }
+}
+
+/// What a probe says that is refused only because of those before it.
+const SHUT_OUT: &str = "the agent is quarantined, so all is refused";
+
+/// Whether everything is refused to this agent.
+fn is_shut_out(answer: &Answer) -> bool {
+    answer.reason() == Some("quarantined")
 }
 
 /// Whether stubgate itself refused.

@@ -34,6 +34,10 @@ limits! {
     WildcardNames "wildcard_names_per_minute",
     /// Requests under way.
     RequestsPerAgent "requests_per_agent",
+    /// Bodies that policy looks into, of all.
+    InspectedBytes "inspected_bytes",
+    /// Of an agent.
+    InspectedBytesPerAgent "inspected_bytes_per_agent",
     /// Connections of an agent.
     ConnectionsPerAgent "connections_per_agent",
     /// Connections of all.

@@ -9,7 +9,7 @@ fn host() -> Host {
 }
 
 fn take(budgets: &Budgets, agent: &str, limits: AgentLimits, head: u64, body: u64) -> Result<Spending, Reached> {
-    budgets.take(&agent.into(), &limits, &Asked { host: &host(), head, body })
+    budgets.take(&agent.into(), &limits, &Asked { host: &host(), client: None, head, body })
 }
 
 #[test]

@@ -138,7 +138,10 @@ limits! {
         /// Bytes of all bodies that are held at once because policy looks into them; half is divided evenly between agents.
         inspected_bytes: usize = 268_435_456, 1_048_576 to 1_099_511_627_776;
         /// Bytes of such bodies of one agent.
-        inspected_bytes_per_agent: usize = 67_108_864, 1_024 to 1_099_511_627_776;
+        inspected_bytes_per_agent: usize = 100_663_296, 1_024 to 1_099_511_627_776;
+        /// Milliseconds for which the end of a piece of a response is held back while nothing follows it, where it could be the
+        /// beginning of a credential by its shape. A credential that is cut by a longer pause leaves its first part unscrubbed.
+        scrub_held_milliseconds: u64 = 250, 1 to 60_000;
         /// Idle connections kept for one agent to one authority.
         upstream_idle_per_authority: usize = 32, 1 to 10_000;
         /// Bytes of one WebSocket message, all its fragments together. Nothing of it is held; this protects what is behind.

@@ -50,7 +50,7 @@ fn admin(reader: &mut Reader<'_>, root: Map<'_>, config: &Config, found: &mut Ve
         let Some(address) = reader.address(node, 9090) else { continue };
         if is_reachable(address.ip(), config) {
             let message = format!("agents can reach the admin endpoint at `{address}`");
-            let help = "listen on an address that agents have no route to, such as `127.0.0.1:9090`; metrics name rules and credentials";
+            let help = "listen on an address that agents have no route to, such as `127.0.0.1:9090` where no agent runs on this machine; metrics name rules and credentials";
             found.push(Diagnostic::warning(codes::ADMIN_EXPOSED, message).at(FILE, node.span.clone(), "").help(help));
         }
     }

@@ -16,7 +16,7 @@ use super::pool::{Key, UpstreamH1};
 use super::relay::{Relay, SourceH1};
 use super::{Failure, Outgoing, Tunnel, websocket};
 use crate::appliance::Appliance;
-use crate::body::{RequestBodyError, Watched};
+use crate::body::{Passed, RequestBodyError, Watched};
 use crate::headers;
 use crate::respond::{Declared, ResponseBody};
 use crate::scrub::{self, Inspector};
@@ -80,6 +80,11 @@ impl Upload {
             }
         }
         Ok(moved)
+    }
+
+    /// What passed of it.
+    pub(super) fn passed(&self) -> Arc<Passed> {
+        self.body.passed()
     }
 
     /// Whether all was sent.
@@ -219,6 +224,7 @@ fn respond(
     headers::strip_response(&mut fields);
     fields.remove(header::CONTENT_LENGTH);
     transaction.answered(head.status);
+    underway.answered();
     let length = match framing {
         Framing::Length(n) if !decodes => Some(n),
         Framing::Length(_) | Framing::Chunked | Framing::Close => None,

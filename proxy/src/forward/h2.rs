@@ -38,19 +38,14 @@ pub(super) async fn exchange(
         Err(refusal) => return Err(Failure::Refused(refusal, outgoing)),
     };
     let passed = request.body().passed();
-    let upload = UploadH2 { passed: Arc::clone(&passed), abandoned: upstream.abandoned.clone() };
+    let upload = UploadH2::new(Arc::clone(&passed), upstream.abandoned.clone());
     let mut sending = std::pin::pin!(upstream.sender.send_request(request));
     let mut deadline = Deadline::new(appliance.timeouts.upstream_header);
     let mut bytes = 0;
-    let underway = &outgoing.underway;
-    let spending = &outgoing.transaction.spending;
+    let (underway, spending) = (&outgoing.underway, &outgoing.transaction.spending);
     let sent = std::future::poll_fn(|cx| {
         if underway.poll_cut(cx).is_ready() {
-            return Poll::Ready(Err(if spending.reached().is_some() {
-                Reason::LimitReached
-            } else {
-                Reason::PolicyChanged
-            }));
+            return Poll::Ready(Err(outgoing.cut_reason()));
         }
         if let Poll::Ready(result) = sending.as_mut().poll(cx) {
             return Poll::Ready(result.map_err(|error| {
@@ -101,6 +96,7 @@ pub(super) async fn exchange(
     parts.extensions.clear();
     parts.extensions.insert(Declared(declared));
     outgoing.transaction.answered(parts.status);
+    outgoing.underway.answered();
     if !has_body {
         // Its head must end the stream by itself: gRPC clients take a status in a head for one only then.
         upload.end();

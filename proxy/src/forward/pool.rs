@@ -3,6 +3,9 @@
 //! Kept by agent and authority: no agent ever sends on a connection that another one opened. A connection that has
 //! something to read while it waits is broken or lying, and is closed.
 
+mod flight;
+mod windows;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +19,9 @@ use stubgate_h1::{Conn, Limits};
 use stubgate_policy::{Authority, Reason};
 use tokio_util::sync::CancellationToken;
 
+pub use flight::{Flights, Turn};
+use windows::Windows;
+
 use super::dial::{Dialled, Wanted};
 use crate::appliance::Appliance;
 use crate::body::{Passed, Watched};
@@ -23,11 +29,6 @@ use crate::deadline::Deadline;
 use crate::request::{Known, Refusal};
 use crate::stream::Stream;
 use crate::swap::Verified;
-
-/// Bytes of one response that an origin may send ahead over HTTP/2.
-const STREAM_WINDOW: u32 = 512 << 10;
-/// Responses that may be left unread before they hold up others on the same connection to the origin.
-const MOST_PAUSED: u32 = 64;
 
 /// Idle connections of one agent, over all authorities.
 const MOST_PER_AGENT: usize = 1024;
@@ -119,6 +120,9 @@ impl Abandoned {
 /// The connections that wait.
 pub struct Pool {
     agents: Mutex<HashMap<Arc<str>, Kept>>,
+    /// What is being dialled.
+    pub flights: Flights,
+    windows: Windows,
     most_per_place: usize,
     most_per_agent: usize,
     longest: Duration,
@@ -148,7 +152,14 @@ impl Pool {
     /// may reach any number of names under a wildcard, there are at most [`MOST_PER_AGENT`] unless one place may have more.
     pub fn new(most_per_place: usize, longest: Duration) -> Self {
         let most_per_agent = most_per_place.max(MOST_PER_AGENT);
-        Pool { agents: Mutex::default(), most_per_place, most_per_agent, longest }
+        Pool {
+            agents: Mutex::default(),
+            flights: Flights::default(),
+            windows: Windows::default(),
+            most_per_place,
+            most_per_agent,
+            longest,
+        }
     }
 
     /// A connection that is good as far as can be told.
@@ -252,13 +263,14 @@ pub async fn open(appliance: &Arc<Appliance>, key: &Key, dialled: Dialled) -> Re
             is_used: false,
         })));
     }
+    let lent = appliance.pool.windows.lend(&key.agent);
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20))
         .max_header_list_size(u32::try_from(appliance.limits.header_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(STREAM_WINDOW * MOST_PAUSED)
+        .initial_stream_window_size(lent.stream)
+        .initial_connection_window_size(lent.connection)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|_| Reason::UpstreamProtocol)?;
@@ -271,6 +283,7 @@ pub async fn open(appliance: &Arc<Appliance>, key: &Key, dialled: Dialled) -> Re
             },
             () = doomed.stuck(patience) => {}
         }
+        drop(lent);
     });
     let upstream = UpstreamH2 { sender, address, verified, abandoned };
     appliance.pool.share(key, &upstream);

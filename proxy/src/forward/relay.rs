@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use crate::budget::Limit;
 use crate::deadline::Deadline;
 use crate::live::{Underway, Watch};
 use crate::respond;
-use crate::scrub::Inspector;
+use crate::scrub::{Inspector, Withheld};
 use crate::transaction::{Outcome, Transaction};
 
 /// A body from an origin.
@@ -65,9 +66,21 @@ pub(super) struct UploadH2 {
     pub passed: Arc<Passed>,
     /// To be told where it is left unfinished.
     pub abandoned: Abandoned,
+    /// Bytes of it that were noticed.
+    noticed: u64,
 }
 
 impl UploadH2 {
+    pub(super) fn new(passed: Arc<Passed>, abandoned: Abandoned) -> Self {
+        UploadH2 { passed, abandoned, noticed: 0 }
+    }
+
+    /// Whether something of it went out since this was asked last.
+    fn has_moved(&mut self) -> bool {
+        let before = std::mem::replace(&mut self.noticed, self.passed.bytes.load(Ordering::Relaxed));
+        self.noticed != before
+    }
+
     /// Nothing more of it goes out.
     pub(super) fn end(&self) {
         self.passed.end();
@@ -95,6 +108,9 @@ pub enum RelayError {
     /// The response's body can't be decoded: the origin's fault.
     #[error("the response's body can't be inspected")]
     NotInspectable,
+    /// The agent's share of memory does not hold what decoding needs.
+    #[error("no memory is left to the agent for the response")]
+    NoRoom,
 }
 
 impl Relay {
@@ -146,6 +162,7 @@ impl Relay {
             RelayError::TimedOut => Reason::UpstreamTimeout,
             RelayError::Request => Reason::BadRequest,
             RelayError::NotInspectable => Reason::ResponseNotInspectable,
+            RelayError::NoRoom => Reason::LimitReached,
             RelayError::Response => Reason::UpstreamUnreachable,
         };
         Some(Ok(Frame::trailers(respond::grpc_trailers(reason))))
@@ -158,6 +175,14 @@ impl Relay {
             self.end(Outcome::Cut);
         }
         cut
+    }
+
+    /// What passes of the request's body meanwhile.
+    pub(crate) fn passed(&self) -> Option<Arc<Passed>> {
+        match &self.source {
+            Source::H1(_, source) => source.as_ref().map(|source| source.upload.passed()),
+            Source::H2(_, _, upload) => Some(Arc::clone(&upload.passed)),
+        }
     }
 
     /// A second place to wait for the cut of this, in the same task.
@@ -192,7 +217,7 @@ impl Relay {
             match pulled {
                 Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(None) => {}
-                Err(_) => return self.not_inspectable(),
+                Err(withheld) => return self.withheld(withheld),
             }
             if inspector.is_ended() {
                 return Poll::Ready(inspector.take_trailers().map(|trailers| Ok(Frame::trailers(trailers))));
@@ -210,7 +235,7 @@ impl Relay {
                 Poll::Ready(None) => inspector.finish(None),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Pending => {
-                    inspector.pause();
+                    inspector.pause(cx);
                     if let Some(transaction) = &mut self.transaction {
                         transaction.scrubbed(&inspector.take_tally());
                     }
@@ -221,17 +246,21 @@ impl Relay {
                     }
                 }
             };
-            if taken.is_err() {
-                return self.not_inspectable();
+            if let Err(withheld) = taken {
+                return self.withheld(withheld);
             }
         }
     }
 
-    fn not_inspectable(&mut self) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+    fn withheld(&mut self, withheld: Withheld) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
+        let (reason, error) = match withheld {
+            Withheld::NotInspectable => (Reason::ResponseNotInspectable, RelayError::NotInspectable),
+            Withheld::NoRoom => (Reason::LimitReached, RelayError::NoRoom),
+        };
         if let Some(transaction) = &mut self.transaction {
-            transaction.failed(Reason::ResponseNotInspectable);
+            transaction.failed(reason);
         }
-        Poll::Ready(Some(Err(RelayError::NotInspectable)))
+        Poll::Ready(Some(Err(error)))
     }
 
     fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RelayError>>> {
@@ -254,14 +283,19 @@ impl Relay {
                     Poll::Pending => upstream.deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut))),
                 }
             }
-            Source::H2(body, deadline, _) => match Pin::new(body).poll_frame(cx) {
+            Source::H2(body, deadline, upload) => match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     deadline.touch();
                     Poll::Ready(Some(Ok(frame)))
                 }
                 Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(RelayError::Response))),
                 Poll::Ready(None) => Poll::Ready(None),
-                Poll::Pending => deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut))),
+                Poll::Pending => {
+                    if upload.has_moved() {
+                        deadline.touch();
+                    }
+                    deadline.poll(cx).map(|()| Some(Err(RelayError::TimedOut)))
+                }
             },
         }
     }

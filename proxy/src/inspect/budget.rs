@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
+use crate::budget::Limit;
+
 /// Bodies of one agent that are read at once beside the threads that serve connections. More wait for their turn, so that
 /// many large ones leave the processors to others.
 const AT_ONCE: usize = 2;
@@ -101,6 +103,16 @@ impl Room {
         fits
     }
 
+    /// The bound that stands in the way of making it so large.
+    pub fn bound(&self, bytes: usize) -> Limit {
+        let others = self.budget.held().get(&self.agent).map_or(0, |own| own.bytes.saturating_sub(self.bytes));
+        if others.saturating_add(bytes) > self.budget.per_agent {
+            Limit::InspectedBytesPerAgent
+        } else {
+            Limit::InspectedBytes
+        }
+    }
+
     /// Does what takes long beside the threads that serve connections, once it is the agent's turn. The room is held until
     /// it is done, also where nobody waits for it any more: an agent that leaves gets nothing back before.
     ///
@@ -145,6 +157,7 @@ mod tests {
         let mut greedy = budget.enter(&agents[0], 5);
         assert!(!greedy.hold(701), "its own bound");
         assert!(!greedy.hold(601), "its share and the common half");
+        assert_eq!([601, 701].map(|bytes| greedy.bound(bytes)), [Limit::InspectedBytes, Limit::InspectedBytesPerAgent]);
         assert!(greedy.hold(600));
         let mut second = budget.enter(&agents[0], 5);
         assert!(!second.hold(1), "bodies of one agent count together");

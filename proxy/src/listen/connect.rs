@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::tunnel::Refused;
 use super::{h1, socks, tls, tunnel};
 use crate::appliance::Appliance;
 use crate::authority;
@@ -56,18 +57,19 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Wh
     };
     let target = match target(&head) {
         Ok(target) => target,
-        Err(refusal) => return refuse(appliance, conn, whence, None, refusal).await,
+        Err(refusal) => return refuse(appliance, conn, whence, None, refusal.into()).await,
     };
-    if let Err(refusal) = tunnel::decide(appliance, &whence, WORD, std::slice::from_ref(&target)) {
-        return refuse(appliance, conn, whence, Some(&target), refusal).await;
-    }
+    let paid = match tunnel::decide(appliance, &whence, WORD, std::slice::from_ref(&target)) {
+        Ok(paid) => paid,
+        Err(refused) => return refuse(appliance, conn, whence, Some(&target), refused).await,
+    };
     let (io, read) = conn.into_parts();
     let Stream::Plain(socket) = io else { return };
     let (mut tcp, _) = socket.into_parts();
     if tcp.write_all(ESTABLISHED).await.is_err() {
         return;
     }
-    tls::serve(appliance, Socket::rewound(tcp, read), whence, Some(target)).await;
+    tls::serve(appliance, Socket::rewound(tcp, read), Whence { paid, ..whence }, Some(target)).await;
 }
 
 /// The target of a CONNECT: an authority with its port, the same as in Host, and no body.
@@ -101,15 +103,15 @@ async fn refuse(
     conn: Conn<Stream>,
     whence: Whence,
     target: Option<&Authority>,
-    refusal: Refusal,
+    refused: Refused,
 ) {
-    let status = authority::status(refusal.reason);
-    respond(appliance, conn, whence, target, refusal, status).await;
+    let status = authority::status(refused.refusal.reason);
+    respond(appliance, conn, whence, target, refused, status).await;
 }
 
 /// A head that could not be read, or not in time.
 async fn refuse_head(appliance: &Appliance, conn: Conn<Stream>, whence: Whence, status: StatusCode) {
-    respond(appliance, conn, whence, None, Reason::BadRequest.into(), status).await;
+    respond(appliance, conn, whence, None, Refusal::from(Reason::BadRequest).into(), status).await;
 }
 
 async fn respond(
@@ -117,12 +119,16 @@ async fn respond(
     mut conn: Conn<Stream>,
     whence: Whence,
     target: Option<&Authority>,
-    refusal: Refusal,
+    refused: Refused,
     status: StatusCode,
 ) {
     let id = appliance.ids.next();
+    let Refused { refusal, reached } = refused;
     tunnel::refuse_with(appliance, &whence, WORD, target, &refusal, Some((&id, status.as_u16())));
-    let response = respond::refusal(refusal.reason, status, &id, Shape::Json);
+    let response = match reached {
+        Some(reached) => respond::limited(reached, &id, Shape::Json),
+        None => respond::refusal(refusal.reason, status, &id, Shape::Json),
+    };
     let (parts, body) = response.into_parts();
     let ResponseBody::Whole(body) = body else { return };
     let framing = Framing::Length(body.len() as u64);

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::{h1, refuse, tls};
 use crate::appliance::Appliance;
+use crate::budget::Limit;
 use crate::client::{Entry, Whence};
 use crate::stream::{Socket, Stream};
 
@@ -33,7 +34,10 @@ pub(super) async fn serve(
             Ok(Ok(1..)) => {}
             // Gone without a word.
             Ok(Ok(0) | Err(_)) => return,
-            Err(_) => return refuse(appliance, &whence, Reason::LimitReached),
+            Err(_) => {
+                appliance.metrics.limit_reached(Limit::Handshake).inc();
+                return refuse(appliance, &whence, Reason::LimitReached);
+            }
         }
     }
     let authority = |scheme| target.map(|(host, port)| Authority::new(scheme, host, port));

@@ -51,7 +51,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, already_re
             Next::Tunnel(tunnel) => {
                 let Some(conn) = server.conn.into_inner() else { return };
                 let (io, read) = conn.into_parts();
-                return tunnel.run(appliance, io, read).await;
+                return Box::pin(tunnel.run(appliance, io, read)).await;
             }
         }
     }
@@ -168,11 +168,11 @@ impl Server<'_> {
     async fn write(&mut self, response: Response<ResponseBody>, asked: &Asked) -> Next {
         let (mut parts, body) = response.into_parts();
         if let Some(TunnelSlot(slot)) = parts.extensions.remove::<TunnelSlot>() {
-            let tunnel = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            let tunnel = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take().map(Box::new);
             self.conn.lock().queue_response(parts.status, &parts.headers, Framing::Length(0), None, false);
             let flushed = self.flush().await;
             return match tunnel {
-                Some(tunnel) if flushed => Next::Tunnel(Box::new(tunnel)),
+                Some(tunnel) if flushed => Next::Tunnel(tunnel),
                 _ => Next::Close { linger: false },
             };
         }

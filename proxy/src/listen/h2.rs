@@ -11,6 +11,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use http::{Request, Response, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -55,7 +57,9 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
             let counted = Active::enter(&active);
             asked.fetch_add(1, Ordering::Relaxed);
             async move {
-                Ok::<_, Infallible>(respond(&appliance, client, request).await.map(|body| Watchful::new(body, counted)))
+                Ok::<_, Infallible>(
+                    respond(&appliance, &client, request).await.map(|body| Watchful::new(body, counted)),
+                )
             }
         }
     });
@@ -116,14 +120,14 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
     }
 }
 
-async fn respond(
-    appliance: &Arc<Appliance>,
-    client: Arc<Client>,
+fn respond<'a>(
+    appliance: &'a Arc<Appliance>,
+    client: &Arc<Client>,
     request: Request<Incoming>,
-) -> Response<ResponseBody> {
+) -> impl Future<Output = Response<ResponseBody>> + Send + use<'a> {
     let shape = Shape::of(request.headers());
-    let response = match arrive(Arc::clone(&client), request) {
-        Ok(arrived) => service::serve(appliance, arrived, "h2").await,
+    let response = match arrive(Arc::clone(client), request) {
+        Ok(arrived) => Either::Left(service::serve(appliance, arrived, "h2")),
         Err((reason, method, at)) => {
             let snapshot = appliance.snapshot.load_full();
             let agent = snapshot.policy.identify(client.peer.ip());
@@ -137,15 +141,19 @@ async fn respond(
                 protocol: "h2",
                 at,
             };
-            let transaction = Transaction::new(Arc::clone(appliance), known, &client);
-            service::refuse(&snapshot, reason.into(), transaction, shape)
+            let transaction = Transaction::new(Arc::clone(appliance), known, client);
+            Either::Right(std::future::ready(service::refuse(&snapshot, reason.into(), transaction, shape)))
         }
     };
-    let (mut parts, body) = response.into_parts();
-    if let Some(Declared(Some(Framing::Length(length)))) = parts.extensions.remove::<Declared>() {
-        parts.headers.insert(header::CONTENT_LENGTH, length.into());
+    response.map(declare)
+}
+
+/// Says how long a body is that does not follow: that of HEAD and of a 304.
+fn declare(mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    if let Some(Declared(Some(Framing::Length(length)))) = response.extensions_mut().remove::<Declared>() {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     }
-    Response::from_parts(parts, body)
+    response
 }
 
 /// What hyper lets through and must be refused: no `:authority`, another scheme, `*`, CONNECT.

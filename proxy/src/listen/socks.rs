@@ -22,8 +22,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::message::{Malformed, Reply, Request, Target};
+use super::tunnel::Refused;
 use super::{first, tunnel};
 use crate::appliance::Appliance;
+use crate::budget::Limit;
 use crate::client::Whence;
 use crate::request::Refusal;
 
@@ -52,17 +54,23 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, read: Byte
         }
         // Gone, or gone silent in the middle.
         Ok(Err(_)) => return,
-        Err(_) => return tunnel::refuse(appliance, &whence, WORD, None, &Reason::LimitReached.into()),
+        Err(_) => {
+            appliance.metrics.limit_reached(Limit::Handshake).inc();
+            return tunnel::refuse(appliance, &whence, WORD, None, &Reason::LimitReached.into());
+        }
     };
     let targets = schemes(port).map(|scheme| Authority::new(scheme, host.clone(), port));
-    if let Err(refusal) = tunnel::decide(appliance, &whence, WORD, &targets) {
-        tunnel::refuse(appliance, &whence, WORD, targets.first(), &refusal);
-        return asking.end(&code(&refusal).bytes()).await;
-    }
+    let paid = match tunnel::decide(appliance, &whence, WORD, &targets) {
+        Ok(paid) => paid,
+        Err(Refused { refusal, .. }) => {
+            tunnel::refuse(appliance, &whence, WORD, targets.first(), &refusal);
+            return asking.end(&code(&refusal).bytes()).await;
+        }
+    };
     if asking.tcp.write_all(&Reply::Succeeded.bytes()).await.is_err() {
         return;
     }
-    first::serve(appliance, asking.tcp, asking.read, whence, Some((host, port))).await;
+    first::serve(appliance, asking.tcp, asking.read, Whence { paid, ..whence }, Some((host, port))).await;
 }
 
 /// The schemes that a connection to a port may speak, the likelier one first: it is the one that a refusal names.
@@ -72,13 +80,13 @@ fn schemes(port: NonZeroU16) -> [Scheme; 2] {
 
 fn code(refusal: &Refusal) -> Reply {
     match refusal.reason {
-        Reason::NotReady | Reason::ShuttingDown | Reason::Internal => Reply::GeneralFailure,
+        Reason::NotReady | Reason::ShuttingDown | Reason::Internal | Reason::LimitReached => Reply::GeneralFailure,
         _ => Reply::NotAllowed,
     }
 }
 
 /// What a refused client is told, whatever the message was.
-type Refused = (Reason, Vec<u8>);
+type Told = (Reason, Vec<u8>);
 
 struct Asking {
     tcp: TcpStream,
@@ -87,7 +95,7 @@ struct Asking {
 
 impl Asking {
     /// Greeting and request.
-    async fn target(&mut self) -> std::io::Result<Result<(Host, NonZeroU16), Refused>> {
+    async fn target(&mut self) -> std::io::Result<Result<(Host, NonZeroU16), Told>> {
         let refused = |reason, reply: Reply| Ok(Err((reason, reply.bytes().to_vec())));
         if self.read.first() == Some(&message::VERSION_4) {
             return Ok(Err((Reason::BadRequest, REJECTED_4.to_vec())));

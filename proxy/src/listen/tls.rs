@@ -11,10 +11,11 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::refuse::Unserved;
 use super::{h1, h2};
 use crate::appliance::Appliance;
 use crate::budget::Limit;
-use crate::client::{Entry, Whence};
+use crate::client::{Client, Entry, Whence};
 use crate::identify::identify;
 use crate::record::{Event, Layer, Line};
 use crate::request::Refusal;
@@ -25,30 +26,57 @@ const UNRECOGNIZED_NAME: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x70];
 
 /// Takes a TLS connection through its handshake and serves what is inside. `tunnel` is the target of CONNECT or SOCKS around it.
 pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Whence, tunnel: Option<Authority>) {
+    // By itself, so that its state is given back before the connection is served.
+    let Some((stream, client, is_h2)) = Box::pin(handshake(appliance, socket, whence, tunnel)).await else { return };
+    if is_h2 {
+        h2::serve(appliance, stream, client).await;
+    } else {
+        h1::serve(appliance, stream, BytesMut::new(), client).await;
+    }
+}
+
+/// The handshake; what it led to, and whether that is HTTP/2. What fails is recorded.
+async fn handshake(
+    appliance: &Arc<Appliance>,
+    socket: Socket,
+    whence: Whence,
+    tunnel: Option<Authority>,
+) -> Option<(Stream, Client, bool)> {
     let deadline = Instant::now() + appliance.timeouts.handshake;
     let mut hello = std::pin::pin!(LazyConfigAcceptor::new(Acceptor::default(), socket));
     let started = match timeout_at(deadline, hello.as_mut()).await {
         Ok(Ok(started)) => started,
-        Ok(Err(_)) => return record(appliance, &whence, None, Reason::BadRequest.into()),
+        Ok(Err(_)) => {
+            record(appliance, &whence, None, Reason::BadRequest.into());
+            return None;
+        }
         Err(_) => {
             appliance.metrics.limit_reached(Limit::Handshake).inc();
-            return record(appliance, &whence, None, Reason::LimitReached.into());
+            record(appliance, &whence, None, Reason::LimitReached.into());
+            return None;
         }
     };
     let host = match host(started.client_hello().server_name(), tunnel.as_ref()) {
         Ok(host) => host,
-        Err(refusal) => return alert(appliance, started.io, &whence, tunnel.as_ref(), refusal).await,
+        Err(refusal) => {
+            alert(appliance, started.io, &whence, tunnel.as_ref(), refusal).await;
+            return None;
+        }
     };
     let authority =
         tunnel.clone().unwrap_or_else(|| Authority::new(Scheme::Https, host.clone(), Scheme::Https.default_port()));
-    let agent = match reach(appliance, &whence, &authority, tunnel.is_some()) {
-        Ok(agent) => agent,
-        Err(refusal) => return alert(appliance, started.io, &whence, Some(&authority), refusal).await,
+    let (agent, paid) = match reach(appliance, &whence, &authority, tunnel.is_some()) {
+        Ok(reached) => reached,
+        Err(refusal) => {
+            alert(appliance, started.io, &whence, Some(&authority), refusal).await;
+            return None;
+        }
     };
     // Signing is what costs most here: an agent that floods waits for itself (TL-07, TL-23).
     let Ok(turn) = timeout_at(deadline, appliance.handshakes.turn(&agent)).await else {
         appliance.metrics.limit_reached(Limit::HandshakesPerAgent).inc();
-        return record(appliance, &whence, Some(&authority), Reason::LimitReached.into());
+        record(appliance, &whence, Some(&authority), Reason::LimitReached.into());
+        return None;
     };
     let name = match &host {
         Host::Name(name) => LeafName::Dns(name.as_str()),
@@ -58,30 +86,27 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, socket: Socket, whence: Wh
         Ok(config) => config,
         Err(error) => {
             tracing::error!(%error, %host, "no certificate could be minted");
-            return record(appliance, &whence, Some(&authority), Reason::Internal.into());
+            record(appliance, &whence, Some(&authority), Reason::Internal.into());
+            return None;
         }
     };
     let tls = match timeout_at(deadline, started.into_stream(config).into_fallible()).await {
         Ok(Ok(tls)) => tls,
         // The connection ends when its record is written.
         Ok(Err((error, _open))) if is_ours(&error) => {
-            return record(appliance, &whence, Some(&authority), Reason::BadRequest.into());
+            record(appliance, &whence, Some(&authority), Reason::BadRequest.into());
+            return None;
         }
         Ok(Err(_)) | Err(_) => {
             // An agent that does not trust our certificate, or went away.
             tracing::debug!(peer = %whence.peer, %authority, "a TLS handshake with an agent failed");
-            return;
+            return None;
         }
     };
     drop(turn);
     let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-    let client = whence.client(Entry::Tls { host, tunnel });
-    let stream = Stream::Tls(Box::new(tls.into()));
-    if is_h2 {
-        h2::serve(appliance, stream, client).await;
-    } else {
-        h1::serve(appliance, stream, BytesMut::new(), client).await;
-    }
+    let client = Whence { paid, ..whence }.client(Entry::Tls { host, tunnel });
+    Some((Stream::Tls(Box::new(tls.into())), client, is_h2))
 }
 
 /// Whether it was us who ended a handshake: an old version, nothing in common, a malformed message.
@@ -107,8 +132,16 @@ fn host(sni: Option<&str>, tunnel: Option<&Authority>) -> Result<Host, Refusal> 
 }
 
 /// Asks policy at the *connect* stage. By SNI alone the port is not known yet, so a name that is allowed on another port
-/// must pass here too; the request stage decides on the port.
-fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port: bool) -> Result<Arc<str>, Refusal> {
+/// must pass here too; the request stage decides on the port. Beside the agent: whether the first request is paid for.
+///
+/// An agent without requests for this minute is refused here as far as records go, and has its handshake all the same:
+/// what it asks inside is told 429, and when that lifts, where an alert would say nothing.
+fn reach(
+    appliance: &Appliance,
+    whence: &Whence,
+    authority: &Authority,
+    has_port: bool,
+) -> Result<(Arc<str>, bool), Refusal> {
     let snapshot = appliance.snapshot.load();
     let (agent, agent_name) = identify(&snapshot, whence.peer.ip())?;
     match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority })) {
@@ -122,6 +155,11 @@ fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port
     if let Host::Name(name) = authority.host() {
         appliance.budgets.name(&snapshot.policy, agent, name).map_err(|_| Reason::LimitReached)?;
     }
+    let taken = if whence.paid { Ok(true) } else { appliance.budgets.connection(&snapshot.policy, agent, &agent_name) };
+    let Ok(paid) = taken else {
+        record(appliance, whence, Some(authority), Reason::LimitReached.into());
+        return Ok((agent_name, false));
+    };
     let line = Line {
         agent: Some(snapshot.policy.agent(agent).name()),
         peer: Some(whence.peer),
@@ -133,7 +171,7 @@ fn reach(appliance: &Appliance, whence: &Whence, authority: &Authority, has_port
     };
     // Carries nothing yet; each request on it has its own record and its own refusal.
     let _ = appliance.audit.write(&line);
-    Ok(agent_name)
+    Ok((agent_name, paid))
 }
 
 fn name_is_allowed(
@@ -161,21 +199,5 @@ async fn alert(
 }
 
 fn record(appliance: &Appliance, whence: &Whence, authority: Option<&Authority>, refusal: Refusal) {
-    let snapshot = appliance.snapshot.load();
-    let rule = refusal.rule.map(|rule| snapshot.policy.rule(rule).name());
-    appliance.metrics.refused(refusal.reason, rule.unwrap_or("")).inc();
-    let agent = snapshot.policy.identify(whence.peer.ip()).map(|agent| snapshot.policy.agent(agent).name());
-    let line = Line {
-        agent,
-        peer: Some(whence.peer),
-        original: whence.original,
-        authority,
-        decision: Some("deny"),
-        rule,
-        reason: Some(refusal.reason),
-        policy: Some(snapshot.policy.fingerprint()),
-        ..Line::new(Event::Refused, Layer::Tls)
-    };
-    // Refused all the same; a lost record is counted.
-    let _ = appliance.audit.refuse(&line);
+    Unserved::at(Layer::Tls, authority).record(appliance, whence, &refusal);
 }

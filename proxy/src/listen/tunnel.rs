@@ -2,41 +2,60 @@
 
 use stubgate_policy::{Ask, Authority, ConnectStage, Decision, Reason};
 
+use super::refuse::Unserved;
 use crate::appliance::Appliance;
+use crate::budget::Reached;
 use crate::client::Whence;
 use crate::identify::identify;
 use crate::record::{Event, Layer, Line, Wire};
 use crate::request::Refusal;
 use crate::snapshot::Snapshot;
 
+/// Why there is no tunnel.
+pub(super) struct Refused {
+    /// For records.
+    pub(super) refusal: Refusal,
+    /// The limit that is to blame, if one is.
+    pub(super) reached: Option<Reached>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Refused { refusal, reached: None }
+    }
+}
+
 /// Asks policy whether this agent may reach one of `targets`, which differ in their scheme; the first that it may is
-/// recorded under `word`.
+/// recorded under `word`, and takes one of its agent's requests a minute, if those are limited; whether it did.
 ///
 /// # Errors
-/// What was said of the first.
+/// What was said of the first, or which limit was reached.
 pub(super) fn decide(
     appliance: &Appliance,
     whence: &Whence,
     word: &'static str,
     targets: &[Authority],
-) -> Result<(), Refusal> {
+) -> Result<bool, Refused> {
     let snapshot = appliance.snapshot.load();
-    let (agent, _) = identify(&snapshot, whence.peer.ip())?;
+    let (agent, agent_name) = identify(&snapshot, whence.peer.ip())?;
     let mut refusal = None;
     for target in targets {
         let denied = match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority: target })) {
             Decision::Allow(_) => {
-                let line = line(&snapshot, whence, word, Some(target), Event::Allowed, "allow");
+                let taken = appliance.budgets.connection(&snapshot.policy, agent, &agent_name);
+                let paid = taken
+                    .map_err(|reached| Refused { refusal: Reason::LimitReached.into(), reached: Some(reached) })?;
+                let line = line(&snapshot, whence, word, Some(target));
                 // The tunnel carries nothing yet; each request in it has its own record and its own refusal.
                 let _ = appliance.audit.write(&line);
-                return Ok(());
+                return Ok(paid);
             }
             Decision::Deny(denial) => Refusal { reason: denial.reason, rule: denial.rule, stub_of: None },
             Decision::Answer(_) => Reason::ConnectNotAllowed.into(),
         };
         refusal.get_or_insert(denied);
     }
-    Err(refusal.unwrap_or_else(|| Reason::ConnectNotAllowed.into()))
+    Err(refusal.unwrap_or_else(|| Reason::ConnectNotAllowed.into()).into())
 }
 
 /// Records and counts a refusal that is told without a status.
@@ -59,28 +78,10 @@ pub(super) fn refuse_with(
     refusal: &Refusal,
     told: Option<(&str, u16)>,
 ) {
-    let snapshot = appliance.snapshot.load();
-    let rule = refusal.rule.map(|rule| snapshot.policy.rule(rule).name());
-    appliance.metrics.refused(refusal.reason, rule.unwrap_or("")).inc();
-    let line = Line {
-        id: told.map(|(id, _)| id),
-        rule,
-        reason: Some(refusal.reason),
-        status: told.map(|(_, status)| status),
-        ..line(&snapshot, whence, word, target, Event::Refused, "deny")
-    };
-    // Refused all the same; a lost record is counted.
-    let _ = appliance.audit.refuse(&line);
+    Unserved::at(Layer::Connect, target).asked(word, told).record(appliance, whence, refusal);
 }
 
-fn line<'a>(
-    snapshot: &'a Snapshot,
-    whence: &Whence,
-    word: &'static str,
-    target: Option<&'a Authority>,
-    event: Event,
-    decision: &'static str,
-) -> Line<'a> {
+fn line<'a>(snapshot: &'a Snapshot, whence: &Whence, word: &'static str, target: Option<&'a Authority>) -> Line<'a> {
     let agent = snapshot.policy.identify(whence.peer.ip()).map(|agent| snapshot.policy.agent(agent).name());
     Line {
         agent,
@@ -88,8 +89,8 @@ fn line<'a>(
         original: whence.original,
         authority: target,
         method: Some(Wire(word)),
-        decision: Some(decision),
+        decision: Some("allow"),
         policy: Some(snapshot.policy.fingerprint()),
-        ..Line::new(event, Layer::Connect)
+        ..Line::new(Event::Allowed, Layer::Connect)
     }
 }

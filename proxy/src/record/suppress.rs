@@ -1,5 +1,5 @@
 //! Refusals above a rate are counted instead of written, agent by agent, so that no agent can fill the disk or push
-//! evidence out. What is allowed is never counted away.
+//! evidence out; and so is what the appliance answers by itself, which has no reason. What is allowed is never counted away.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub struct Counted {
     pub agent: Option<Arc<str>>,
     /// Where.
     pub layer: Layer,
-    /// Why.
+    /// Why; `None` where it was answered.
     pub reason: Option<Reason>,
     /// How many.
     pub count: u64,

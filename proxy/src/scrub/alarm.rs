@@ -1,5 +1,5 @@
-//! The log's word of a scrub: at most one a second, so that no agent can fill the log by having things echoed. Records
-//! and metrics count all.
+//! The log's word of what agents can bring about at will (a scrub, a tripwire): at most one a second, so that none of them can
+//! fill the log. Records and metrics count all.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -19,10 +19,15 @@ impl Alarm {
         Alarm { since: Instant::now(), told: AtomicU64::new(0) }
     }
 
-    /// Tells it, unless it was told within this second.
-    pub fn tell(&self, tally: &Tally, agent: &str, id: &str) {
+    /// Whether it is to be told: not where it was told within this second.
+    pub fn is_due(&self) -> bool {
         let now = self.since.elapsed().as_secs() + 1;
-        if self.told.swap(now, Ordering::Relaxed) == now {
+        self.told.swap(now, Ordering::Relaxed) != now
+    }
+
+    /// Tells of a scrub, if that is due.
+    pub fn tell(&self, tally: &Tally, agent: &str, id: &str) {
+        if !self.is_due() {
             return;
         }
         for (credential, count) in tally.iter() {
@@ -40,5 +45,18 @@ impl Alarm {
 impl Default for Alarm {
     fn default() -> Self {
         Alarm::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_told_once_and_not_again_within_the_second() {
+        let alarm = Alarm::new();
+        let told = (0..1000).filter(|_| alarm.is_due()).count();
+        // Should a second begin meanwhile.
+        assert!((1..=2).contains(&told), "{told}");
     }
 }

@@ -1,6 +1,8 @@
 //! A response's body, inspected as it passes: decoded if it must be, then scrubbed.
 
 use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -8,15 +10,21 @@ use stubgate_scrub::{Scrubber, Stream, Tally};
 
 use super::decode::{Coding, Decoder, Undecodable};
 use crate::appliance::Appliance;
+use crate::deadline::Deadline;
 use crate::inspect::Room;
 
-/// The body can't be decoded; nothing more of it may pass.
+/// Why nothing more of a body may pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotInspectable;
+pub enum Withheld {
+    /// It can't be decoded: the origin is at fault.
+    NotInspectable,
+    /// Its agent has no memory left for it.
+    NoRoom,
+}
 
-impl From<Undecodable> for NotInspectable {
+impl From<Undecodable> for Withheld {
     fn from(_: Undecodable) -> Self {
-        NotInspectable
+        Withheld::NotInspectable
     }
 }
 
@@ -25,7 +33,11 @@ pub struct Inspector {
     appliance: Arc<Appliance>,
     scrubber: Arc<Scrubber>,
     stream: Stream,
+    /// How long its end is held back.
+    held: Deadline,
     decoder: Option<Decoder>,
+    /// Coded, and passed as it is because there was nothing to look for. It ends with the first credential.
+    is_opaque: bool,
     /// What its window takes of its agent's share of memory.
     room: Option<Room>,
     /// What is not decoded yet.
@@ -35,6 +47,11 @@ pub struct Inspector {
     is_ended: bool,
 }
 
+/// How long the end of a text is held back while nothing follows it.
+pub(crate) fn held(appliance: &Appliance) -> Deadline {
+    Deadline::new(Duration::from_millis(appliance.limits.scrub_held_milliseconds))
+}
+
 impl Inspector {
     pub(super) fn new(
         appliance: Arc<Appliance>,
@@ -42,19 +59,28 @@ impl Inspector {
         coding: Option<Coding>,
         agent: Option<&Arc<str>>,
     ) -> Self {
-        let agents = appliance.snapshot.load().policy.agents().len();
-        let room = coding.zip(agent).map(|(_, agent)| appliance.held.enter(agent, agents));
+        let room = coding.zip(agent).map(|(_, agent)| {
+            let agents = appliance.snapshot.load().policy.agents().len();
+            appliance.held.enter(agent, agents)
+        });
         Inspector {
             stream: scrubber.stream(),
+            held: held(&appliance),
             appliance,
             scrubber,
             decoder: coding.map(Decoder::new),
+            is_opaque: false,
             room,
             input: Bytes::new(),
             trailers: None,
             tally: Tally::default(),
             is_ended: false,
         }
+    }
+
+    /// Of a body that begins while there is nothing to look for.
+    pub(super) fn waiting(appliance: Arc<Appliance>, scrubber: Arc<Scrubber>, is_coded: bool) -> Self {
+        Inspector { is_opaque: is_coded, ..Inspector::new(appliance, scrubber, None, None) }
     }
 
     /// Whether what comes out has another length than what goes in.
@@ -84,34 +110,40 @@ impl Inspector {
     ///
     /// # Errors
     /// Where the body is not what its coding says, or a bomb, or where its agent has no memory left for its window.
-    pub fn pull(&mut self) -> Result<Option<Bytes>, NotInspectable> {
+    pub fn pull(&mut self) -> Result<Option<Bytes>, Withheld> {
+        if self.is_opaque && !self.scrubber.is_empty() {
+            return Err(Withheld::NotInspectable);
+        }
         loop {
             if let Some(data) = self.stream.take() {
+                self.held.touch();
                 return Ok(Some(data));
             }
             let Some(decoder) = &mut self.decoder else { return Ok(None) };
-            match decoder.step(&mut self.input)? {
-                Some(text) => {
-                    if self.room.as_mut().is_some_and(|room| !room.hold(decoder.window())) {
-                        return Err(NotInspectable);
-                    }
-                    self.stream.push(text);
-                }
+            let text = decoder.step(&mut self.input)?;
+            if self.room.as_mut().is_some_and(|room| !room.hold(decoder.window())) {
+                return Err(Withheld::NoRoom);
+            }
+            match text {
+                Some(text) => self.stream.push(text),
                 None => return Ok(None),
             }
         }
     }
 
-    /// The origin has no more at the moment.
-    pub fn pause(&mut self) {
-        self.stream.pause();
+    /// The origin has no more at the moment. What is held comes out of [`Inspector::pull`] now, or it will wake the task and
+    /// come then, whatever it is: when it leaves must not tell what it was compared with.
+    pub fn pause(&mut self, cx: &mut Context<'_>) {
+        if self.stream.pause() && self.held.poll(cx).is_ready() {
+            self.stream.let_go();
+        }
     }
 
     /// The origin's body is over. What was held comes out of [`Inspector::pull`], then the trailers.
     ///
     /// # Errors
     /// Where the body is not whole.
-    pub fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), NotInspectable> {
+    pub fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), Withheld> {
         if let Some(decoder) = &self.decoder {
             decoder.finish()?;
         }

@@ -2,13 +2,18 @@
 //!
 //! One step takes some of the input and gives at most [`STEP`] bytes (of Zstandard: one block, and at its end one window).
 //! Windows are at most 32 KiB (gzip, deflate), 16 MiB (Brotli without its large windows) and 8 MiB (Zstandard, as RFC 9659
-//! has it). What unfolds to more than a hundred times its size is a bomb (RE-08), once it is over a mebibyte. What ends early, or goes on behind
+//! has it); of messages that are compressed one by one, one is held. What unfolds to more than a hundred times its size is a bomb (RE-08), once it is over a mebibyte. What ends early, or goes on behind
 //! its end, is an error.
+
+mod messages;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use bytes::{Buf, Bytes, BytesMut};
 use flate2::{Decompress, FlushDecompress, Status};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+pub(super) use messages::Fold;
+use messages::Messages;
 
 /// Bytes that one step gives at most.
 const STEP: usize = 32 * 1024;
@@ -18,8 +23,6 @@ const RATIO: u64 = 100;
 const FREE: u64 = 1 << 20;
 /// RFC 9659.
 const ZSTANDARD_WINDOW: u64 = 8 << 20;
-/// RFC 7932 section 9.1, with the 24 bits that it has at most.
-const BROTLI_WINDOW: u64 = 16 << 20;
 /// RFC 8878 section 3.1.1.2.4.
 const ZSTANDARD_BLOCK: usize = 128 * 1024;
 
@@ -34,6 +37,8 @@ pub(super) enum Coding {
     Brotli,
     /// RFC 8878.
     Zstandard,
+    /// Of each message by itself.
+    Messages(Fold),
 }
 
 /// It can't be undone. The origin is at fault.
@@ -45,6 +50,8 @@ pub(super) struct Decoder {
     coding: State,
     taken: u64,
     given: u64,
+    /// Of Brotli, as its first byte says.
+    brotli_window: u64,
     /// At the end of what there can be, or between two members.
     is_ended: bool,
 }
@@ -55,6 +62,7 @@ enum State {
     Flate(Decompress, Coding),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
     Zstandard(Box<Zstandard>),
+    Messages(Box<Messages>),
 }
 
 impl Decoder {
@@ -65,8 +73,9 @@ impl Decoder {
             Coding::Deflate => State::Deflate,
             Coding::Brotli => State::Brotli(Box::new(BrotliState::new_strict(alloc(), alloc(), alloc()))),
             Coding::Zstandard => State::Zstandard(Box::new(Zstandard::new())),
+            Coding::Messages(fold) => State::Messages(Box::new(Messages::new(fold))),
         };
-        Decoder { coding, taken: 0, given: 0, is_ended: false }
+        Decoder { coding, taken: 0, given: 0, brotli_window: 0, is_ended: false }
     }
 
     /// The next piece of text; `None` where more input is needed for it.
@@ -96,6 +105,9 @@ impl Decoder {
                 }
                 State::Brotli(_) if self.is_ended => return Err(Undecodable),
                 State::Brotli(state) => {
+                    if let (0, Some(first)) = (self.brotli_window, input.first()) {
+                        self.brotli_window = brotli_window(*first);
+                    }
                     let (piece, is_ended) = brotli(state, input)?;
                     self.is_ended = is_ended;
                     piece
@@ -103,6 +115,11 @@ impl Decoder {
                 State::Zstandard(frames) => {
                     let piece = frames.step(input)?;
                     self.is_ended = frames.is_between();
+                    piece
+                }
+                State::Messages(messages) => {
+                    let piece = messages.step(input)?;
+                    self.is_ended = messages.is_between();
                     piece
                 }
             };
@@ -125,10 +142,11 @@ impl Decoder {
 
     /// Bytes of the window that the text so far may have filled; what is the same for all responses is not counted.
     pub(super) fn window(&self) -> usize {
-        let most = match self.coding {
+        let most = match &self.coding {
             State::Deflate | State::Flate(..) => 0,
-            State::Brotli(_) => BROTLI_WINDOW,
+            State::Brotli(_) => self.brotli_window,
             State::Zstandard(_) => ZSTANDARD_WINDOW,
+            State::Messages(messages) => return messages.held(),
         };
         usize::try_from(self.given.min(most)).unwrap_or(usize::MAX)
     }
@@ -147,6 +165,17 @@ fn flate(inflate: &mut Decompress, input: &mut Bytes) -> Result<(Bytes, bool), U
     input.advance(length(inflate.total_in(), taken).min(input.len()));
     piece.truncate(length(inflate.total_out(), given));
     Ok((piece.freeze(), status == Status::StreamEnd))
+}
+
+/// Bytes of a stream's window, between 1 KiB and 16 MiB (RFC 7932 section 9.1).
+fn brotli_window(first: u8) -> u64 {
+    let bits = match (first & 1, first >> 1 & 7, first >> 4 & 7) {
+        (0, ..) => 16,
+        (_, 0, 0) => 17,
+        (_, 0, low) => 8 + low,
+        (_, high, _) => 17 + high,
+    };
+    1 << bits
 }
 
 fn brotli(

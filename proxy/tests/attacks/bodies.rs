@@ -1,11 +1,14 @@
 //! Bodies under rules that look into them: what reaches the origin is what was looked at, whole, with one length; all
 //! else is refused before a byte leaves.
 
+use std::sync::Mutex;
+
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::sync::mpsc;
 
 use crate::client::{Answer, Conn, tcp, tls};
 use crate::lab::{DEVBOT, KEYED_REAL, KEYED_STUB, Lab, OTHERBOT, POLICY, Setup};
@@ -252,8 +255,17 @@ async fn a_body_that_does_not_come_is_not_waited_for_long_and_costs_nobody_else(
     assert_eq!(other.answer(false).await.status, 200);
     let mut reasons = Vec::new();
     for conn in &mut held {
-        reasons.push(conn.answer(false).await.reason());
+        let answer = conn.answer(false).await;
+        reasons.push(answer.reason());
+        if answer.reason() == "limit_reached" {
+            assert_eq!(answer.status, 429);
+            assert_eq!(answer.header("x-stubgate-limit").as_deref(), Some("inspected_bytes_per_agent"));
+            assert_eq!(answer.header("retry-after").as_deref(), Some("1"));
+        }
     }
+    let limited = reasons.iter().filter(|reason| *reason == "limit_reached").count();
+    let counted = format!("stubgate_limits_reached_total{{limit=\"inspected_bytes_per_agent\"}} {limited}\n");
+    assert!(lab.metrics().contains(&counted), "{limited}");
     assert!(reasons.iter().any(|reason| reason == "limit_reached"), "{reasons:?}");
     assert!(reasons.iter().any(|reason| reason == "bad_request"), "too slow: {reasons:?}");
     assert!(lab.origin.requests().iter().all(|seen| seen.body.len() == body.len()));
@@ -261,9 +273,29 @@ async fn a_body_that_does_not_come_is_not_waited_for_long_and_costs_nobody_else(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_grows_counts_with_both_of_its_buffers() {
+    // 131072 bytes grow to 200000, the most that the rule takes.
+    for (most, status) in [(131_072 + 200_000, 200), (131_072 + 199_999, 429)] {
+        let limits = format!("inspected_bytes_per_agent: {most}");
+        let lab = Lab::with(Setup { policy: policy(BODIES), limits, ..Setup::default() }).await;
+        lab.origin.answer("/v1/messages", |_| ok("hello"));
+        let mut conn = Conn::sni(&lab, HOST, DEVBOT).await;
+        conn.send(format!("POST /v1/messages HTTP/1.1\r\nhost: {HOST}\r\n{JSON}transfer-encoding: chunked\r\n\r\n"))
+            .await;
+        let body = format!("{{\"model\":\"{}\"}}", "x".repeat(199_988));
+        assert_eq!(body.len(), 200_000);
+        for chunk in body.as_bytes().chunks(1000) {
+            conn.send([b"3e8\r\n", chunk, b"\r\n"].concat()).await;
+        }
+        conn.send("0\r\n\r\n").await;
+        assert_eq!(conn.answer(false).await.status, status, "{most}");
+        lab.until("it is given back", || lab.appliance.held.bytes() == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_whose_body_a_new_policy_may_not_let_pass_is_cut() {
     let lab = lab().await;
-    lab.origin.answer("/v1/messages", |_| Reply::Silence);
     let body = "{\"model\":\"m\"}";
     for (rules, cut) in [
         // Lets pass what passed before.
@@ -271,6 +303,10 @@ async fn a_request_whose_body_a_new_policy_may_not_let_pass_is_cut() {
         // May not.
         (BODIES.replace("[model, messages, tools]", "[model, messages]"), true),
     ] {
+        // The origin answers when the new policy is in force, or never.
+        let (answers, receiver) = mpsc::unbounded_channel();
+        let receiver = Mutex::new(Some(receiver));
+        lab.origin.answer("/v1/messages", move |_| Reply::Stream(receiver.lock().unwrap().take().unwrap()));
         let seen = lab.origin.requests().len();
         let mut conn = Conn::sni(&lab, HOST, DEVBOT).await;
         conn.send(format!("POST /v1/messages HTTP/1.1\r\nhost: {HOST}\r\n{JSON}content-length: 13\r\n\r\n{body}"))
@@ -280,8 +316,34 @@ async fn a_request_whose_body_a_new_policy_may_not_let_pass_is_cut() {
         if cut {
             assert_eq!(conn.answer(false).await.reason(), "policy_changed");
         } else {
-            assert_eq!(lab.appliance.live.len(), 1, "still under way");
+            answers.send(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine".to_vec()).unwrap();
+            let answer = conn.answer(false).await;
+            assert_eq!((answer.status, &*answer.text()), (200, "fine"), "it goes on");
             assert_eq!(lab.reload(&policy(BODIES)).await, "taken");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_rule_looks_for_in_the_body_may_not_stand_in_the_query() {
+    let lab = lab().await;
+    for (query, status) in [("?beta=true", 200), ("?tools%5B0%5D%5Btype%5D=bash", 403), ("?beta=1&Messages=x", 403)] {
+        let mut conn = Conn::sni(&lab, HOST, DEVBOT).await;
+        let head = format!("POST /v1/messages{query} HTTP/1.1\r\nhost: {HOST}\r\n{JSON}content-length: 13\r\n\r\n");
+        let answer = conn.ask(&(head + "{\"model\":\"m\"}")).await;
+        let reason = if status == 200 { "" } else { "body_not_allowed" };
+        assert_eq!((answer.status, &*answer.reason()), (status, reason), "{query}");
+    }
+    assert_eq!(lab.origin.requests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_rate_is_asked_of_a_body_that_was_taken_in() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = [(format!("{HOST}:443"), silent.local_addr().unwrap())].into();
+    let limits = "body_bytes_per_second: 1000000000".to_owned();
+    let timeouts = "body_idle_seconds: 1, connect_seconds: 3".to_owned();
+    let lab = Lab::with(Setup { policy: policy(BODIES), limits, timeouts, elsewhere, ..Setup::default() }).await;
+    let answer = post(&lab, "/v1/messages", JSON, "{\"model\":\"m\"}").await;
+    assert_eq!((answer.status, &*answer.reason()), (504, "upstream_timeout"), "it waits for us, not for its agent");
 }

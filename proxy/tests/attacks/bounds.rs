@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::client::{Conn, Way, tcp};
+use crate::client::{Conn, Way, socks_name, tcp};
 use crate::lab::{DEVBOT, Lab, OTHERBOT, Setup};
 use crate::origin::Reply;
 
@@ -55,7 +55,13 @@ async fn whoever_stalls_is_ended_at_the_deadline() {
     half_connect.send("CONNECT open.example.test:443 HTTP/1.1\r\n").await;
     let mut no_hello = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
     assert_eq!(no_hello.connect("open.example.test:443").await.status, 200);
+    let mut half_socks = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
+    half_socks.send([5, 1, 0, 5, 1]).await;
+    let mut silent_socks = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
+    assert_eq!(silent_socks.socks(&socks_name("open.example.test", 443)).await, 0);
     for (name, conn) in [
+        ("half a SOCKS", &mut half_socks),
+        ("nothing behind SOCKS", &mut silent_socks),
         ("nothing", &mut nothing),
         ("three bytes", &mut three),
         ("silent http", &mut silent_http),
@@ -70,9 +76,11 @@ async fn whoever_stalls_is_ended_at_the_deadline() {
     refusals.sort();
     assert_eq!(
         refusals,
-        ["bad_request", "limit_reached", "limit_reached", "limit_reached"],
+        ["bad_request", "limit_reached", "limit_reached", "limit_reached", "limit_reached", "limit_reached"],
         "each that began is recorded"
     );
+    let counted = "stubgate_limits_reached_total{limit=\"handshake_seconds\"} 5\n";
+    assert!(lab.metrics().contains(counted), "and counted");
     for way in Way::ALL {
         let start = Instant::now();
         let mut half = way.open(&lab).await;
@@ -161,6 +169,8 @@ async fn one_agent_uses_up_only_its_own_connections() {
         assert!(more.is_over().await, "RE-05: one too many");
     }
     assert_eq!(lab.refusals(), ["limit_reached"; 5]);
+    let refused = |record: &&serde_json::Value| record["event"] == "refused";
+    assert!(lab.records().iter().filter(refused).all(|record| record["policy"].is_string()));
     let mut other = Conn::sni(&lab, "open.example.test", OTHERBOT).await;
     assert_eq!(
         other.ask("GET /x HTTP/1.1\r\nhost: open.example.test\r\n\r\n").await.status,

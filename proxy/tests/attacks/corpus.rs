@@ -7,7 +7,7 @@ mod bytes;
 mod case;
 mod dns;
 mod frames;
-mod hello;
+pub(crate) mod hello;
 mod run;
 mod watch;
 mod ways;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::HandshakeKind;
 
 use crate::client::{Conn, PATIENCE, Way, tcp, tls};
+use crate::corpus::hello::{extension, message, records};
 use crate::lab::{DEVBOT, Lab};
 
 /// A ClientHello of TLS 1.2 and 1.3 with these bytes as its name; good enough to be read to its end.
@@ -19,39 +20,9 @@ fn hello_with(names: &[(u8, &[u8])], more: &[(u16, Vec<u8>)]) -> Vec<u8> {
 }
 
 fn handshake(names: &[(u8, &[u8])], more: &[(u16, Vec<u8>)]) -> Vec<u8> {
-    let u16s = |values: &[u16]| values.iter().flat_map(|v| v.to_be_bytes()).collect::<Vec<u8>>();
-    let with_length = |bytes: Vec<u8>| [u16s(&[u16::try_from(bytes.len()).unwrap()]), bytes].concat();
-    let extension = |kind: u16, body: Vec<u8>| [u16s(&[kind]), with_length(body)].concat();
-    let mut extensions = Vec::new();
-    if !names.is_empty() {
-        let entries = names.iter().flat_map(|(kind, name)| [vec![*kind], with_length(name.to_vec())].concat());
-        extensions.extend(extension(0, with_length(entries.collect())));
-    }
-    extensions.extend(extension(10, with_length(u16s(&[0x001d, 0x0017]))));
-    extensions.extend(extension(11, vec![1, 0]));
-    extensions.extend(extension(13, with_length(u16s(&[0x0403, 0x0804, 0x0401]))));
-    extensions.extend(extension(43, [vec![4], u16s(&[0x0304, 0x0303])].concat()));
-    extensions.extend(extension(51, with_length([u16s(&[0x001d]), with_length(vec![9; 32])].concat())));
-    for (kind, body) in more {
-        extensions.extend(extension(*kind, body.clone()));
-    }
-    let body = [
-        u16s(&[0x0303]),
-        vec![7; 32],
-        vec![0],
-        with_length(u16s(&[0x1301, 0x1302, 0xc02b, 0xc02f])),
-        vec![1, 0],
-        with_length(extensions),
-    ]
-    .concat();
-    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
-    [vec![1], length[1..].to_vec(), body].concat()
-}
-
-/// A handshake message in TLS records of at most so many bytes.
-fn records(handshake: &[u8], size: usize) -> Vec<u8> {
-    let record = |piece: &[u8]| [&[0x16, 3, 1], &u16::try_from(piece.len()).unwrap().to_be_bytes()[..], piece].concat();
-    handshake.chunks(size).flat_map(record).collect()
+    let names: Vec<(u8, Vec<u8>)> = names.iter().map(|(kind, name)| (*kind, name.to_vec())).collect();
+    let more: Vec<u8> = more.iter().flat_map(|(number, body)| extension(*number, body.clone())).collect();
+    message(&names, &more, &[0x0304, 0x0303], 0x0303)
 }
 
 /// A connection on which a ClientHello is due: for tunnels inside one to `open.example.test`.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::client::{Answer, Conn, PATIENCE, Way, tcp, tls};
+use crate::client::{Answer, Conn, PATIENCE, Way, socks_name, tcp, tls};
 use crate::lab::{DEVBOT, Lab, OTHERBOT, POLICY, STUB, Setup};
 use crate::origin::{Reply, ok};
 
@@ -42,7 +42,8 @@ fn reached(lab: &Lab, limit: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_above_the_rate_are_refused_on_every_way_in_and_no_other_agent_notices() {
-    for ways in Way::ALL.chunks(4) {
+    // Few at a time: what comes back in half a minute is less than one.
+    for ways in Way::ALL.chunks(2) {
         above_the_rate(ways).await;
     }
 }
@@ -54,13 +55,25 @@ async fn above_the_rate(ways: &[Way]) {
         assert_eq!(conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await.status, 200, "{way:?}");
     }
     for way in ways {
+        if way.is_tunnel() {
+            let mut conn = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
+            match way {
+                Way::Tunnel => says(&conn.connect(&format!("{HOST}:443")).await, "requests_per_minute", 30),
+                _ => assert_eq!(conn.socks(&socks_name(way.host(), way.port())).await, 1, "{way:?}"),
+            }
+            assert!(conn.is_over().await);
+            assert_eq!(lab.refusals(), ["limit_reached"], "RE-10 {way:?}");
+            continue;
+        }
+        // A handshake is finished, so that there is somewhere to say it.
         let mut conn = way.open(&lab).await;
-        lab.refusals();
-        says(&conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await, "requests_per_minute", 15);
+        assert_eq!(lab.refusals(), vec!["limit_reached"; usize::from(way.is_tls())], "{way:?}");
+        says(&conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await, "requests_per_minute", 30);
         assert_eq!(lab.refusals(), ["limit_reached"], "RE-10 {way:?}");
     }
     assert_eq!(lab.origin.requests().len(), ways.len());
-    assert_eq!(reached(&lab, "requests_per_minute"), 4);
+    let handshakes = ways.iter().filter(|way| way.is_tls() && !way.is_tunnel()).count();
+    assert_eq!(reached(&lab, "requests_per_minute"), (ways.len() + handshakes) as u64);
     // In the words of other clients.
     let git = lab.get(HOST, "/x", &[("user-agent", "git/2.39.5")]).await;
     assert!(git.text().contains("the limit requests_per_minute of this agent is reached"), "{}", git.text());
@@ -74,7 +87,7 @@ async fn above_the_rate(ways: &[Way]) {
         assert_eq!(other.ask(&format!("GET /x HTTP/1.1\r\nhost: {HOST}\r\n\r\n")).await.status, 200);
     }
     // A reload changes the limit, not the count.
-    assert_eq!(lab.reload(&limited("{ requests_per_minute: 5 }")).await, "taken");
+    assert_eq!(lab.reload(&limited("{ requests_per_minute: 3 }")).await, "taken");
     assert_eq!(lab.get(HOST, "/x", &[]).await.status, 429);
     assert_eq!(lab.reload(POLICY).await, "taken");
     lab.is_well("RE-10").await;
@@ -248,27 +261,26 @@ async fn an_agent_that_sets_off_its_tripwires_is_cut_off_from_everything_at_once
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_under_a_wildcard_are_bounded_for_dns_and_handshakes_together() {
-    let limits = "refusals_per_second: 100000, wildcard_names_per_minute: 10".into();
+    let limits = "refusals_per_second: 100000, wildcard_names_per_minute: 2".into();
     let lab = Lab::with(Setup { limits, ..Setup::default() }).await;
-    for at in 0..5 {
-        assert_eq!(ask_dns(&lab, DEVBOT, &format!("d{at}.wild.example.test")), (0, true));
-    }
+    // Half a minute brings one back: the test has that long.
+    assert_eq!(ask_dns(&lab, DEVBOT, "d0.wild.example.test"), (0, true));
     let mut refused = 0;
     for at in 0..20 {
         let name = format!("t{at}.wild.example.test");
         refused += usize::from(tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h1, &name).await.is_err());
     }
-    assert!((14..=15).contains(&refused), "TL-22: {refused} of 20 handshakes refused");
-    assert!(lab.appliance.minter.minted_total() <= 6, "TL-07: what is refused is not minted");
+    assert_eq!(refused, 19, "TL-22: of 20 handshakes");
+    assert!(lab.appliance.minter.minted_total() <= 2, "TL-07: what is refused is not minted");
     assert_eq!(ask_dns(&lab, DEVBOT, "one-more.wild.example.test"), (5, false), "DN-02: REFUSED");
     assert!(
-        tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h1, "d3.wild.example.test").await.is_ok(),
+        tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h1, "d0.wild.example.test").await.is_ok(),
         "a known one"
     );
     let mut plain = Conn::tunnel(&lab, HOST, DEVBOT).await;
     assert_eq!(plain.ask(&format!("GET /x HTTP/1.1\r\nhost: {HOST}\r\n\r\n")).await.status, 200);
     assert_eq!(ask_dns(&lab, OTHERBOT, "other.wild.example.test"), (0, true), "another agent has its own");
-    assert!(reached(&lab, "wildcard_names_per_minute") >= 15);
+    assert!(reached(&lab, "wildcard_names_per_minute") >= 19);
     lab.is_well("DN-02").await;
 }
 
@@ -379,14 +391,12 @@ async fn handshakes_of_one_agent_wait_for_each_other_and_for_nobody_else() {
         held.push(conn);
     }
     assert!(lab.metrics().contains("stubgate_handshakes_open 2"));
-    let start = std::time::Instant::now();
     let mut other = Conn::sni(&lab, HOST, OTHERBOT).await;
     assert_eq!(other.ask(&format!("GET /x HTTP/1.1\r\nhost: {HOST}\r\n\r\n")).await.status, 200);
-    assert!(start.elapsed() < Duration::from_secs(2), "another agent does not wait");
+    assert!(lab.metrics().contains("stubgate_handshakes_open 2"), "another agent does not wait for them");
     let mut third = Conn::plain(lab.addresses.https[0], DEVBOT).await;
     third.send(crate::handshakes::hello(Some((0, HOST.as_bytes())))).await;
     assert_eq!(third.some().await.first(), Some(&0x16), "TL-23: served once the others are past their deadline");
-    assert!(start.elapsed() >= Duration::from_secs(1));
     drop(held);
     drop(third);
     lab.until("all are over", || lab.metrics().contains("stubgate_handshakes_open 0")).await;

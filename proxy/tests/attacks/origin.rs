@@ -70,7 +70,12 @@ pub(crate) enum Reply {
     /// Over HTTP/2, where all else is an echo: a head at once and no body ever; true reads the request's body, false does
     /// not.
     Early(bool),
+    /// Over HTTP/2: a body without an end, as fast as it is taken; its pieces are counted.
+    Endless,
 }
+
+/// Bytes of a piece of an endless body.
+pub(crate) const PIECE: usize = 16 << 10;
 
 pub(crate) fn ok(body: &str) -> Reply {
     Reply::Bytes(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes())
@@ -281,7 +286,7 @@ impl Origin {
                     let _ = io.shutdown().await;
                     return;
                 }
-                Reply::Silence | Reply::Early(_) => {
+                Reply::Silence | Reply::Early(_) | Reply::Endless => {
                     while self.fill(&mut io, connection, &mut read).await {}
                     return;
                 }
@@ -347,7 +352,12 @@ impl Origin {
                 }
                 origin.kept.raw.lock().unwrap()[connection].extend_from_slice(head.as_bytes());
                 let mut seen = Seen { connection, sni, size: head.len(), head, body: Vec::new() };
-                if let Reply::Early(reads) = origin.reply(&seen) {
+                let reply = origin.reply(&seen);
+                if let Reply::Endless = reply {
+                    let body = Flood { kept: Arc::clone(&origin.kept) };
+                    return Ok(http::Response::new(BodyExt::boxed(body)));
+                }
+                if let Reply::Early(reads) = reply {
                     origin.kept.requests.lock().unwrap().push(seen);
                     if reads {
                         tokio::spawn(origin.keep(body, connection));
@@ -390,6 +400,21 @@ impl Body for Endless {
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Poll::Pending
+    }
+}
+
+/// A response's body that never ends.
+struct Flood {
+    kept: Arc<Kept>,
+}
+
+impl Body for Flood {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.kept.taken.fetch_add(1, Ordering::SeqCst);
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; PIECE])))))
     }
 }
 

@@ -312,7 +312,7 @@ async fn what_can_not_be_decoded_is_refused() {
         "content-encoding: gzip, gzip\r\n",
         "content-encoding: gzip\r\ncontent-encoding: br\r\n",
         "content-encoding: dcb\r\n",
-        "content-type: application/grpc\r\ngrpc-encoding: gzip\r\n",
+        "content-type: application/grpc\r\ngrpc-encoding: snappy\r\n",
     ] {
         lab.refusals();
         lab.origin.answer_bytes("/odd", response(&format!("x-token: {REAL}\r\n{lines}"), &body));

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 
 use tokio::sync::mpsc;
 
-use crate::client::Conn;
-use crate::lab::{DEVBOT, KEYED_STUB, Lab, POLICY, REAL, STUB, Setup};
+use crate::client::{Conn, Way, socks_name};
+use crate::lab::{DEVBOT, KEYED_STUB, Lab, OTHERBOT, POLICY, REAL, STUB, Setup};
 use crate::origin::{Reply, ok};
 
 const API: &str = "api.example.test";
@@ -76,6 +76,34 @@ async fn no_protocol_asks_for_a_coding_of_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_charset_that_is_not_searched_is_not_asked_for_and_not_let_through() {
+    let lab = Lab::new().await;
+    let lines = [("accept-charset", "utf-16, *"), ("accept", "text/plain")];
+    assert_eq!(lab.get(OPEN, "/echo", &lines).await.status, 200);
+    let seen = lab.origin.requests().pop().unwrap();
+    assert_eq!((seen.header("accept-charset"), seen.header("accept")), (None, Some("text/plain".into())));
+    for (kind, is_let_through) in [
+        ("text/plain; charset=utf-8", true),
+        ("application/json; version=utf-16", true),
+        ("text/plain; charset=iso-8859-1", true),
+        ("text/plain; charset=utf-16", false),
+        ("text/plain;CHARSET = \"UTF-16LE\" ; x=y", false),
+        ("text/plain; x=y; charset=\"utf\\-7\"", false),
+        ("text/plain; charset=utf-8; charset=utf-32be", false),
+        ("text/plain; charset=ISO-10646-UCS-2", false),
+        ("text/plain; charset=cp037", false),
+    ] {
+        lab.origin.answer_bytes(
+            "/coded",
+            format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: 5\r\n\r\ncoded"),
+        );
+        let answer = lab.get(OPEN, "/coded", &[]).await;
+        let expected = if is_let_through { (200, "") } else { (502, "response_not_inspectable") };
+        assert_eq!((answer.status, &*answer.reason()), expected, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_coding_that_stands_second_hides_no_stub() {
     let policy = POLICY.replacen("    credentials: [api]\n", "    credentials: [api]\n    stub_in_body: deny\n", 1);
     let lab = Lab::with(Setup { policy, ..Setup::default() }).await;
@@ -123,6 +151,67 @@ async fn a_response_that_began_before_there_was_any_credential_is_scrubbed_too()
         got.extend(conn.some().await);
     }
     assert_eq!(String::from_utf8(got).unwrap(), format!("{SHOWN}."));
+}
+
+/// The policy as it is without any credential.
+fn without_credentials() -> String {
+    let (head, rest) = POLICY.split_once("credentials:\n").unwrap();
+    let (_, rules) = rest.split_once("  - name: open\n").unwrap();
+    format!("{head}rules:\n  - name: open\n{rules}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_credential_of_a_policy_is_looked_for_in_what_is_under_way() {
+    let lab = Lab::with(Setup { policy: without_credentials(), ..Setup::default() }).await;
+    let mut open = Vec::new();
+    for (path, coding) in
+        [("/plain", ""), ("/coded", "content-encoding: gzip\r\n"), ("/inner", "grpc-encoding: gzip\r\n")]
+    {
+        let says = stream(&lab, path);
+        let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
+        says.send(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n{coding}\r\n3\r\none\r\n").into()).unwrap();
+        conn.send(format!("GET {path} HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
+        assert_eq!(conn.head().await.status, 200);
+        assert_eq!(conn.some().await, b"3\r\none\r\n", "nothing is looked at, or altered");
+        open.push((says, conn));
+    }
+    assert_eq!(lab.reload(POLICY).await, "taken");
+    for (says, _) in &open {
+        says.send(format!("{:x}\r\n{REAL}\r\n", REAL.len()).into()).unwrap();
+    }
+    let mut got = Vec::new();
+    while got.len() < REAL.len() {
+        got.extend(open[0].1.some().await);
+    }
+    let got = String::from_utf8(got).unwrap();
+    assert!(got.contains(SHOWN) && !got.contains(REAL), "{got}");
+    // What is coded can't be decoded from its middle on.
+    for (_, conn) in &mut open[1..] {
+        assert_eq!(conn.rest().await, b"");
+    }
+    let cut = || lab.records().iter().filter(|record| record["reason"] == "response_not_inspectable").count();
+    lab.until("both cuts are recorded", || cut() == 2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_a_reload_removes_is_scrubbed_until_what_may_not_go_on_is_over() {
+    let lab = Lab::new().await;
+    let says = stream(&lab, "/long");
+    let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
+    says.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()).unwrap();
+    conn.send(format!("GET /long HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
+    assert_eq!(conn.head().await.status, 200);
+    let after = std::time::Instant::now();
+    assert_eq!(lab.reload(&without_credentials()).await, "taken");
+    says.send(format!("{:x}\r\n{REAL}\r\n", REAL.len()).into()).unwrap();
+    let mut got = Vec::new();
+    while got.len() < REAL.len() {
+        got.extend(conn.some().await);
+    }
+    let got = String::from_utf8(got).unwrap();
+    assert!(got.contains(SHOWN) && !got.contains(REAL), "{got}");
+    lab.until("it is let go", || lab.appliance.credentials.scrubber().is_empty()).await;
+    assert!(after.elapsed().as_secs() >= 5, "what is cut has five seconds");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,6 +265,67 @@ async fn what_is_unfolded_takes_of_the_agents_own_memory() {
         assert!(!is_whole || answer.body == text, "{path}");
         lab.until("it is given back", || lab.appliance.held.bytes() == 0).await;
     }
-    let refused = || lab.records().iter().any(|record| record["reason"] == "response_not_inspectable");
+    let refused = || lab.records().iter().any(|record| record["reason"] == "limit_reached");
     lab.until("the cut is recorded", refused).await;
+}
+
+/// The policy with so many requests a minute for devbot alone.
+fn a_minute(requests: usize) -> String {
+    let line = "devbot: { sources: [\"127.0.0.1/32\"]";
+    POLICY.replacen(line, &format!("{line}, limits: {{ requests_per_minute: {requests} }}"), 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_agent_writes_records_faster_than_its_requests_a_minute() {
+    let lab =
+        Lab::with(Setup { policy: a_minute(5), limits: "refusals_per_second: 5".into(), ..Setup::default() }).await;
+    let before = lab.records().len();
+    let mut conn = Conn::plain(lab.addresses.http[0], DEVBOT).await;
+    for _ in 0..200 {
+        assert_eq!(conn.ask("GET /ca.pem HTTP/1.1\r\nhost: stubgate.internal\r\n\r\n").await.status, 200);
+    }
+    for _ in 0..100 {
+        let mut conn = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
+        conn.connect(&format!("{OPEN}:443")).await;
+        let mut conn = Conn::plain(lab.addresses.proxy[0], DEVBOT).await;
+        conn.socks(&socks_name(OPEN, 443)).await;
+        Conn::sni(&lab, OPEN, DEVBOT).await;
+    }
+    let counted = || -> u64 {
+        let records = lab.records();
+        let counted = records[before..].iter().filter(|record| record["event"] == "suppressed");
+        counted.map(|record| record["count"].as_u64().unwrap()).sum()
+    };
+    let all =
+        || lab.records()[before..].iter().filter(|record| record["event"] != "suppressed").count() as u64 + counted();
+    // The tunnels that were let open and then dropped leave a record more.
+    lab.until("each is recorded or counted", || all() >= 500).await;
+    let records = lab.records().split_off(before);
+    let allowed = records.iter().filter(|record| record["event"] == "allowed").count();
+    assert!((5..=6).contains(&allowed), "{allowed} allowed of an agent that may ask five times a minute");
+    assert!(records.len() < 250, "{} records", records.len());
+    let answers = |event: &str| records.iter().filter(|r| r["event"] == event && r["decision"] == "answer").count();
+    assert!(answers("answered") >= 5 && answers("suppressed") >= 1, "{records:?}");
+    let mut other = Conn::sni(&lab, OPEN, OTHERBOT).await;
+    assert_eq!(other.ask(&format!("GET /x HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await.status, 200, "nobody else notices");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_and_its_first_request_count_as_one_request() {
+    let lab = Lab::with(Setup { policy: a_minute(9), ..Setup::default() }).await;
+    for way in Way::ALL {
+        let mut conn = way.open(&lab).await;
+        assert_eq!(conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await.status, 200, "{way:?}");
+    }
+    // A second request counts for itself.
+    let mut last = Way::Tunnel.open(&lab).await;
+    let get = Way::Tunnel.fill("GET /x HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    assert_eq!(last.ask(&get).await.status, 200);
+    assert_eq!(last.ask(&get).await.reason(), "limit_reached");
+    let answer = Conn::plain(lab.addresses.proxy[0], DEVBOT).await.connect(&format!("{OPEN}:443")).await;
+    assert_eq!((answer.status, answer.header("x-stubgate-limit").as_deref()), (429, Some("requests_per_minute")));
+    let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=7).contains(&wait), "{wait}");
+    let code = Conn::plain(lab.addresses.proxy[0], DEVBOT).await.socks(&socks_name(OPEN, 443)).await;
+    assert_eq!(code, 1, "general failure: another try may work");
 }

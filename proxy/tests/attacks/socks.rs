@@ -1,6 +1,5 @@
 //! SOCKS5 (RFC 1928): one more spelling of CONNECT, and nothing more than CONNECT (AU-09, AU-10).
 
-use std::io::Write;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt;
@@ -107,23 +106,8 @@ async fn a_client_hello_behind_the_request_and_bytes_one_by_one_work() {
             conn.send(bytes).await;
         }
         assert_eq!(conn.exactly(12).await, [5, 0, 5, 0, 0, 1, 0, 0, 0, 0, 0, 0], "AU-10");
-        client.writer().write_all(b"GET / HTTP/1.1\r\nhost: open.example.test\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = Vec::new();
-        while answer.len() < 15 {
-            let bytes = conn.some().await;
-            assert!(!bytes.is_empty());
-            client.read_tls(&mut &*bytes).unwrap();
-            client.process_new_packets().unwrap();
-            let mut out = Vec::new();
-            while client.wants_write() {
-                client.write_tls(&mut out).unwrap();
-            }
-            conn.send(&out).await;
-            let mut piece = [0; 4096];
-            if let Ok(n) = std::io::Read::read(&mut client.reader(), &mut piece) {
-                answer.extend_from_slice(&piece[..n]);
-            }
-        }
+        let answer =
+            conn.finish(&mut client, b"GET / HTTP/1.1\r\nhost: open.example.test\r\nconnection: close\r\n\r\n").await;
         assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
     }
 }

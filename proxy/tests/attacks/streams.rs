@@ -9,22 +9,22 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use crate::client::{Conn, PATIENCE, tcp, tls};
 use crate::lab::{DEVBOT, Lab, REAL, STUB, Setup};
 
-const HOST: &str = "open.example.test";
+pub(crate) const HOST: &str = "open.example.test";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
+pub(crate) const RST_STREAM: u8 = 3;
+pub(crate) const SETTINGS: u8 = 4;
+pub(crate) const GOAWAY: u8 = 7;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// Header fields as literals, never indexed and not Huffman coded (RFC 7541 section 6.2.2).
-fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in lines {
         out.push(0);
@@ -37,7 +37,7 @@ fn fields(lines: &[(&str, &str)]) -> Vec<u8> {
     out
 }
 
-async fn h2_conn(lab: &Lab, host: &str) -> Conn {
+pub(crate) async fn h2_conn(lab: &Lab, host: &str) -> Conn {
     let mut conn = Conn::over(tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h2, host).await.unwrap());
     conn.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await;
     conn
@@ -222,4 +222,18 @@ async fn an_origin_that_lies_is_a_502_over_http_2_too() {
     let request = Request::get(format!("https://{HOST}/x")).body(Full::default()).unwrap();
     let whole = sender.send_request(request).await.unwrap().into_body();
     assert_eq!(whole.collect().await.unwrap().to_bytes(), "ok", "the connection goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_ours_that_nobody_reads_is_given_up_on() {
+    let timeouts = "drain_seconds: 1, body_idle_seconds: 1".into();
+    let lab = Lab::with(Setup { timeouts, ..Setup::default() }).await;
+    let mut conn = h2_conn(&lab, HOST).await;
+    // No byte of a body may be sent (RFC 9113 section 6.9.2).
+    conn.send(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])).await;
+    let delete = fields(&[(":method", "DELETE"), (":scheme", "https"), (":path", "/x"), (":authority", HOST)]);
+    conn.send(frame(HEADERS, 0x5, 1, &delete)).await;
+    assert_eq!(back(&mut conn).await, Back::Headers);
+    assert_eq!(back(&mut conn).await, Back::Reset, "RE-04");
+    lab.is_well("RE-04").await;
 }

@@ -1,10 +1,11 @@
-//! The process as the system sees it: locked down, killed, and looked into.
+//! The process as the system sees it: locked down, killed, and looked into; and as an operator meets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod kill;
 mod locked;
 mod logins;
 mod memory;
+mod program;
 mod programs;
 mod rotation;
 mod site;

@@ -176,12 +176,24 @@ impl Running {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Ends it in order; all that it said.
+    pub(crate) fn stop(self) -> Vec<Value> {
+        self.signal(rustix::process::Signal::TERM);
+        let (status, said) = self.wait();
+        assert_eq!(status, Some(0));
+        said
+    }
+
     /// Waits for its end; the exit status and all that it said.
-    pub(crate) fn ended(mut self) -> (Option<i32>, String) {
+    pub(crate) fn ended(self) -> (Option<i32>, String) {
+        let (status, said) = self.wait();
+        (status, format!("{said:?}"))
+    }
+
+    fn wait(mut self) -> (Option<i32>, Vec<Value>) {
         let status = self.child.wait().unwrap();
         let rest: Vec<Value> = self.log.iter().collect();
-        let all: Vec<Value> = std::mem::take(&mut self.seen).into_iter().chain(rest).collect();
-        (status.code(), format!("{all:?}"))
+        (status.code(), std::mem::take(&mut self.seen).into_iter().chain(rest).collect())
     }
 }
 

@@ -1,6 +1,8 @@
 //! What can be done with a stub. Every one of these needs `--stub`, and sends that and made-up keys only.
 
-use super::{Probe, each, failed, is_refused, open, passed, probe, skipped, verdict, ways};
+use super::{
+    Probe, SHUT_OUT, each, failed, is_refused, is_shut_out, no_host, open, passed, probe, skipped, verdict, ways,
+};
 use crate::attack::wire::{Answer, Conn};
 use crate::attack::{Outcome, Scene, at};
 
@@ -128,6 +130,7 @@ async fn wrong_host(scene: &Scene) -> Outcome {
     };
     let request = format!("GET / HTTP/1.1\r\nhost: {other}\r\nauthorization: Bearer {stub}\r\n\r\n");
     match conn.ask(&request).await {
+        Some(answer) if is_shut_out(&answer) => skipped(SHUT_OUT),
         Some(answer) if is_refused(&answer) => passed(answer.words()),
         Some(answer) => failed(format!("{other}: {}", answer.words())),
         None => passed("no answer"),
@@ -139,10 +142,11 @@ async fn in_the_clear(scene: &Scene) -> Outcome {
         Ok(stub) => stub,
         Err(outcome) => return outcome,
     };
-    let Some((host, ip)) = &scene.host else { return skipped("no allowed host: name one with --host") };
+    let Some((host, ip)) = &scene.host else { return no_host(scene) };
     let Ok(mut conn) = Conn::plain(at(*ip, 80)).await else { return passed("nobody listens there") };
     let request = format!("GET / HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {stub}\r\n\r\n");
     match conn.ask(&request).await {
+        Some(answer) if is_shut_out(&answer) => skipped(SHUT_OUT),
         Some(answer) if is_refused(&answer) => passed(answer.words()),
         Some(answer) => failed(answer.words()),
         None => passed("no answer"),
@@ -183,6 +187,9 @@ async fn reflection(scene: &Scene) -> Outcome {
         (Ok(answers), Ok(stub)) => (answers, stub),
         (Err(outcome), _) | (_, Err(outcome)) => return outcome,
     };
+    if answers.iter().any(is_shut_out) {
+        return skipped(SHUT_OUT);
+    }
     if answers.iter().any(is_refused) {
         return passed("the path is not allowed");
     }

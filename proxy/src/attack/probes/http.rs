@@ -1,7 +1,7 @@
 //! What can be carried out inside an allowed connection: other hosts, and messages with two readings.
 
-use super::{Probe, bare, each, failed, is_refused, open, passed, probe, skipped, verdict, ways};
-use crate::attack::wire::{Conn, Hello};
+use super::{Probe, bare, each, failed, is_refused, no_host, open, passed, probe, skipped, verdict, ways};
+use crate::attack::wire::{Answer, Conn, Hello};
 use crate::attack::{Outcome, Scene, at};
 
 const DIRECT: &str = "the container reaches that host itself: look at its routes, its resolver and its proxy variables";
@@ -114,11 +114,21 @@ async fn honest(scene: &Scene) -> Outcome {
             Err(why) => return failed(why),
         };
         match conn.ask(&format!("GET / HTTP/1.1\r\nhost: {host}\r\nuser-agent: stubgate-attack\r\n\r\n")).await {
+            Some(answer) if is_beside_the_point(&answer) => {
+                return failed(format!("{} {}", way.word(), answer.words()));
+            }
             Some(answer) => saw.push(format!("{} {}", way.word(), answer.words())),
             None => return failed(format!("no answer {}", way.word())),
         }
     }
     passed(saw.join("; "))
+}
+
+/// Whether stubgate refused for another reason than that the policy asks for more than `GET /`: nothing that is refused after
+/// this is refused for its own sake.
+fn is_beside_the_point(answer: &Answer) -> bool {
+    const NEARLY: [&str; 3] = ["path_not_allowed", "method_not_allowed", "credential_required"];
+    answer.reason().is_some_and(|reason| !NEARLY.contains(&reason))
 }
 
 /// Fails if a ClientHello with one of these names is answered, by any way.
@@ -155,7 +165,7 @@ async fn sni_none(scene: &Scene) -> Outcome {
 }
 
 async fn sni_suffix(scene: &Scene) -> Outcome {
-    let Some((host, _)) = &scene.host else { return skipped("no allowed host: name one with --host") };
+    let Some((host, _)) = &scene.host else { return no_host(scene) };
     hellos(scene, &[format!("{host}.{}", scene.denied()), format!("x{host}")]).await
 }
 
@@ -181,7 +191,7 @@ async fn fronting_metadata(scene: &Scene) -> Outcome {
 
 /// Plain HTTP at the address that the resolver answers for the allowed host.
 async fn plain(scene: &Scene, hosts: &[&str]) -> Outcome {
-    let Some((_, ip)) = &scene.host else { return skipped("no allowed host: name one with --host") };
+    let Some((_, ip)) = &scene.host else { return no_host(scene) };
     let mut open = Vec::new();
     for host in hosts {
         let Ok(mut conn) = Conn::plain(at(*ip, 80)).await else { return passed("nobody listens there") };

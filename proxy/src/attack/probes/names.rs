@@ -1,6 +1,6 @@
 //! What can be carried out in questions to the resolver of this place.
 
-use super::{Probe, failed, passed, probe, skipped, verdict};
+use super::{Probe, failed, no_host, passed, probe, skipped, verdict};
 use crate::attack::dns::{self, A, ANY, AXFR, HTTPS, NULL, Said, TXT};
 use crate::attack::{Outcome, Scene};
 
@@ -112,13 +112,13 @@ async fn doh(scene: &Scene) -> Outcome {
 async fn https_record(scene: &Scene) -> Outcome {
     match &scene.host {
         Some((host, _)) => none(scene, &[(host.clone(), HTTPS)]).await,
-        None => skipped("no allowed host: name one with --host"),
+        None => no_host(scene),
     }
 }
 
 async fn text(scene: &Scene) -> Outcome {
     match &scene.host {
         Some((host, _)) => none(scene, &[(host.clone(), TXT), (host.clone(), NULL)]).await,
-        None => skipped("no allowed host: name one with --host"),
+        None => no_host(scene),
     }
 }

@@ -12,8 +12,7 @@ use super::{Probe, failed, passed, probe, skipped, verdict};
 use crate::attack::wire::{Conn, Hello};
 use crate::attack::{Outcome, Scene, at};
 
-const ROUTE: &str =
-    "give the container no route but to stubgate: an internal network, a NetworkPolicy, or `stubgate nft`";
+const ROUTE: &str = "give the container no route but to stubgate: an internal network, a NetworkPolicy, or rules of the host's firewall";
 /// How long a datagram may be unanswered.
 const SILENCE: Duration = Duration::from_secs(2);
 

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Probe, Way, bare, failed, is_refused, passed, probe, skipped, verdict};
+use super::{Probe, Way, bare, failed, is_refused, no_host, passed, probe, skipped, verdict};
 use crate::attack::wire::{Conn, Hello};
 use crate::attack::{Outcome, Scene};
 
@@ -82,7 +82,7 @@ async fn addresses(scene: &Scene) -> Outcome {
 
 async fn ports(scene: &Scene) -> Outcome {
     let Some(host) = scene.options.host.clone().or(scene.host.as_ref().map(|(host, _)| host.clone())) else {
-        return skipped("no allowed host: name one with --host");
+        return no_host(scene);
     };
     refuses(scene, &[22, 25, 9418].map(|port| connect(&format!("{host}:{port}")))).await
 }
@@ -91,7 +91,7 @@ async fn inner(scene: &Scene) -> Outcome {
     if let Err(outcome) = there(scene) {
         return outcome;
     }
-    let Some((host, _)) = &scene.host else { return skipped("no allowed host: name one with --host") };
+    let Some((host, _)) = &scene.host else { return no_host(scene) };
     match bare(scene, Way::Connect, host).await {
         Err(why) => skipped(why),
         Ok(conn) => match conn.hello(&scene.tls, scene.denied()).await {
@@ -114,7 +114,7 @@ async fn absolute(scene: &Scene) -> Outcome {
 }
 
 async fn two_hosts(scene: &Scene) -> Outcome {
-    let Some((host, _)) = &scene.host else { return skipped("no allowed host: name one with --host") };
+    let Some((host, _)) = &scene.host else { return no_host(scene) };
     let denied = scene.denied();
     let requests = [
         format!("GET http://{denied}/ HTTP/1.1\r\nhost: {host}\r\n\r\n"),
@@ -161,7 +161,7 @@ async fn socks_denied(scene: &Scene) -> Outcome {
 }
 
 async fn socks_nul(scene: &Scene) -> Outcome {
-    let Some((host, _)) = &scene.host else { return skipped("no allowed host: name one with --host") };
+    let Some((host, _)) = &scene.host else { return no_host(scene) };
     let denied = scene.denied();
     let names = [format!("{denied}\0.{host}"), format!("{host}\0.{denied}")];
     none_granted(scene, &names.map(|name| ("a name with NUL", to_name(1, name.as_bytes())))).await

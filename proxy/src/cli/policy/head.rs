@@ -53,7 +53,7 @@ impl<'a> Explainer<'a> {
             Ok(places) => places,
             Err(refusal) => return self.policy.explain(agent, question, Err(refusal.reason)),
         };
-        let body = body.map(|bytes| inspect::body(headers, query.is_some(), bytes));
+        let body = body.map(|bytes| inspect::body(headers, query.map(str::as_bytes), bytes));
         let seen = body.as_ref().map(Seen::Body);
         let explanation = self.policy.explain_body(agent, question, Ok(&places.tokens()), seen);
         let swap = explanation.swap.as_ref().map(|swap| swap.token);

@@ -151,7 +151,7 @@ impl Flow {
                 }
                 Poll::Pending => {
                     if let Look::Credentials(reframe) = &mut self.look {
-                        reframe.pause(&mut self.outbox);
+                        reframe.pause(&mut self.outbox, cx);
                         if !self.outbox.is_empty() {
                             // Come back for the wake-up once it is written.
                             continue;
@@ -174,12 +174,14 @@ impl Flow {
         self.is_inside || !self.input.is_empty()
     }
 
-    /// What is left to write, if a Close frame may follow it: not inside a frame, and not after another Close.
+    /// What is left to write, if a Close frame may follow it: not inside a frame, not after another Close, and not where
+    /// something is held. That stays here: whoever ends a tunnel chooses the moment, and would choose one inside a credential.
     pub(super) fn into_outbox(mut self) -> Option<Outbox> {
-        if let Look::Credentials(reframe) = &mut self.look {
-            reframe.finish(&mut self.outbox);
-        }
-        (!self.is_inside && !self.parser.is_closed()).then_some(self.outbox)
+        let is_settled = match &mut self.look {
+            Look::Credentials(reframe) => reframe.stop(&mut self.outbox),
+            Look::Stubs { .. } => true,
+        };
+        (is_settled && !self.is_inside && !self.parser.is_closed()).then_some(self.outbox)
     }
 
     /// Looks for these credentials from now on, where it looks for any.

@@ -5,11 +5,13 @@
 //! scrubbed each by itself. The order of frames never changes.
 
 use std::collections::VecDeque;
+use std::task::Context;
 
 use bytes::Bytes;
 use stubgate_scrub::{Scrubber, Stream, Tally};
 
 use super::outbox::Outbox;
+use crate::deadline::Deadline;
 
 /// Frames that may wait behind a held tail; more are a flood, since they carry nothing.
 const MOST_WAITING: usize = 4096;
@@ -18,6 +20,8 @@ const MOST_WAITING: usize = 4096;
 pub(super) struct Reframe {
     scrubber: Scrubber,
     stream: Stream,
+    /// How long its end is held back.
+    held: Deadline,
     /// What goes out next, in order.
     layout: VecDeque<Part>,
     /// Payload that may leave.
@@ -34,9 +38,9 @@ enum Part {
 }
 
 impl Reframe {
-    pub(super) fn new(scrubber: Scrubber) -> Self {
+    pub(super) fn new(scrubber: Scrubber, held: Deadline) -> Self {
         let stream = scrubber.stream();
-        Reframe { scrubber, stream, layout: VecDeque::new(), ready: Bytes::new(), apart: Tally::default() }
+        Reframe { scrubber, stream, held, layout: VecDeque::new(), ready: Bytes::new(), apart: Tally::default() }
     }
 
     /// Goes on with other needles, if these are others.
@@ -74,6 +78,7 @@ impl Reframe {
                 Part::Payload(left) => {
                     if self.ready.is_empty() {
                         let Some(ready) = self.stream.take() else { break };
+                        self.held.touch();
                         self.ready = ready;
                     }
                     let length = self.ready.len().min(*left);
@@ -89,12 +94,22 @@ impl Reframe {
         self.layout.len() <= MOST_WAITING
     }
 
-    /// The origin has nothing more at the moment: a short tail may leave.
-    pub(super) fn pause(&mut self, outbox: &mut Outbox) {
+    /// The origin has nothing more at the moment: what is held leaves now, or wakes the task to be asked again.
+    pub(super) fn pause(&mut self, outbox: &mut Outbox, cx: &mut Context<'_>) {
         if !self.layout.is_empty() {
-            self.stream.pause();
+            if self.stream.pause() && self.held.poll(cx).is_ready() {
+                self.stream.let_go();
+            }
             let _ = self.settle(outbox);
         }
+    }
+
+    /// Nothing more will be taken of the origin, though it may have more. Whether nothing is held back.
+    #[must_use]
+    pub(super) fn stop(&mut self, outbox: &mut Outbox) -> bool {
+        let _ = self.stream.pause();
+        let _ = self.settle(outbox);
+        self.layout.is_empty()
     }
 
     /// There will be nothing more: all leaves.
@@ -113,6 +128,8 @@ impl Reframe {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use stubgate_scrub::{Builder, Letters};
 
@@ -140,7 +157,8 @@ mod tests {
         ) {
             let text = [before.as_bytes(), REAL, after.as_bytes()].concat();
             let expected_text = [before.as_bytes(), STUB, after.as_bytes()].concat();
-            let (mut reframe, mut outbox) = (Reframe::new(scrubber()), Outbox::default());
+            let held = Deadline::new(Duration::from_millis(1));
+            let (mut reframe, mut outbox) = (Reframe::new(scrubber(), held), Outbox::default());
             let (mut expected, mut at) = (Vec::new(), 0);
             for (number, cut) in cuts.iter().chain([&1000]).enumerate() {
                 let end = (at + cut).min(text.len());
@@ -154,7 +172,7 @@ mod tests {
                 prop_assert!(reframe.settle(&mut outbox));
                 // A pause releases what may turn out to be the beginning of a credential, never its rest.
                 if pauses.get(number) == Some(&true) && end <= before.len() {
-                    reframe.pause(&mut outbox);
+                    reframe.stream.let_go();
                 }
                 at = end;
             }

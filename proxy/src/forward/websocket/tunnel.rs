@@ -119,7 +119,7 @@ impl Tunnel {
             return transaction.end(Outcome::Aborted);
         }
         let scrubber = Scrubber::clone(&appliance.credentials.scrubber());
-        let look = Look::Credentials(Box::new(Reframe::new(scrubber)));
+        let look = Look::Credentials(Box::new(Reframe::new(scrubber, crate::scrub::held(appliance))));
         let mut down = Flow::new(Sender::Server, limits, controls, look, read);
         let mut deadline = Deadline::new(appliance.timeouts.tunnel_idle);
         let end = poll_fn(|cx| {

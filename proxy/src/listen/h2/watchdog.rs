@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::rt::Executor;
 
 use super::Active;
+use crate::body::Passed;
 use crate::deadline::Deadline;
 use crate::live::Watch;
 use crate::respond::{ResponseBody, ResponseError};
@@ -31,8 +33,20 @@ struct Stream {
 
 #[derive(Default)]
 struct Relayed {
+    /// Whether there is a response: from an origin, or ours.
+    is_begun: bool,
     watch: Option<Watch>,
+    /// The request's body, which moves without this task, and how many of its bytes were noticed.
+    upload: Option<(Arc<Passed>, u64)>,
     has_moved: bool,
+}
+
+impl Relayed {
+    fn upload_moved(&mut self) -> bool {
+        let Some((passed, noticed)) = &mut self.upload else { return false };
+        let before = std::mem::replace(noticed, passed.bytes.load(Ordering::Relaxed));
+        *noticed != before
+    }
 }
 
 /// Spawns streams, each watched.
@@ -68,11 +82,13 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
             return Poll::Ready(());
         }
         let mut relayed = stream.relayed.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(watch) = &relayed.watch else { return Poll::Pending };
-        if watch.poll_cut(cx).is_ready() {
+        if !relayed.is_begun {
+            return Poll::Pending;
+        }
+        if relayed.watch.as_ref().is_some_and(|watch| watch.poll_cut(cx).is_ready()) {
             return Poll::Ready(());
         }
-        if std::mem::take(&mut relayed.has_moved) {
+        if std::mem::take(&mut relayed.has_moved) | relayed.upload_moved() {
             this.deadline.touch();
         }
         this.deadline.poll(cx)
@@ -90,10 +106,14 @@ impl Watchful {
     /// For the stream whose task this is called in.
     pub(super) fn new(body: ResponseBody, active: Active) -> Self {
         let stream = STREAM.try_with(Arc::clone).ok();
-        if let (ResponseBody::Relay(relay), Some(stream)) = (&body, &stream) {
+        if let Some(stream) = &stream {
             let mut relayed = stream.relayed.lock().unwrap_or_else(PoisonError::into_inner);
-            relayed.watch = Some(relay.watch());
+            relayed.is_begun = true;
             relayed.has_moved = true;
+            if let ResponseBody::Relay(relay) = &body {
+                relayed.watch = Some(relay.watch());
+                relayed.upload = relay.passed().map(|passed| (passed, 0));
+            }
         }
         Watchful { body, stream, _active: active }
     }

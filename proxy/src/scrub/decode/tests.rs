@@ -25,6 +25,10 @@ fn encoded(coding: Coding, text: &[u8]) -> Vec<u8> {
             out
         }
         Coding::Zstandard => ruzstd::encoding::compress_to_vec(text, ruzstd::encoding::CompressionLevel::Fastest),
+        Coding::Messages(_) => {
+            let folded = gzip(text);
+            [&[1], &u32::try_from(folded.len()).unwrap().to_be_bytes()[..], &folded].concat()
+        }
     }
 }
 
@@ -107,10 +111,28 @@ fn a_bomb_is_noticed_before_much_of_it_is_unfolded() {
     }
 }
 
+#[test]
+fn a_window_counts_as_its_own_header_says() {
+    let text = varied(300_000);
+    for bits in [16, 17, 18, 22, 24] {
+        let params = brotli::enc::BrotliEncoderParams { lgwin: bits, quality: 5, ..Default::default() };
+        let mut bytes = Vec::new();
+        brotli::BrotliCompress(&mut &text[..], &mut bytes, &params).unwrap();
+        let mut decoder = Decoder::new(Coding::Brotli);
+        let mut input = Bytes::from(bytes);
+        while decoder.step(&mut input).unwrap().is_some() {}
+        decoder.finish().unwrap();
+        // The encoder may take another one than it was asked for, for so little text; never a larger one.
+        assert!(decoder.window() <= text.len().min(1 << bits), "{bits}: {}", decoder.window());
+        assert!(decoder.window() >= 1 << 10);
+    }
+    assert_eq!([0x00, 0x01, 0x21, 0x71, 0x03, 0x0f].map(brotli_window), [16, 17, 10, 15, 18, 24].map(|bits| 1 << bits));
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_make_a_decoder_panic(bytes in proptest::collection::vec(0u8.., 0..300), piece in 1usize..50) {
-        for coding in CODINGS {
+        for coding in CODINGS.into_iter().chain([Coding::Messages(Fold::Gzip)]) {
             let _ = decoded(coding, &bytes, piece);
             // And what begins well.
             let mut damaged = encoded(coding, &varied(400));

@@ -53,7 +53,7 @@ fn with_length(bytes: Vec<u8>) -> Vec<u8> {
     [u16s(&[u16::try_from(bytes.len()).unwrap()]), bytes].concat()
 }
 
-fn extension(number: u16, body: Vec<u8>) -> Vec<u8> {
+pub(crate) fn extension(number: u16, body: Vec<u8>) -> Vec<u8> {
     [u16s(&[number]), with_length(body)].concat()
 }
 
@@ -69,7 +69,8 @@ impl Hello {
     }
 }
 
-fn message(names: &[(u8, Vec<u8>)], more: &[u8], versions: &[u16], legacy: u16) -> Vec<u8> {
+/// The handshake message; `more` are extensions with their numbers and lengths.
+pub(crate) fn message(names: &[(u8, Vec<u8>)], more: &[u8], versions: &[u16], legacy: u16) -> Vec<u8> {
     let mut extensions = Vec::new();
     if !names.is_empty() {
         let list = names.iter().flat_map(|(kind, name)| [vec![*kind], with_length(name.clone())].concat()).collect();
@@ -97,6 +98,7 @@ fn message(names: &[(u8, Vec<u8>)], more: &[u8], versions: &[u16], legacy: u16) 
     [vec![1], length[1..].to_vec(), body].concat()
 }
 
-fn records(message: &[u8], size: usize) -> Vec<u8> {
+/// A message in records of at most so many bytes.
+pub(crate) fn records(message: &[u8], size: usize) -> Vec<u8> {
     message.chunks(size).flat_map(|piece| [vec![0x16, 3, 1], with_length(piece.to_vec())].concat()).collect()
 }

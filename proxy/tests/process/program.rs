@@ -1,16 +1,16 @@
 //! The program as an operator meets it: what it prints, how it exits, what it says while files change under it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::site::Running;
 
 const POLICY: &str = r#"version: 1
 agents:
@@ -71,6 +71,12 @@ impl Site {
         fs::rename(self.path("secrets/.new"), self.path("secrets/api")).unwrap();
     }
 
+    fn start(&self) -> Running {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_stubgate"));
+        program.args(["run", "--config"]).arg(self.config()).env_remove("STUBGATE_LOG");
+        Running::start(program)
+    }
+
     fn records(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("log/audit.jsonl")).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -87,67 +93,6 @@ fn printed(output: &Output) -> String {
 
 fn complained(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// `stubgate run`, and its log as it comes.
-struct Running {
-    child: Child,
-    log: Receiver<Value>,
-    seen: Vec<Value>,
-}
-
-impl Running {
-    fn start(site: &Site) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stubgate"))
-            .args(["run", "--config"])
-            .arg(site.config())
-            .env_remove("STUBGATE_LOG")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (sender, log) = mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                let _ = sender.send(serde_json::from_str(&line).unwrap_or(Value::String(line)));
-            }
-        });
-        Running { child, log, seen: Vec::new() }
-    }
-
-    /// The fields of the next line whose message begins so.
-    fn said(&mut self, message: &str) -> Value {
-        loop {
-            let line = self.log.recv_timeout(Duration::from_secs(20)).unwrap_or_else(|_| {
-                panic!("never said: {message}; only: {:#?}", self.seen);
-            });
-            self.seen.push(line.clone());
-            if line["fields"]["message"].as_str().is_some_and(|text| text.starts_with(message)) {
-                return line["fields"].clone();
-            }
-        }
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-
-    /// Ends it in order; all that it said.
-    fn stop(mut self) -> Vec<Value> {
-        self.signal(rustix::process::Signal::TERM);
-        assert_eq!(self.child.wait().unwrap().code(), Some(0));
-        let rest: Vec<Value> = self.log.iter().collect();
-        std::mem::take(&mut self.seen).into_iter().chain(rest).collect()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It has ended, unless a test failed before.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 fn times(log: &[Value], text: &str) -> usize {
@@ -227,7 +172,7 @@ fn help_tells_exit_codes_and_the_log_level() {
 #[test]
 fn a_first_start_makes_what_it_needs_and_says_so() {
     let site = Site::new();
-    let mut running = Running::start(&site);
+    let mut running = site.start();
     let made = running.said("made a new certificate authority");
     assert_eq!(made["folder"], site.path("state/ca").display().to_string());
     let shown = printed(&stubgate(&["ca", "show", "--config"], Some(&site.config())));
@@ -238,7 +183,7 @@ fn a_first_start_makes_what_it_needs_and_says_so() {
     running.stop();
     assert!(site.records().iter().any(|record| record["outcome"] == "started"));
 
-    let mut again = Running::start(&site);
+    let mut again = site.start();
     again.said("serving");
     assert_eq!(times(&again.stop(), "made a new certificate authority"), 0);
 }
@@ -246,7 +191,7 @@ fn a_first_start_makes_what_it_needs_and_says_so() {
 #[test]
 fn a_rotated_secret_and_a_lost_one_leave_a_trace_without_their_value() {
     let site = Site::new();
-    let mut running = Running::start(&site);
+    let mut running = site.start();
     running.said("serving");
     site.write_secret("second-value-0123456789");
     assert_eq!(running.said("credential has a new value")["credential"], "api");
@@ -274,7 +219,7 @@ fn a_rotated_secret_and_a_lost_one_leave_a_trace_without_their_value() {
 fn what_is_missing_at_the_start_is_said_once() {
     let site = Site::new();
     fs::remove_dir_all(site.path("secrets")).unwrap();
-    let mut running = Running::start(&site);
+    let mut running = site.start();
     running.said("serving");
     // Each look at the files would say it again: two of them are sure to have passed.
     for generation in 2..4 {
@@ -297,7 +242,7 @@ fn what_is_missing_at_the_start_is_said_once() {
 fn sighup_tells_that_the_configuration_is_no_longer_what_runs() {
     let site = Site::new();
     let good = fs::read_to_string(site.config()).unwrap();
-    let mut running = Running::start(&site);
+    let mut running = site.start();
     running.said("serving");
     fs::write(site.config(), good.replace("drain_seconds: 1", "drain_seconds: 2")).unwrap();
     running.signal(rustix::process::Signal::HUP);
@@ -315,7 +260,7 @@ fn sighup_tells_that_the_configuration_is_no_longer_what_runs() {
 #[test]
 fn without_file_descriptors_agents_are_turned_away_and_the_log_stays_short() {
     let site = Site::new();
-    let mut running = Running::start(&site);
+    let mut running = site.start();
     let to: SocketAddr = running.said("serving")["proxy"].as_str().unwrap().parse().unwrap();
     let pid = rustix::process::Pid::from_raw(i32::try_from(running.child.id()).unwrap());
     let few = rustix::process::Rlimit { current: Some(64), maximum: Some(64) };
