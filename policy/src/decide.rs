@@ -10,6 +10,7 @@ pub(crate) mod consider;
 mod covering;
 mod grant;
 mod index;
+mod logins;
 pub(crate) mod own;
 mod reach;
 mod request;

@@ -109,6 +109,7 @@ pub fn status(reason: Reason) -> StatusCode {
         | Reason::StubWrongHost
         | Reason::StubNotGranted
         | Reason::ForeignCredential
+        | Reason::LoginInEscrow
         | Reason::CredentialRequired
         | Reason::StubInBody
         | Reason::BodyNotAllowed
@@ -156,6 +157,7 @@ pub fn is_temporary(reason: Reason) -> bool {
         | Reason::StubWrongHost
         | Reason::StubNotGranted
         | Reason::ForeignCredential
+        | Reason::LoginInEscrow
         | Reason::CredentialRequired
         | Reason::StubInBody
         | Reason::BodyNotAllowed

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::ancestors::Ancestors;
+use super::logins::Logins;
 use super::table::Table;
 use super::tokens;
 use crate::model::hash::Folding;
@@ -27,6 +28,8 @@ pub(crate) struct Index {
     /// By the hash of the stub; see [`tokens`].
     pub(super) credentials: HashMap<u64, Vec<CredentialId>, Folding>,
     pub(crate) stubs: Box<[Arc<str>]>,
+    /// Where stubgate answers for logins in escrow.
+    pub(super) logins: Logins,
 }
 
 /// The rules of one host pattern.
@@ -105,6 +108,7 @@ impl Index {
         stubs.sort_unstable();
         stubs.dedup();
         index.stubs = stubs.into();
+        index.logins = Logins::new(parts);
         index.ancestors = Ancestors::new(parts, &index.rules);
         index
     }

@@ -18,6 +18,9 @@ impl Decide<NameGrant> for NameStage<'_> {
             return Decision::Allow(grant);
         }
         let host = Host::Name(self.name.clone());
+        if policy.index.logins.has_host(agent, &host) {
+            return Decision::Allow(NameGrant::Advertise);
+        }
         let found = buckets(policy, &host);
         let denied = match open(policy, &found, agent, |_| true) {
             Way::Open => return Decision::Allow(NameGrant::Advertise),
@@ -41,7 +44,9 @@ impl NameStage<'_> {
     /// Whether the agent has an allowed name below this one. What a deny rule takes out of a `**` stays denied,
     /// although the `**` goes on below it.
     fn has_below(&self, policy: &Policy, agent: AgentId) -> bool {
-        own::is_ancestor(self.name) || policy.index.ancestors.has(self.name, agent)
+        own::is_ancestor(self.name)
+            || policy.index.ancestors.has(self.name, agent)
+            || policy.index.logins.has_below(agent, self.name)
     }
 
     /// Whether some `dns:` entry lets the agent ask the zone's servers.
@@ -70,6 +75,9 @@ impl Decide<Reach> for ConnectStage<'_> {
         if own::is_own(self.authority.host()) {
             let ours = own::is_plain(self.authority);
             return if ours { Decision::Allow(reach()) } else { Decision::deny(Reason::ConnectNotAllowed) };
+        }
+        if policy.index.logins.has_server(agent, self.authority) {
+            return Decision::Allow(reach());
         }
         let found = buckets(policy, self.authority.host());
         match open(policy, &found, agent, |ends| ends.cover(self.authority)) {

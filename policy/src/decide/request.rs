@@ -1,6 +1,6 @@
 //! The request stage: the only one that gives a [`Permit`].
 //!
-//! In this order: deny rules, allow rules, credentials. Any deny rule that matches refuses, and so does one that
+//! In this order: what we answer by ourselves, deny rules, allow rules, credentials. Any deny rule that matches refuses, and so does one that
 //! can't be compared with an odd path. Of the allow rules all that match count together; their order means nothing.
 //!
 //! An allow rule that looks into bodies matches if the head does and the body is as it demands. While the body is not
@@ -53,6 +53,9 @@ impl RequestStage<'_> {
     ) -> Result<Decision<Permit>, (RuleId, Fault)> {
         if own::is_own(self.authority.host()) {
             return Ok(own::request(policy, self));
+        }
+        if let Some(decision) = policy.index.logins.request(policy, agent, self) {
+            return Ok(decision);
         }
         let found = Found::new(policy, self);
         if let Some(denial) = self.refused(policy, &found, agent) {

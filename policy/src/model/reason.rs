@@ -76,6 +76,8 @@ reasons! {
     StubNotGranted "stub_not_granted" "this placeholder credential may not be used for this request",
     /// A credential that is no stub, where stubs are expected.
     ForeignCredential "foreign_credential" "use the placeholder credential of the environment, not one of your own",
+    /// Something else than a refresh with the stub, at the token endpoint of a login in escrow.
+    LoginInEscrow "login_in_escrow" "this login is kept for you: refresh it with the placeholder of the environment, or ask the operator; nobody logs in from here",
     /// More than one credential in one request.
     TwoCredentials "two_credentials" "send one credential only",
     /// The credential has no secret at the moment.
