@@ -39,6 +39,16 @@ pub struct Looking {
     rule: Option<RuleId>,
 }
 
+/// A request to the token endpoint of a login in escrow.
+pub struct Tokens {
+    /// As it came.
+    pub identified: Identified,
+    /// What it is for.
+    pub address: Address,
+    /// A login that this agent has there; its body says which one is meant.
+    pub login: CredentialId,
+}
+
 /// What policy was asked, kept so that it can be asked again: live requests are decided again after a reload.
 pub struct Question {
     agent: Arc<str>,
@@ -57,6 +67,8 @@ pub enum Outcome {
     Look(Box<Looking>),
     /// Answer it here.
     Answer(Answer),
+    /// Answer it here, as the provider of this login would.
+    Tokens(Box<Tokens>),
 }
 
 /// Decides on a request.
@@ -79,6 +91,9 @@ pub fn decide(identified: Identified, address: Address) -> Result<Outcome, Refus
     let decision = snapshot.policy.decide(&asked(identified.agent, &address, &tokens));
     match decision {
         Decision::Deny(denial) => Err(denied(denial, &identified, &address, &places)),
+        Decision::Answer(Answer::OauthToken(login)) => {
+            Ok(Outcome::Tokens(Box::new(Tokens { identified, address, login })))
+        }
         Decision::Answer(answer) => Ok(Outcome::Answer(answer)),
         Decision::Allow(permit) => match permit.to_look() {
             Some(look) => {

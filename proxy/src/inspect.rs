@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use http_body::Body as _;
 use stubgate_policy::{Body, Fault, Reason};
@@ -81,9 +81,11 @@ pub fn body<'a>(headers: &'a HeaderMap, query: Option<&'a [u8]>, bytes: &'a [u8]
 pub async fn inspect(appliance: &Arc<Appliance>, mut looking: Box<Looking>) -> Result<Box<Permitted>, Refused> {
     let body = std::mem::replace(&mut looking.identified.arrived.body, RequestBody::Empty);
     let room = appliance.held.enter(&looking.identified.agent_name, looking.identified.snapshot.policy.agents().len());
-    let taken = tokio::time::timeout(appliance.timeouts.inspect, take(appliance, body, room, &looking)).await;
-    let (bytes, room) = taken.map_err(|_| Reason::BadRequest)??;
-    let bytes = bytes.freeze();
+    let (most, is_expected) = (looking.max_bytes, looking.identified.arrived.headers.contains_key(header::EXPECT));
+    let (bytes, room) = take(appliance, body, room, most, is_expected).await.map_err(|untaken| match untaken {
+        Untaken::TooLarge => looking.fault(Fault::too_large(most)),
+        Untaken::Refused(refused) => *refused,
+    })?;
     // It was answered here, where there was one; the origin must not wait for it again.
     looking.identified.arrived.headers.remove(header::EXPECT);
     let (mut permitted, room) = if bytes.len() > SMALL {
@@ -97,19 +99,52 @@ pub async fn inspect(appliance: &Arc<Appliance>, mut looking: Box<Looking>) -> R
     Ok(permitted)
 }
 
-/// All of the body, or why not.
-async fn take(
+/// Why a body is not there as a whole.
+pub(crate) enum Untaken {
+    /// It is longer than it may be.
+    TooLarge,
+    /// Too slow, broken, or no room for it.
+    Refused(Box<Refused>),
+}
+
+impl From<Refused> for Untaken {
+    fn from(refused: Refused) -> Self {
+        Untaken::Refused(Box::new(refused))
+    }
+}
+
+impl From<Reason> for Untaken {
+    fn from(reason: Reason) -> Self {
+        Refused::from(reason).into()
+    }
+}
+
+/// All of a body of at most so many bytes, or why not. `is_expected` where its agent waits to be told to send it.
+pub(crate) async fn take(
+    appliance: &Arc<Appliance>,
+    body: RequestBody,
+    room: Room,
+    most: usize,
+    is_expected: bool,
+) -> Result<(Bytes, Room), Untaken> {
+    let taking = gather(appliance, body, room, most, is_expected);
+    let (bytes, room) =
+        tokio::time::timeout(appliance.timeouts.inspect, taking).await.map_err(|_| Reason::BadRequest)??;
+    Ok((bytes.freeze(), room))
+}
+
+async fn gather(
     appliance: &Arc<Appliance>,
     mut body: RequestBody,
     mut room: Room,
-    looking: &Looking,
-) -> Result<(BytesMut, Room), Refused> {
-    let most = looking.max_bytes;
+    most: usize,
+    is_expected: bool,
+) -> Result<(BytesMut, Room), Untaken> {
     let announced = body.size_hint().lower();
     if announced > most as u64 {
-        return Err(looking.fault(Fault::too_large(most)));
+        return Err(Untaken::TooLarge);
     }
-    if looking.identified.arrived.headers.contains_key(header::EXPECT) {
+    if is_expected {
         poll_fn(|cx| {
             body.tell_to_continue(cx);
             Poll::Ready(())
@@ -131,7 +166,7 @@ async fn take(
         let Some(data) = frame.data_ref() else { continue };
         let wanted = bytes.len().saturating_add(data.len());
         if wanted > most {
-            return Err(looking.fault(Fault::too_large(most)));
+            return Err(Untaken::TooLarge);
         }
         if wanted > bytes.capacity() {
             // A power of two, so that what it grows from is never more than half of what the next one could be.
@@ -140,7 +175,7 @@ async fn take(
             let both = bytes.capacity().saturating_add(capacity);
             if !room.hold(both) {
                 let reached = appliance.budgets.reached(room.bound(both), Duration::from_secs(1));
-                return Err(Refused { reached: Some(reached), ..Reason::LimitReached.into() });
+                return Err(Refused { reached: Some(reached), ..Reason::LimitReached.into() }.into());
             }
             let mut larger = BytesMut::with_capacity(capacity);
             larger.extend_from_slice(&bytes);

@@ -47,4 +47,5 @@ pub mod stubs;
 pub mod swap;
 #[expect(unsafe_code, reason = "wiped memory and descriptors that others opened are had in no other way")]
 pub mod sys;
-pub mod transaction;
+pub mod tokens;
+mod transaction;

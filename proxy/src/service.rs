@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use http::Response;
+use http::{Response, StatusCode};
 use stubgate_policy::{Answer, Reason};
 
 use crate::appliance::Appliance;
 use crate::authority;
 use crate::budget;
-use crate::decide::{self, Looking, Outcome, Permitted};
+use crate::decide::{self, Looking, Outcome, Permitted, Tokens};
 use crate::forward::{self, Outgoing};
 use crate::headers;
 use crate::identify::{self, Identified};
@@ -16,6 +16,7 @@ use crate::inspect::{self, Refused};
 use crate::request::{Arrived, Known, Refusal};
 use crate::respond::{self, ResponseBody, Shape};
 use crate::snapshot::Snapshot;
+use crate::tokens;
 use crate::transaction::Transaction;
 
 /// How far a request came without waiting for anything.
@@ -24,6 +25,8 @@ enum Begun {
     Ready(Box<Outgoing>),
     /// Its body must be looked at first.
     Look(Box<Inspected>),
+    /// It asks for tokens, which is answered here once its body is there.
+    Tokens(Box<(Box<Tokens>, Transaction)>),
     /// Answered here.
     Over(Response<ResponseBody>),
 }
@@ -49,6 +52,10 @@ pub fn serve<'a>(
     async move {
         let begun = match begun {
             Begun::Look(inspected) => Box::pin(inspect(appliance, inspected, shape)).await,
+            Begun::Tokens(asked) => {
+                let (asked, transaction) = *asked;
+                Begun::Over(Box::pin(tokens::answer(appliance, asked, transaction, shape)).await)
+            }
             begun => begun,
         };
         match begun {
@@ -60,6 +67,9 @@ pub fn serve<'a>(
                 }
             },
             Begun::Over(response) => response,
+            Begun::Tokens(asked) => {
+                refuse(&asked.0.identified.snapshot, Reason::Internal.into(), asked.1, shape)
+            }
             // Nothing is looked at twice.
             Begun::Look(inspected) => {
                 refuse(&inspected.snapshot, Reason::Internal.into(), inspected.transaction, shape)
@@ -85,11 +95,12 @@ fn begin(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'static str, s
         Ok(Outcome::Permitted(permitted)) => return admit(appliance, &snapshot, permitted, transaction, shape),
         Ok(Outcome::Look(looking)) => return Begun::Look(Box::new(Inspected { looking, snapshot, transaction })),
         Ok(Outcome::Answer(Answer::CaBundle)) => {
-            transaction.answer(&snapshot);
+            transaction.answer(&snapshot, StatusCode::OK, None);
             return Begun::Over(respond::whole("application/x-pem-file", appliance.bundle.clone()));
         }
-        // No login is in escrow yet; nothing of such a request may go on.
-        Ok(Outcome::Answer(Answer::OauthToken(_))) => Reason::CredentialMissing.into(),
+        Ok(Outcome::Tokens(asked)) => return Begun::Tokens(Box::new((asked, transaction))),
+        // Answered above, with what it takes.
+        Ok(Outcome::Answer(Answer::OauthToken(_))) => Reason::Internal.into(),
         Err(refusal) => refusal,
     };
     Begun::Over(refuse(&snapshot, refusal, transaction, shape))

@@ -10,6 +10,7 @@ use http::header::HeaderMap;
 use stubgate_credentials::CredentialStore;
 use stubgate_policy::{Permit, Reason};
 
+pub(crate) use places::percent_decoded;
 pub use places::{Place, Places};
 
 use crate::request::Refusal;

@@ -198,11 +198,13 @@ impl Transaction {
     }
 
     /// Records that the appliance answers by itself, before it does; counts it where its agent has had its share.
-    pub fn answer(&self, snapshot: &Snapshot) {
+    /// `credential` is the one that the answer is about.
+    pub fn answer(&self, snapshot: &Snapshot, status: StatusCode, credential: Option<&str>) {
         self.appliance.metrics.answered().inc();
         let line = Line {
             decision: Some("answer"),
-            status: Some(200),
+            status: Some(status.as_u16()),
+            credential,
             policy: Some(snapshot.policy.fingerprint()),
             ..self.line(Event::Answered, None)
         };

@@ -192,7 +192,7 @@ impl Places {
 }
 
 /// Percent-decodes what can be decoded, `+` as a space; for recognising, never for sending.
-fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some((&first, tail)) = rest.split_first() {
