@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::secret_source::OauthProvider;
 use crate::preset;
 use crate::raw::sources::{Command, Identifier, OwnProvider, Provider};
 use crate::raw::{Argument, Document, Entries, Flag, Given, Number, Places, Text};
@@ -245,13 +246,14 @@ impl Describe for Command {
 
 impl Describe for Identifier {
     fn schema() -> Value {
-        json!({ "type": ["integer", "string"], "minimum": 1, "pattern": "^[A-Za-z0-9._-]+$" })
+        let text = json!({ "type": "string", "pattern": "^[A-Za-z0-9._-]+$" });
+        json!({ "anyOf": [{ "type": "integer", "minimum": 1 }, text] })
     }
 }
 
 impl Describe for Provider {
     fn schema() -> Value {
-        json!({ "anyOf": [{ "enum": ["claude"] }, OwnProvider::schema()] })
+        json!({ "anyOf": [{ "type": "string", "enum": OauthProvider::BUILT_IN }, OwnProvider::schema()] })
     }
 }
 

@@ -18,7 +18,7 @@ mod user;
 
 use std::fmt;
 
-pub use folders::{Boundary, Plan};
+pub use folders::{Boundary, Outside, Plan};
 pub use user::Identity;
 
 /// A part of the lock-down.

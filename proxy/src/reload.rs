@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use crate::appliance::Appliance;
 use crate::config::{Config, open_to_all, policy_files};
 use crate::keeping::Said;
+use crate::lockdown::Outside;
 use crate::metrics::Reload;
 use crate::programs;
 use crate::record::{Event, Layer, Line};
@@ -95,7 +96,15 @@ impl Reloader {
         let took = self.took_policy();
         if let Some(keeper) = self.appliance.keeper.get() {
             // Values are read in the background; what is new in a policy was read when it was taken.
-            if std::mem::take(&mut self.by_hand) { keeper.ask_all() } else { keeper.look_again() }
+            if std::mem::take(&mut self.by_hand) {
+                keeper.ask_all();
+            } else {
+                keeper.look_again();
+                // Not with every look: who fails is asked after times that grow.
+                if took {
+                    keeper.ask_failing();
+                }
+            }
         }
         self.look_at_rights();
         crate::appliance::refresh(&self.appliance);
@@ -200,12 +209,19 @@ impl Reloader {
                 new.program.display()
             ));
         }
-        let (credential, path) = self.appliance.confinement.get()?.boundary.outside(policy)?;
-        Some(format!(
-            "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart to \
-             read from a new folder, or name it in process.credential_folders of stubgate.yaml before the next start",
-            path.display()
-        ))
+        let (credential, outside) = self.appliance.confinement.get()?.boundary.outside(policy)?;
+        Some(match outside {
+            Outside::File(path) => format!(
+                "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart \
+                 to read from a new folder, or name it in process.credential_folders of stubgate.yaml before the next start",
+                path.display()
+            ),
+            Outside::Program(path) => format!(
+                "credential {credential} comes from the program {}, which stubgate was not started with: restart to run a \
+                 new program",
+                path.display()
+            ),
+        })
     }
 
     /// A policy folder can be a symlink that leads elsewhere now.

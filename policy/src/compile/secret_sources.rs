@@ -186,7 +186,7 @@ fn seconds(
         return Some(Duration::from_secs(*number));
     }
     let how = if *number < least { "short" } else { "long" };
-    let bad = Diagnostic::error(codes::BAD_TIME, format!("`{key}` of {number} seconds is too {how}"));
+    let bad = Diagnostic::error(codes::BAD_TIME, format!("`{key}: {number}` is too {how}"));
     reader.report(bad, span, "", &format!("write a number from {least} to {most}"));
     None
 }

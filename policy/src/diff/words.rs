@@ -67,6 +67,9 @@ fn github_app(app: &GithubApp) -> String {
 
 fn oauth_login(oauth: &Oauth) -> String {
     let OauthProvider { name, token_endpoints, client_id, scopes, .. } = &oauth.provider;
+    if OauthProvider::BUILT_IN.contains(&&**name) {
+        return format!("login {} of {name}", oauth.login);
+    }
     let at = token_endpoints.first().map(|first| format!("{}{}", first.server, first.path)).unwrap_or_default();
     format!("login {} of {name} at {at}, client {}, scopes {}", oauth.login, plain(client_id), scopes.join(" "))
 }

@@ -206,6 +206,11 @@ pub struct OauthProvider {
     pub body: OauthBody,
 }
 
+impl OauthProvider {
+    /// The names that mean one provider each, whatever a policy says: no other provider can have one.
+    pub const BUILT_IN: &[&str] = &["claude"];
+}
+
 /// A place of an HTTPS server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {

@@ -175,7 +175,7 @@ fn the_login_of_claude_needs_no_more_than_its_name() {
         provider.token_endpoints.iter().map(|one| format!("{}{}", one.server, one.path)).collect();
     assert_eq!(
         endpoints,
-        ["https://platform.claude.com/v1/oauth/token", "https://console.anthropic.com/v1/oauth/token"]
+        ["https://platform.claude.com:443/v1/oauth/token", "https://console.anthropic.com:443/v1/oauth/token"]
     );
     assert_eq!(provider.body, OauthBody::Json);
     assert_eq!(provider.authorization_url.as_deref(), Some("https://claude.com/cai/oauth/authorize"));

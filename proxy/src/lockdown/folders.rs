@@ -11,7 +11,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, Scope, make_bitflags,
 };
-use stubgate_policy::{Policy, Source};
+use stubgate_policy::Policy;
 
 use crate::config::{AuditSink, Config, Escrow};
 
@@ -27,6 +27,8 @@ pub struct Plan {
     pub write: BTreeSet<PathBuf>,
     /// Pipes and devices that are opened anew for writing.
     pub write_files: BTreeSet<PathBuf>,
+    /// Programs that credentials come from, as they are named. This process can run none: its helper does, and no others.
+    pub programs: BTreeSet<PathBuf>,
 }
 
 impl Plan {
@@ -43,9 +45,10 @@ impl Plan {
             plan.reads(path);
         }
         for credential in policy.iter().flat_map(|policy| policy.credentials()) {
-            if let Source::File(path) = credential.source() {
+            for path in credential.source().files() {
                 plan.reads_beside(path);
             }
+            plan.programs.extend(credential.source().programs().into_iter().map(Path::to_owned));
         }
         if let Some(path) = config_file {
             // Compared with what runs on SIGHUP.
@@ -64,9 +67,9 @@ impl Plan {
         plan
     }
 
-    /// Which folders policy and credentials may be read from later.
+    /// Which folders policy and credentials may be read from later, and which programs run.
     pub fn boundary(&self) -> Boundary {
-        Boundary { folders: self.read.clone() }
+        Boundary { folders: self.read.clone(), programs: self.programs.clone() }
     }
 
     /// The folder of a file, as it is named and as symlinks lead to it.
@@ -109,10 +112,21 @@ fn folder_of(path: &Path) -> Option<&Path> {
     Some(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })
 }
 
-/// The folders that policy and credentials are read from, for as long as the process lives.
+/// The folders that policy and credentials are read from, and the programs that they come from, for as long as the process
+/// lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boundary {
     folders: BTreeSet<PathBuf>,
+    programs: BTreeSet<PathBuf>,
+}
+
+/// What a credential of a policy needs that the process has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outside<'p> {
+    /// A file in a folder that was not named at the start.
+    File(&'p Path),
+    /// A program that was not named at the start.
+    Program(&'p Path),
 }
 
 impl Boundary {
@@ -127,11 +141,13 @@ impl Boundary {
         self.folders.iter().any(|folder| real.starts_with(folder))
     }
 
-    /// The first credential of a policy whose file lies outside, with that file.
-    pub fn outside<'p>(&self, policy: &'p Policy) -> Option<(&'p str, &'p Path)> {
-        policy.credentials().iter().find_map(|credential| match credential.source() {
-            Source::File(path) if !self.holds(path) => Some((credential.name(), &**path)),
-            _ => None,
+    /// The first credential of a policy that needs a file or program outside, with that file or program.
+    pub fn outside<'p>(&self, policy: &'p Policy) -> Option<(&'p str, Outside<'p>)> {
+        policy.credentials().iter().find_map(|credential| {
+            let source = credential.source();
+            let file = source.files().into_iter().find(|path| !self.holds(path)).map(Outside::File);
+            let program = || source.programs().into_iter().find(|path| !self.programs.contains(*path));
+            Some((credential.name(), file.or_else(|| program().map(Outside::Program))?))
         })
     }
 }
@@ -249,11 +265,60 @@ mod tests {
         assert_eq!(boundary.outside(&at("secrets/deeper/not-there-yet")), None);
         assert_eq!(boundary.outside(&policy("{ env: HOME }")), None);
         let outside = at("other/c");
-        assert_eq!(boundary.outside(&outside), Some(("c", base.join("other/c").as_path())));
+        assert_eq!(boundary.outside(&outside), Some(("c", Outside::File(&base.join("other/c")))));
         assert!(boundary.outside(&at("secrets/../other/c")).is_some());
         assert!(boundary.outside(&at("secrets-of-another/c")).is_some());
         symlink(base.join("other"), base.join("secrets/link")).unwrap();
         assert!(boundary.outside(&at("secrets/link/c")).is_some());
+    }
+
+    #[test]
+    fn every_file_of_a_source_has_its_folder_named_and_a_reload_that_needs_another_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        for name in ["etc", "one", "two", "other"] {
+            fs::create_dir(base.join(name)).unwrap();
+        }
+        let config = config(&base, "policy: [policy.yaml]\n");
+        let vault =
+            |auth: &str| format!("vault: {{ address: \"https://v.example\", path: p, key: k, auth: {{ {auth} }} }}");
+        let app = |key: &str| format!("github_app: {{ app_id: 1, installation: 1, private_key: {{ {key} }} }}");
+        let own = "oauth: { provider: { name: o, token_url: \"https://o.example/t\", client_id: c, \
+                   client_secret_file: BASE/one/x } }";
+        for source in [
+            vault("token_file: BASE/one/x"),
+            vault("approle: { role_id_file: BASE/two/r, secret_id_file: BASE/one/x }"),
+            vault("kubernetes: { role: r, token_file: BASE/one/x }"),
+            "infisical: { project: p, environment: e, name: n, client_id_file: BASE/two/i, client_secret_file: BASE/one/x }"
+                .to_owned(),
+            app("file: BASE/one/x"),
+            app(&vault("token_file: BASE/one/x")),
+            own.to_owned(),
+        ] {
+            let at = |place: &str| policy(&format!("{{ {source} }}").replace("BASE/one", &base.join(place).display().to_string()).replace("BASE", &base.display().to_string()));
+            let plan = Plan::new(&config, None, Some(&at("one")));
+            let read = names(&plan.read, &base);
+            assert!(read.contains(&"one".to_owned()), "{source}: {read:?}");
+            let boundary = plan.boundary();
+            assert_eq!(boundary.outside(&at("one")), None, "{source}");
+            let outside = at("other");
+            let expected = base.join("other/x");
+            assert_eq!(boundary.outside(&outside), Some(("c", Outside::File(&expected))), "{source}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_was_not_named_at_the_start_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(folder.path(), "policy: [policy.yaml]\n");
+        let boundary = Plan::new(&config, None, Some(&policy("{ exec: [/opt/get, a] }"))).boundary();
+        assert_eq!(boundary.outside(&policy("{ exec: [/opt/get, b], timeout_seconds: 5 }")), None);
+        let key = "{ github_app: { app_id: 1, installation: 1, private_key: { exec: [/opt/get] } } }";
+        assert_eq!(boundary.outside(&policy(key)), None);
+        for source in ["{ exec: [/opt/other] }", &key.replace("/opt/get", "/opt/other")] {
+            let other = policy(source);
+            assert_eq!(boundary.outside(&other), Some(("c", Outside::Program(Path::new("/opt/other")))));
+        }
     }
 
     #[test]

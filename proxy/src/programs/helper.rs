@@ -36,6 +36,7 @@ const FILES: u64 = 1024;
 /// The process that runs programs: until its standard input, which is the socket, ends.
 pub(crate) fn help() -> ExitCode {
     let served = (|| {
+        crate::sys::pass_on_nothing()?;
         lockdown::give_up_rights().map_err(io::Error::other)?;
         let limit = Rlimit { current: Some(FILES), maximum: Some(FILES) };
         setrlimit(Resource::Nofile, limit)?;

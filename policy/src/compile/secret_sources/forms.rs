@@ -28,7 +28,9 @@ pub(super) fn file(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Box<FileP
 pub(super) fn program(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Box<FilePath>> {
     let path = FilePath::new(item.value);
     if !path.is_absolute() || item.value.ends_with('/') {
-        let help = if item.value.contains(char::is_whitespace) {
+        let help = if path.is_absolute() {
+            "name the program in it"
+        } else if item.value.contains(char::is_whitespace) {
             "write each argument by itself: `[/usr/local/bin/get-token, prod]`; no shell takes a line apart"
         } else {
             "begin it with `/`: no search path is used, and no shell"

@@ -10,9 +10,6 @@ use crate::model::secret_source::{Endpoint, Oauth, OauthBody, OauthProvider};
 use crate::model::{Authority, Scheme, Source};
 use crate::raw::sources::{self, OwnProvider, Provider};
 
-/// The providers that need no more than their name.
-const BUILT_IN: &[&str] = &["claude"];
-
 /// What a login's map says.
 #[derive(Default)]
 pub(super) struct Read {
@@ -55,7 +52,7 @@ fn built_in(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<OauthProvider> {
         return Some(provider);
     }
     let unknown = Diagnostic::error(codes::BAD_PROVIDER, format!("the provider `{}` is not built in", item.value));
-    let help = match nearest(item.value, BUILT_IN.iter().copied()) {
+    let help = match nearest(item.value, OauthProvider::BUILT_IN.iter().copied()) {
         Some(meant) => format!("did you mean `{meant}`?"),
         None => "write `claude`, or `{ name: …, token_url: \"https://…\", client_id: … }`".to_owned(),
     };
@@ -102,7 +99,7 @@ fn own(found: &Found<'_, Box<OwnProvider>>, reader: &mut Reader<'_>) -> Option<O
     reader.unknown(&raw.unknown, OwnProvider::KEYS);
     let name = required(&raw.name, "name", span, reader, |item, reader| {
         let name = name(item, "provider", reader)?;
-        if BUILT_IN.contains(&&*name) {
+        if OauthProvider::BUILT_IN.contains(&&*name) {
             let taken = Diagnostic::error(codes::BAD_PROVIDER, format!("the provider `{name}` is built in"));
             reader.report(taken, item.span, "", &format!("write `provider: {name}`, or give your own another name"));
             return None;

@@ -36,14 +36,14 @@ fn auth(found: &Found<'_, sources::VaultAuth>, reader: &mut Reader<'_>) -> Optio
     reader.unknown(&raw.unknown, sources::VaultAuth::KEYS);
     let there = [raw.token_file.is_some(), raw.approle.is_some(), raw.kubernetes.is_some()];
     let ways: Vec<&str> = LOGINS.iter().zip(there).filter(|(_, there)| *there).map(|(way, _)| *way).collect();
-    let message = match ways.as_slice() {
-        [_] => None,
-        [] if !raw.unknown.is_empty() => None,
-        [] => Some("no way to log in is named".to_owned()),
-        several => Some(format!("exactly one way to log in is needed, and {} stand here", list(several))),
-    };
-    if let Some(message) = message {
-        forms::bad(message, span, &format!("one of {}", list(LOGINS)), reader);
+    match ways.as_slice() {
+        [_] => {}
+        [] if !raw.unknown.is_empty() => {}
+        [] => forms::bad("no way to log in is named".to_owned(), span, &format!("one of {}", list(LOGINS)), reader),
+        several => {
+            let message = format!("exactly one way to log in is needed, and {} stand here", list(several));
+            forms::bad(message, span, "keep the one that is meant", reader);
+        }
     }
     let token = reader.optional(&raw.token_file).and_then(|item| forms::file(&item, reader));
     let approle = reader.optional(&raw.approle).and_then(|Found { value, span }| {

@@ -124,7 +124,44 @@ pub(super) const ALL: &[Explained] = &[
         BAD_SECRET_SOURCE,
         "The secret itself is never in a policy. It is read from one place, which must be named without doubt.",
         "credentials:\n  forge: { stub: stub-forge-1, slots: [bearer], hosts: [api.forge.example], source: { file: secrets/forge } }\n",
-        "Write `{ file: /absolute/path }` or `{ env: NAME }`, and one of them only.",
+        "Write one of `file`, `env`, `exec`, `vault`, `infisical`, `github_app` and `oauth`, with all that docs/policy/reference.md lists for it; \
+         files and programs by their absolute path.",
+    ),
+    e(
+        BAD_ADDRESS,
+        "A server of secrets is asked over verified https alone, and never by way of a redirect: whoever reads one answer has the \
+         secret. Its address is matched and dialled as it stands, so it has one spelling.",
+        "credentials:\n  forge: { stub: stub-forge-1, slots: [bearer], hosts: [api.forge.example], source: { vault: { address: \"http://vault.corp.example:8200\", path: a, key: b, auth: { token_file: /run/vault/token } } } }\n",
+        "Write `https://HOST` or `https://HOST:PORT`, and a path only where one is asked for.",
+    ),
+    e(
+        BAD_TIME,
+        "A value that is read all the time burdens its server, and one that is read once a week outlives its rotation; a program that \
+         may run for minutes leaves agents without a credential for as long.",
+        "credentials:\n  forge: { stub: stub-forge-1, slots: [bearer], hosts: [api.forge.example], source: { file: /run/secrets/forge, ttl_seconds: 1 } }\n",
+        "Write `ttl_seconds` from 5 to 86400, and `timeout_seconds` of `exec` from 1 to 60.",
+    ),
+    e(
+        BAD_PROVIDER,
+        "Where tokens are refreshed decides who sees the refresh token, so it is never guessed; and a name that is built in means one \
+         provider only.",
+        "credentials:\n  forge: { stub: stub-forge-1, slots: [bearer], hosts: [api.forge.example], source: { oauth: { provider: cluade } } }\n",
+        "Write `claude`, or a provider of your own: `{ name: acme, token_url: \"https://id.acme.example/token\", client_id: … }`.",
+    ),
+    e(
+        LOGIN_SHARED,
+        "A refresh token is good for one use. Two credentials with one login would each spend what the other holds, and the provider \
+         would end the login.",
+        "credentials:\n  one: { stub: stub-forge-1, slots: [bearer], hosts: [a.example], source: { oauth: { provider: claude, login: team } } }\n  \
+         two: { stub: stub-forge-2, slots: [bearer], hosts: [b.example], source: { oauth: { provider: claude, login: team } } }\n\
+         rules:\n  - { name: r, agents: [devbot], hosts: [a.example, b.example], methods: [GET], credentials: [one, two] }\n",
+        "Grant one credential to all who need it; for accounts of their own, put a login of its own in escrow for each.",
+    ),
+    e(
+        MINTED_KEY,
+        "The private key of an app is what tokens are minted with. It lies somewhere; a token that is minted is no key.",
+        "credentials:\n  forge: { stub: stub-forge-1, slots: [bearer], hosts: [api.forge.example], source: { github_app: { app_id: 1, installation: 2, private_key: { oauth: { provider: claude } } } } }\n",
+        "Name where the PEM file is read from: `file`, `env`, `exec`, `vault` or `infisical`.",
     ),
     e(
         BAD_HOST,
