@@ -82,13 +82,22 @@ async fn rendered(appliance: Arc<Appliance>) -> String {
     tokio::task::spawn_blocking(render).await.unwrap_or_default()
 }
 
-/// A line for each part of the lock-down follows.
+/// A line for each part of the lock-down follows, and one for each credential that has no value: requests that need it are
+/// refused, and all others served.
 fn ready(appliance: &Appliance) -> String {
     let mut text = "ready\n".to_owned();
     if let Some(confinement) = appliance.confinement.get() {
         for part in Part::ALL {
             text.push_str(&format!("{}: {}\n", part.as_str(), confinement.state(part)));
         }
+    }
+    match appliance.programs.get().and_then(|programs| programs.is_there()) {
+        Some(true) => text.push_str("programs: in force\n"),
+        Some(false) => text.push_str("programs: missing (the process that runs them has ended; restart stubgate)\n"),
+        None => {}
+    }
+    for name in appliance.credentials.without_value() {
+        text.push_str(&format!("credential {name}: no value\n"));
     }
     text
 }

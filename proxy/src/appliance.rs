@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use stubgate_certs::Minter;
-use stubgate_credentials::CredentialStore;
+use stubgate_credentials::{CredentialStore, Keeper};
 use stubgate_dns::{QueryRecord, Surroundings};
 use stubgate_policy::{AgentId, Name, Policy};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
 use crate::lockdown::Confinement;
 use crate::metrics::Metrics;
+use crate::programs::Runner;
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line, Wire};
 use crate::request::Ids;
@@ -32,7 +33,11 @@ pub struct Appliance {
     /// The policy in force.
     pub snapshot: ArcSwap<Snapshot>,
     /// The credentials in force.
-    pub credentials: CredentialStore,
+    pub credentials: Arc<CredentialStore>,
+    /// What keeps them fresh; empty before anything is served.
+    pub keeper: OnceLock<Keeper>,
+    /// What runs programs for them; empty before anything is served.
+    pub programs: OnceLock<Arc<Runner>>,
     /// Where decisions are recorded.
     pub audit: Audit,
     /// What Prometheus sees.

@@ -12,6 +12,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::programs;
+
 /// The egress credential firewall for containers that run AI agents.
 ///
 /// stubgate is an agent's DNS server and its only way out. It allows what policy names, denies the rest, and swaps
@@ -46,6 +48,15 @@ enum Command {
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
+    #[command(name = programs::HELPER, hide = true)]
+    RunPrograms,
+    #[command(name = programs::STEP, hide = true)]
+    RunProgram {
+        helper: u32,
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +120,8 @@ pub fn main() -> ExitCode {
         Command::Config(Config::Check { file }) => check::config(&file),
         Command::Ca(command) => ca::main(&command),
         Command::Attack(asked) => attack::main(*asked),
+        Command::RunPrograms => programs::help(),
+        Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }
 }
 

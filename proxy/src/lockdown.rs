@@ -176,6 +176,17 @@ pub fn apply(plan: &Plan) -> Report {
     Report { states: states.into() }
 }
 
+/// What a process gives up that only runs programs for the appliance: capabilities, new privileges, being looked into.
+///
+/// # Errors
+/// What the system did not take.
+pub(crate) fn give_up_rights() -> Result<(), String> {
+    privileges::not_dumpable()?;
+    privileges::drop_capabilities()?;
+    privileges::no_new_privileges()?;
+    Ok(())
+}
+
 /// Whether this is the only thread. Where that can't be seen, it is taken to be.
 fn is_alone() -> bool {
     std::fs::read_dir("/proc/self/task").map_or(true, |tasks| tasks.count() <= 1)

@@ -10,7 +10,7 @@
 
 mod evidence;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,8 +23,10 @@ use tokio::sync::mpsc;
 
 use crate::appliance::Appliance;
 use crate::config::{Config, open_to_all, policy_files};
+use crate::keeping::Said;
 use crate::lockdown::Outside;
 use crate::metrics::Reload;
+use crate::programs;
 use crate::record::{Event, Layer, Line};
 use crate::snapshot::Snapshot;
 
@@ -45,8 +47,10 @@ pub struct Reloader {
     tried: Option<Vec<SourceFile>>,
     /// What has been said about policy files that can't be read.
     unreadable: Option<String>,
-    /// What has been said about credentials, by name.
-    problems: BTreeMap<Arc<str>, String>,
+    /// What has been said about credentials.
+    said: Arc<Said>,
+    /// Whether a person asked for it.
+    by_hand: bool,
     exposed: BTreeSet<Arc<str>>,
     generation: u64,
     /// Of the policy in force.
@@ -66,6 +70,7 @@ impl Reloader {
     /// Reads nothing yet. `first` saves compiling the first policy twice.
     pub fn new(
         appliance: Arc<Appliance>,
+        said: Arc<Said>,
         config: Arc<Config>,
         config_file: Option<PathBuf>,
         first: Option<First>,
@@ -76,7 +81,8 @@ impl Reloader {
             config_file,
             tried: None,
             unreadable: None,
-            problems: BTreeMap::new(),
+            said,
+            by_hand: false,
             exposed: BTreeSet::new(),
             generation: 0,
             files: evidence::Files::default(),
@@ -88,10 +94,11 @@ impl Reloader {
     pub fn reload(&mut self) -> bool {
         let before = self.appliance.snapshot.load_full();
         let took = self.took_policy();
-        if !took {
-            let snapshot = self.appliance.snapshot.load_full();
-            self.reload_credentials(&snapshot);
+        if let Some(keeper) = self.appliance.keeper.get() {
+            // Values are read in the background; what is new in a policy was read when it was taken.
+            if std::mem::take(&mut self.by_hand) { keeper.ask_all() } else { keeper.look_again() }
         }
+        self.look_at_rights();
         crate::appliance::refresh(&self.appliance);
         self.appliance.decide_again();
         if took {
@@ -112,39 +119,12 @@ impl Reloader {
         self.files = files;
     }
 
-    /// Reads the credentials, and says what is news: in the log, and in a record that names the credential.
-    fn reload_credentials(&mut self, snapshot: &Snapshot) {
-        let credentials = &self.appliance.credentials;
-        let loaded = credentials.reload(&snapshot.policy);
-        let fingerprint = snapshot.policy.fingerprint();
-        let mut problems = BTreeMap::new();
-        for problem in &loaded.problems {
-            let name = &problem.credential;
-            let text = problem.to_string();
-            if self.problems.get(name) != Some(&text) {
-                tracing::error!(credential = &**name, "{problem}");
-                let note = if problem.kept {
-                    "cannot be read; the last good value stays in use"
-                } else {
-                    "cannot be read; requests that need it are refused"
-                };
-                self.record_credential("failed", name, note, fingerprint);
-            }
-            problems.insert(Arc::clone(name), text);
-        }
-        for name in &loaded.changed {
-            tracing::info!(credential = &**name, "credential has a new value");
-            self.record_credential("taken", name, "a new value is in use", fingerprint);
-        }
-        let is_well = |name: &Arc<str>| !problems.contains_key(name) && credentials.available(name);
-        for name in self.problems.keys().filter(|name| is_well(name) && !loaded.changed.contains(name)) {
-            tracing::info!(credential = &**name, "credential can be read again, with the value of before");
-        }
-        let exposed: BTreeSet<Arc<str>> = loaded.exposed.into_iter().collect();
+    /// Says which credentials others can read, once each.
+    fn look_at_rights(&mut self) {
+        let exposed = self.appliance.credentials.exposed();
         for name in exposed.difference(&self.exposed) {
             tracing::warn!(credential = &**name, "every user of this machine can read its file; run chmod 600 on it");
         }
-        self.problems = problems;
         self.exposed = exposed;
     }
 
@@ -212,11 +192,20 @@ impl Reloader {
 
     /// Why a policy can't be taken by this process: the lock-down holds to the folders that were named at the start.
     fn why_outside(&self, policy: &Policy) -> Option<String> {
+        if let Some(programs) = self.appliance.programs.get()
+            && let Some(new) = programs::named_by(policy).into_iter().find(|exec| !programs.knows(exec))
+        {
+            return Some(format!(
+                "a credential is read from the program {}, which stubgate was not started with in this way: restart to run a \
+                 new program, or one with new arguments or another time",
+                new.program.display()
+            ));
+        }
         let (credential, outside) = self.appliance.confinement.get()?.boundary.outside(policy)?;
         Some(match outside {
             Outside::File(path) => format!(
-                "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart \
-                 to read from a new folder, or name it in process.credential_folders of stubgate.yaml before the next start",
+                "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart to \
+                 read from a new folder, or name it in process.credential_folders of stubgate.yaml before the next start",
                 path.display()
             ),
             Outside::Program(path) => format!(
@@ -242,7 +231,10 @@ impl Reloader {
         let metrics = &appliance.metrics;
         let snapshot = Arc::new(Snapshot::new(policy, self.generation, metrics));
         // Secrets first, so that no request of the new policy meets the old ones.
-        self.reload_credentials(&snapshot);
+        self.said.under(snapshot.policy.fingerprint());
+        if let Some(keeper) = appliance.keeper.get() {
+            keeper.follow(&snapshot.policy);
+        }
         appliance.quarantine.hold_in(&snapshot.policy);
         appliance.snapshot.store(Arc::clone(&snapshot));
         // Once more: whoever was quarantined just now was held in the policy before this one.
@@ -286,18 +278,6 @@ impl Reloader {
         let _ = self.appliance.audit.write(&line);
     }
 
-    fn record_credential(&self, outcome: &'static str, name: &str, note: &str, fingerprint: &str) {
-        let line = Line {
-            outcome: Some(outcome),
-            credential: Some(name),
-            note: Some(note),
-            policy: Some(fingerprint),
-            ..Line::new(Event::Reload, Layer::Credential)
-        };
-        // As above.
-        let _ = self.appliance.audit.write(&line);
-    }
-
     /// Says whether `stubgate.yaml` is still what runs. It is read at the start only.
     fn compare_config(&self) {
         let Some(file) = &self.config_file else { return };
@@ -316,7 +296,8 @@ impl Reloader {
     fn forget(&mut self) {
         self.tried = None;
         self.unreadable = None;
-        self.problems.clear();
+        self.said.forget();
+        self.by_hand = true;
         self.exposed.clear();
     }
 

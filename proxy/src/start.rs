@@ -25,10 +25,12 @@ use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::guard::Guard;
 use crate::inspect::Budget;
+use crate::keeping;
 use crate::listen::{self, Admissions, Handshakes};
 use crate::live::{Live, Rate};
 use crate::lockdown::{self, Confinement, Identity, Part, Plan};
 use crate::metrics::{Listener, Metrics};
+use crate::programs::{self, Helper};
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line};
 use crate::reload::{First, Reloader};
@@ -52,6 +54,7 @@ pub struct Started {
     config_file: Option<PathBuf>,
     sockets: Sockets,
     first: Option<First>,
+    helper: Option<Helper>,
 }
 
 /// Opened before there is a runtime, so that no thread is there when the process is locked down.
@@ -148,7 +151,9 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
     let budgets = Budgets::new(limits.requests_per_agent, names, metrics.clone());
     let appliance = Arc::new(Appliance {
         snapshot: ArcSwap::from_pointee(Snapshot::refusing(&metrics)),
-        credentials,
+        credentials: Arc::new(credentials),
+        keeper: OnceLock::new(),
+        programs: OnceLock::new(),
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
@@ -170,7 +175,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         tasks: TaskTracker::new(),
         confinement: OnceLock::new(),
     });
-    Ok(Started { appliance, config, config_file: None, sockets, first: None })
+    Ok(Started { appliance, config, config_file: None, sockets, first: None, helper: None })
 }
 
 fn open_sockets(config: &Config, zones: &[ForwardZone]) -> anyhow::Result<Sockets> {
@@ -230,6 +235,17 @@ impl Started {
         // What is wrong with it is said by the reload that takes it.
         self.first = policy_files(&self.config.policy).ok().map(|files| First { compiled: compile(&files), files });
         let policy = self.first.as_ref().and_then(|first| first.compiled.as_ref().ok()).map(|good| &good.policy);
+        let programs = policy.map(programs::named_by).unwrap_or_default();
+        if !programs.is_empty() {
+            // While processes may be started.
+            let helper = Helper::start(programs).context("starting the process that runs programs for credentials")?;
+            tracing::info!(
+                programs = helper.programs().len(),
+                process = helper.id(),
+                "programs for credentials can be run"
+            );
+            self.helper = Some(helper);
+        }
         let plan = Plan::new(&self.config, self.config_file.as_deref(), policy);
         let report = lockdown::apply(&plan);
         let state = |part| report.state(part).map(ToString::to_string);
@@ -280,10 +296,11 @@ impl Started {
     /// Where a part failed that the appliance can't do without.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let addresses = self.addresses();
-        let Started { appliance, config, config_file, sockets: Sockets { agents, admin, dns }, first } = self;
+        let Started { appliance, config, config_file, sockets: Sockets { agents, admin, dns }, first, helper } = self;
         // Before anything else: until someone listens for it, SIGHUP ends a process.
         let hangup = signal(SignalKind::hangup())?;
-        let mut reloader = Reloader::new(Arc::clone(&appliance), config, config_file, first);
+        let said = keeping::start(&appliance, helper);
+        let mut reloader = Reloader::new(Arc::clone(&appliance), said, config, config_file, first);
         let ready = reloader.reload();
         lifecycle(&appliance, if ready { "started" } else { "started without a policy" });
         tracing::info!(
@@ -360,6 +377,10 @@ async fn tick(appliance: Arc<Appliance>) {
         appliance.pool.sweep();
         if turn.is_multiple_of(TICKS_PER_LOOK) {
             appliance.live.keep_pace(rate, &appliance.budgets, Instant::now());
+            if appliance.credentials.forget_replaced(appliance.timeouts.credential_replaced) {
+                // Buffers of a connection that it was sent on go with the connection; what is under way on one ends first.
+                appliance.pool.clear();
+            }
         }
         turn = turn.wrapping_add(1);
     }

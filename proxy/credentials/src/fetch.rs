@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{Request, Response};
+use stubgate_policy::secret_source::Exec;
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
-use crate::source::SourceError;
+use crate::sources::SourceError;
 
 /// A value, as its source gave it.
 pub struct Fetched {
@@ -58,9 +59,52 @@ pub enum Unanswered {
     Lost(String),
 }
 
+/// What comes of running a program: all that it wrote to its standard output.
+pub type Running<'a> = Pin<Box<dyn Future<Output = Result<Zeroizing<Vec<u8>>, NotRun>> + Send + 'a>>;
+
+/// The way to programs: those that were named at the start, as they were named, and no others. What one writes is bounded
+/// (64 KiB), and so is its time.
+pub trait Programs: Send + Sync {
+    /// Runs a program to its end. Dropping what this returns leaves it to its own time.
+    fn run(&self, program: &Exec) -> Running<'_>;
+}
+
+/// Why a program gave nothing. Never a byte of what it wrote.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotRun {
+    /// Policy named it, or its arguments, only after the start.
+    #[error("is not among the programs that stubgate was started with; restart it")]
+    Unknown,
+    /// Nobody is there to run it.
+    #[error("can't be run, because the process that runs programs has ended; restart stubgate")]
+    NoHelper,
+    /// The system did not start it.
+    #[error("can't be run: {0}")]
+    NotStarted(String),
+    /// It says itself that it failed.
+    #[error(
+        "ended with {how}, after {said} bytes on its standard error, which are not shown: they could hold the secret"
+    )]
+    Failed {
+        /// `status 1` or `signal 9`.
+        how: String,
+        /// What it wrote to its standard error.
+        said: u64,
+    },
+    /// It was killed, with all that it had started.
+    #[error("did not end in its time, and was killed")]
+    TimedOut,
+    /// It was killed, because it wrote more than a secret can be.
+    #[error("wrote more than 65536 bytes, and was killed")]
+    TooMuch,
+}
+
 /// What sources need of the appliance.
 #[derive(Clone)]
 pub struct Means {
     /// The way to servers of secrets.
     pub http: Arc<dyn HttpClient>,
+    /// The way to programs.
+    pub programs: Arc<dyn Programs>,
 }

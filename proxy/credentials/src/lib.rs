@@ -10,17 +10,20 @@
 
 mod fetch;
 mod forms;
+mod keeper;
 mod secret;
 pub mod slots;
-mod source;
+mod sources;
 mod store;
 mod swap;
 #[expect(unsafe_code, reason = "locked memory is had from the system alone")]
 mod sys;
 
-pub use fetch::{Answering, Fetch, Fetched, Fetching, HttpClient, Means, Unanswered};
+pub use fetch::{Answering, Fetch, Fetched, Fetching, HttpClient, Means, NotRun, Programs, Running, Unanswered};
+pub use keeper::{Keeper, News, Opener, Outside, Terms, Witness, opener};
 pub use secret::{Secret, SecretError};
-pub use source::SourceError;
-pub use store::{CredentialStore, LoadProblem, Loaded};
+pub use sources::SourceError;
+pub use sources::json_key::KeyError;
+pub use store::{CredentialStore, LoadProblem, Loaded, Put};
 pub use swap::SwapError;
 pub use sys::{try_lock_memory, unlocked_secrets};

@@ -1,29 +1,35 @@
-//! The secrets of a policy, held in memory, read again on reload.
+//! The secrets of a policy, held in memory.
 //!
 //! A reader always sees one whole generation. A source that breaks keeps the last good value *of the same source*: a
 //! value is never carried over to a credential whose source was changed (law 5). What a policy no longer names is
-//! dropped and wiped once the last request that uses it is done (CR-24).
+//! dropped at once; what is replaced or dropped is still looked for in responses for a while, since responses to requests
+//! with it may still be coming, and then wiped (CR-24).
+//!
+//! When what is read is not known here: see [`crate::Keeper`].
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use stubgate_policy::{Permit, Policy, SlotRef, Source};
-use stubgate_scrub::{Builder, Scrubber};
+use stubgate_policy::{Permit, Policy, Reading, SlotRef, Source};
+use stubgate_scrub::Scrubber;
+use tokio::time::Instant;
 
-use crate::forms;
+use crate::fetch::Fetched;
 use crate::secret::Secret;
-use crate::source::{self, SourceError};
+use crate::sources::{self, SourceError};
 use crate::swap::{self, SwapError};
 
-/// Values of one credential that were replaced and are still scrubbed from responses.
-const REPLACED_MAXIMUM: usize = 4;
+mod replaced;
+
+use replaced::Replaced;
 
 /// One credential that could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("credential {credential}: {from} {error}{}", if *kept { "; the last good value stays in use" } else { "; requests that need it are refused" })]
+#[error("{}", sentence(credential, from, error, *kept))]
 pub struct LoadProblem {
     /// Its name in policy.
     pub credential: Arc<str>,
@@ -35,38 +41,59 @@ pub struct LoadProblem {
     pub kept: bool,
 }
 
-/// What a reading of all credentials found. Names only, never a value.
+/// What is said of a credential whose source gives nothing.
+pub(crate) fn sentence(name: &str, from: &str, error: &dyn std::fmt::Display, kept: bool) -> String {
+    let then = if kept { "the last good value stays in use" } else { "requests that need it are refused" };
+    format!("credential {name}: {from} {error}; {then}")
+}
+
+/// What a reading of credentials found. Names only, never a value.
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Those that could not be read.
     pub problems: Vec<LoadProblem>,
-    /// Those of before that have another value now, or have one at last.
+    /// Those of before that have another value now.
     pub changed: Vec<Arc<str>>,
-    /// Those whose file every user of the machine can read.
-    pub exposed: Vec<Arc<str>>,
+}
+
+/// What became of a value that was put into the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It is the first one, or the first after the one before was dropped.
+    First,
+    /// It took the place of another one.
+    Changed,
+    /// It is the one that was there.
+    Same,
+    /// Policy no longer reads that credential from there, and the value was wiped.
+    Unwanted,
 }
 
 /// Holds the secrets of the policy in force.
 pub struct CredentialStore {
-    generation: ArcSwap<HashMap<Arc<str>, Held>>,
+    generation: ArcSwap<Generation>,
     scrubber: ArcSwap<Scrubber>,
-    /// The last values of each credential that were replaced, latest first. Reloads run one after the other, so that an
-    /// older reading never replaces a newer one.
-    replaced: Mutex<HashMap<Arc<str>, VecDeque<Arc<Secret>>>>,
+    /// Held by whoever writes, so that generations follow each other.
+    replaced: Mutex<Replaced>,
 }
+
+type Generation = HashMap<Arc<str>, Arc<Held>>;
 
 #[derive(Clone)]
 struct Held {
-    source: Source,
-    /// `None` where the source has never given a good value.
+    reading: Reading,
+    stub: Box<str>,
+    /// `None` where the source has never given a good value, or none for too long.
     secret: Option<Arc<Secret>>,
-    /// Whether the source gave nothing when it was last read, so that `secret` is what it gave before.
+    /// When the value ends by itself.
+    expires: Option<SystemTime>,
+    /// Whether the source gave nothing when it was last asked, so that `secret` is what it gave before.
     is_stale: bool,
 }
 
 impl CredentialStore {
-    /// Reads every credential of `policy`, blocking. What can't be read is missing, and requests that need it are
-    /// refused.
+    /// Holds the credentials of `policy`. Files and variables are read, blocking. What can't be read is missing, and
+    /// requests that need it are refused.
     pub fn load(policy: &Policy) -> (Self, Loaded) {
         let store = Self {
             generation: ArcSwap::default(),
@@ -77,60 +104,150 @@ impl CredentialStore {
         (store, loaded)
     }
 
-    /// Reads everything again, for this policy, blocking; takes effect at once and as a whole.
+    /// Holds the credentials of this policy instead; takes effect at once and as a whole. Those that are read from where
+    /// they were read before keep their value. Others are read, blocking, if they are files or variables, and have no
+    /// value yet if they are not.
     pub fn reload(&self, policy: &Policy) -> Loaded {
-        let mut replaced = self.replaced.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.generation.load_full();
         let mut loaded = Loaded::default();
-        let mut after = HashMap::new();
+        let mut read = HashMap::new();
+        // Without the lock: a file may take its time.
         for credential in policy.credentials() {
             let name: Arc<str> = Arc::from(credential.name());
-            let source = credential.source().clone();
+            let reading = credential.reading();
+            let is_known = before.get(&name).is_some_and(|held| held.reading == *reading);
+            if is_known || !sources::is_local(&reading.source) {
+                continue;
+            }
+            match sources::read_now(reading) {
+                Ok(fetched) => drop(read.insert(name, Arc::new(fetched.secret))),
+                Err(error) => loaded.problems.push(LoadProblem {
+                    credential: name,
+                    from: sources::describe(&reading.source),
+                    error,
+                    kept: false,
+                }),
+            }
+        }
+        let mut replaced = self.writing();
+        let before = self.generation.load_full();
+        let mut after = Generation::new();
+        for credential in policy.credentials() {
+            let name: Arc<str> = Arc::from(credential.name());
+            let reading = credential.reading();
             let last = before.get(&name);
-            let (secret, is_stale) = match source::read(&source) {
-                Ok(secret) => {
-                    let is_other = |held: &Held| held.secret.as_ref().is_none_or(|old| !old.is_same(&secret));
-                    if last.is_some_and(is_other) {
+            let held = match last.filter(|held| held.reading == *reading) {
+                Some(held) => Held { stub: credential.stub().into(), ..Held::clone(held) },
+                None => {
+                    let secret = read.remove(&name);
+                    let is_other = |held: &Arc<Held>| !is_same(held.secret.as_ref(), secret.as_ref());
+                    if secret.is_some() && last.is_some_and(is_other) {
                         loaded.changed.push(Arc::clone(&name));
                     }
-                    (Some(Arc::new(secret)), false)
-                }
-                Err(error) => {
-                    let last_good = last.filter(|held| held.source == source).and_then(|held| held.secret.clone());
-                    loaded.problems.push(LoadProblem {
-                        credential: Arc::clone(&name),
-                        from: source::describe(&source),
-                        error,
-                        kept: last_good.is_some(),
-                    });
-                    let is_stale = last_good.is_some();
-                    (last_good, is_stale)
+                    let (reading, stub) = (reading.clone(), credential.stub().into());
+                    Held { reading, stub, secret, expires: None, is_stale: false }
                 }
             };
-            if source::is_exposed(&source) {
-                loaded.exposed.push(Arc::clone(&name));
-            }
-            after.insert(name, Held { source, secret, is_stale });
+            after.insert(name, Arc::new(held));
         }
-        replaced.retain(|name, _| after.contains_key(name));
-        for (name, held) in &after {
-            let old = before.get(name).and_then(|held| held.secret.as_ref());
-            let is_same = |one: &Arc<Secret>| held.secret.as_ref().is_some_and(|two| one.is_same(two));
-            if let Some(old) = old.filter(|old| !is_same(old)) {
-                let values = replaced.entry(Arc::clone(name)).or_default();
-                values.push_front(Arc::clone(old));
-                values.truncate(REPLACED_MAXIMUM);
-            }
-        }
-        // First what recognises a value, then the value.
-        self.scrubber.store(Arc::new(scrubber(policy, &after, &replaced)));
-        self.generation.store(Arc::new(after));
+        self.store(&mut replaced, &before, after);
         loaded
     }
 
+    /// Puts a value that a source gave in force, if policy still reads that credential from there.
+    pub fn put(&self, name: &str, reading: &Reading, fetched: Fetched) -> Put {
+        let mut replaced = self.writing();
+        let before = self.generation.load_full();
+        let Some((name, held)) = before.get_key_value(name).filter(|(_, held)| held.reading == *reading) else {
+            return Put::Unwanted;
+        };
+        let Fetched { secret, expires } = fetched;
+        let put = match &held.secret {
+            None => Put::First,
+            Some(old) if old.is_same(&secret) => Put::Same,
+            Some(_) => Put::Changed,
+        };
+        if put == Put::Same && held.expires == expires && !held.is_stale {
+            return put;
+        }
+        let kept = held.secret.clone().filter(|_| put == Put::Same);
+        let secret = Some(kept.unwrap_or_else(|| Arc::new(secret)));
+        let now = Held { secret, expires, is_stale: false, ..Held::clone(held) };
+        let mut after = Generation::clone(&before);
+        after.insert(Arc::clone(name), Arc::new(now));
+        self.store(&mut replaced, &before, after);
+        put
+    }
+
+    /// Notes that a source gives nothing; whether a value of before stays in use.
+    pub(crate) fn is_kept_without(&self, name: &str, reading: &Reading) -> bool {
+        self.change(name, reading, |held| held.is_stale = held.secret.is_some());
+        self.available(name)
+    }
+
+    /// Drops the value of a credential; whether it had one.
+    pub(crate) fn drop_value(&self, name: &str, reading: &Reading) -> bool {
+        let mut had = false;
+        self.change(name, reading, |held| {
+            had = held.secret.take().is_some();
+            (held.expires, held.is_stale) = (None, false);
+        });
+        had
+    }
+
+    fn change(&self, name: &str, reading: &Reading, change: impl FnOnce(&mut Held)) {
+        let mut replaced = self.writing();
+        let before = self.generation.load_full();
+        let Some((name, held)) = before.get_key_value(name).filter(|(_, held)| held.reading == *reading) else {
+            return;
+        };
+        let mut now = Held::clone(held);
+        change(&mut now);
+        let mut after = Generation::clone(&before);
+        after.insert(Arc::clone(name), Arc::new(now));
+        self.store(&mut replaced, &before, after);
+    }
+
+    /// Wipes what was replaced or dropped that long ago, once the last request that uses it is done; whether there was
+    /// any.
+    pub fn forget_replaced(&self, after: Duration) -> bool {
+        let mut replaced = self.writing();
+        let is_less = replaced.forget(Instant::now(), after);
+        if is_less {
+            self.scrubber.store(Arc::new(replaced::scrubber(&self.generation.load(), &replaced)));
+        }
+        is_less
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Replaced> {
+        self.replaced.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn store(&self, replaced: &mut Replaced, before: &Generation, after: Generation) {
+        let mut is_other = false;
+        for (name, held) in &after {
+            let last = before.get(name);
+            let is_same_value = is_same(held.secret.as_ref(), last.and_then(|last| last.secret.as_ref()));
+            is_other |= !is_same_value || last.is_none_or(|last| last.stub != held.stub);
+        }
+        for (name, last) in before {
+            let now = after.get(name).and_then(|held| held.secret.as_ref());
+            if let Some(old) = last.secret.as_ref().filter(|old| !is_same(now, Some(old))) {
+                replaced.add(name, &last.stub, old, Instant::now());
+                is_other = true;
+            }
+        }
+        // First what recognises a value, then the value.
+        if is_other {
+            self.scrubber.store(Arc::new(replaced::scrubber(&after, replaced)));
+        }
+        self.generation.store(Arc::new(after));
+    }
+
     /// What recognises all credentials in responses: those of now, in every form that [`forms`](crate::forms) has, and the
-    /// last four values of each that were replaced, since responses to them may still be coming. It is another one
-    /// after each reload; who holds an older one should let it go soon, or the values in it stay.
+    /// last four values of each that were replaced, until they are [forgotten](Self::forget_replaced), since responses to
+    /// them may still be coming. It is another one after each change; who holds an older one should let it go soon, or
+    /// the values in it stay.
     pub fn scrubber(&self) -> arc_swap::Guard<Arc<Scrubber>> {
         self.scrubber.load()
     }
@@ -139,7 +256,7 @@ impl CredentialStore {
     pub fn watched_paths(&self) -> Vec<PathBuf> {
         let mut folders = BTreeSet::new();
         for held in self.generation.load().values() {
-            if let Source::File(path) = &held.source {
+            if let Source::File(path) = &held.reading.source {
                 folders.extend(path.parent().map(Path::to_owned));
                 let target = path.canonicalize().ok();
                 folders.extend(target.as_deref().and_then(Path::parent).map(Path::to_owned));
@@ -156,6 +273,24 @@ impl CredentialStore {
     /// Whether the credential of that name has a value that its source no longer gives.
     pub fn is_stale(&self, name: &str) -> bool {
         self.generation.load().get(name).is_some_and(|held| held.is_stale)
+    }
+
+    /// The credentials whose file every user of the machine can read. Looks at files.
+    pub fn exposed(&self) -> BTreeSet<Arc<str>> {
+        let generation = self.generation.load_full();
+        let is_exposed = |held: &Held| sources::file::is_exposed(&held.reading.source);
+        generation.iter().filter(|(_, held)| is_exposed(held)).map(|(name, _)| Arc::clone(name)).collect()
+    }
+
+    /// When the value of that credential ends by itself, where its source said so.
+    pub fn expires(&self, name: &str) -> Option<SystemTime> {
+        self.generation.load().get(name)?.expires
+    }
+
+    /// The credentials that have no value, sorted.
+    pub fn without_value(&self) -> BTreeSet<Arc<str>> {
+        let generation = self.generation.load();
+        generation.iter().filter(|(_, held)| held.secret.is_none()).map(|(name, _)| Arc::clone(name)).collect()
     }
 
     /// The value of the header that carries the credential which `permit` grants: the single place where a secret is
@@ -188,7 +323,7 @@ impl CredentialStore {
         }
         let generation = self.generation.load();
         let held = generation.get(&swap.name).ok_or(SwapError::Changed)?;
-        if held.source != *credential.source() {
+        if held.reading != *credential.reading() {
             return Err(SwapError::Changed);
         }
         let secret = held.secret.as_deref().ok_or(SwapError::Missing)?;
@@ -196,25 +331,12 @@ impl CredentialStore {
     }
 }
 
-/// Values in force first, so that they name what is found where a value is in two credentials.
-fn scrubber(
-    policy: &Policy,
-    held: &HashMap<Arc<str>, Held>,
-    replaced: &HashMap<Arc<str>, VecDeque<Arc<Secret>>>,
-) -> Scrubber {
-    let mut builder = Builder::default();
-    let owners: Vec<_> = policy.credentials().iter().map(|one| (one, builder.owner(one.name().into()))).collect();
-    for (credential, owner) in &owners {
-        if let Some(secret) = held.get(credential.name()).and_then(|held| held.secret.as_deref()) {
-            forms::add(&mut builder, *owner, secret, credential.stub());
-        }
+fn is_same(one: Option<&Arc<Secret>>, other: Option<&Arc<Secret>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.is_same(other),
+        (None, None) => true,
+        _ => false,
     }
-    for (credential, owner) in &owners {
-        for secret in replaced.get(credential.name()).into_iter().flatten() {
-            forms::add(&mut builder, *owner, secret, credential.stub());
-        }
-    }
-    builder.build()
 }
 
 #[cfg(test)]

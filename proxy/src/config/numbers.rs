@@ -179,5 +179,9 @@ timeouts! {
         dns_forward "dns_forward_seconds" = 4, 1 to 60;
         /// An idle connection to an origin before it is closed.
         upstream_idle "upstream_idle_seconds" = 60, 1 to 3_600;
+        /// How long a credential whose source fails keeps its last good value.
+        credential_keep "credential_keep_seconds" = 86_400, 1 to 2_592_000;
+        /// How long responses are still searched for a value after another one took its place.
+        credential_replaced "credential_replaced_seconds" = 60, 1 to 86_400;
     }
 }

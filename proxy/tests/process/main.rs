@@ -4,4 +4,6 @@
 mod kill;
 mod locked;
 mod memory;
+mod programs;
+mod rotation;
 mod site;

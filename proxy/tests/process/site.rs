@@ -81,6 +81,21 @@ impl Site {
         fs::rename(self.path("etc/policy/.new"), self.path("etc/policy/policy.yaml")).unwrap();
     }
 
+    /// A policy whose credential is read from there.
+    pub(crate) fn write_source(&self, source: &str) {
+        let text = POLICY.replace("{ file: SECRETS/api }", source);
+        fs::write(self.path("etc/policy/.new"), text).unwrap();
+        fs::rename(self.path("etc/policy/.new"), self.path("etc/policy/policy.yaml")).unwrap();
+    }
+
+    /// A program that does this; where it is.
+    pub(crate) fn write_program(&self, name: &str, script: &str) -> String {
+        let path = self.path(name);
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path.display().to_string()
+    }
+
     pub(crate) fn write_secret(&self, value: &str) {
         fs::write(self.path("secrets/.new"), value).unwrap();
         fs::rename(self.path("secrets/.new"), self.path("secrets/api")).unwrap();

@@ -62,6 +62,22 @@ fn bearer(store: &CredentialStore, policy: &Policy) -> Result<String, SwapError>
     Ok(value.to_str().unwrap().to_owned())
 }
 
+/// What the keeper does with a credential whose time has come.
+fn read_again(store: &CredentialStore, policy: &Policy) -> (Vec<Put>, Vec<String>) {
+    let (mut puts, mut problems) = (Vec::new(), Vec::new());
+    for credential in policy.credentials() {
+        let (name, reading) = (credential.name(), credential.reading());
+        match sources::read_now(reading) {
+            Ok(fetched) => puts.push(store.put(name, reading, fetched)),
+            Err(error) => {
+                let kept = store.is_kept_without(name, reading);
+                problems.push(sentence(name, &sources::describe(&reading.source), &error, kept));
+            }
+        }
+    }
+    (puts, problems)
+}
+
 struct Set {
     folder: tempfile::TempDir,
     policy: Policy,
@@ -144,12 +160,12 @@ fn rotation_takes_effect_at_once() {
     let (store, _) = CredentialStore::load(&set.policy);
     set.write("ghp_second_value");
     assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_first_value".into()));
-    let loaded = store.reload(&set.policy);
-    assert!(loaded.problems.is_empty());
-    assert_eq!(loaded.changed, ["github".into()]);
+    assert_eq!(read_again(&store, &set.policy), (vec![Put::Changed], vec![]));
     assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_second_value".into()));
-    assert!(store.reload(&set.policy).changed.is_empty(), "nothing is told twice");
-    assert!(!format!("{loaded:?}").contains("ghp_"));
+    assert_eq!(read_again(&store, &set.policy), (vec![Put::Same], vec![]), "nothing is told twice");
+    let loaded = store.reload(&set.policy);
+    assert!(loaded.changed.is_empty() && loaded.problems.is_empty());
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_second_value".into()));
 }
 
 #[test]
@@ -162,15 +178,14 @@ fn a_broken_source_keeps_the_last_good_value_and_says_so() {
             Some(content) => fs::write(&path, content).unwrap(),
             None => fs::remove_file(&path).unwrap(),
         }
-        let problems = store.reload(&set.policy).problems;
-        assert!(problems[0].kept);
+        let (_, problems) = read_again(&store, &set.policy);
         assert!(store.is_stale("github") && store.available("github"));
-        let said = format!("{} {:?}", problems[0], problems[0]);
+        let said = &problems[0];
         assert!(said.contains("last good value stays") && !said.contains("lines-of"), "{said}");
         assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_first_value".into()));
     }
     set.write("ghp_first_value");
-    assert!(store.reload(&set.policy).changed.is_empty(), "the same value is no rotation");
+    assert_eq!(read_again(&store, &set.policy).0, [Put::Same], "the same value is no rotation");
     assert!(!store.is_stale("github"));
 }
 
@@ -180,7 +195,7 @@ fn a_value_that_comes_at_last_is_told() {
     let (store, loaded) = CredentialStore::load(&set.policy);
     assert!(loaded.changed.is_empty() && !store.is_stale("github"));
     set.write("ghp_first_value");
-    assert_eq!(store.reload(&set.policy).changed, ["github".into()]);
+    assert_eq!(read_again(&store, &set.policy).0, [Put::First]);
 }
 
 #[test]
@@ -253,7 +268,7 @@ fn readers_see_the_old_or_the_new_value_while_it_rotates() {
             let draft = set.folder.path().join("draft");
             fs::write(&draft, format!("ghp_value_{round:04}")).unwrap();
             fs::rename(&draft, set.folder.path().join("github")).unwrap();
-            assert!(store.reload(&set.policy).problems.is_empty());
+            assert_eq!(read_again(&store, &set.policy).1, [""; 0]);
         }
         assert!(readers.into_iter().all(|reader| reader.join().unwrap()));
     });
@@ -267,8 +282,59 @@ fn the_last_replaced_values_are_still_scrubbed_and_older_ones_are_not() {
     let value = |number: usize| format!("value-number-{number}");
     for number in 1..7 {
         set.write(&value(number));
-        store.reload(&set.policy);
+        read_again(&store, &set.policy);
     }
     let is_found = |number| store.scrubber().scrub(value(number).as_bytes().to_vec().as_mut()) == 1;
     assert_eq!((0..8).map(is_found).collect::<Vec<_>>(), [false, false, true, true, true, true, true, false]);
+}
+
+fn fetched(value: &str, expires: Option<SystemTime>) -> Fetched {
+    Fetched { secret: Secret::new(zeroize::Zeroizing::new(value.into())).ok().unwrap(), expires }
+}
+
+#[test]
+fn a_value_is_put_in_force_only_where_policy_still_reads_it_from_there() {
+    let set = Set::new("ghp_first_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let reading = set.policy.credentials()[0].reading();
+    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+    assert_eq!(store.put("github", reading, fetched("ghp_second_value", Some(end))), Put::Changed);
+    assert_eq!(store.expires("github"), Some(end));
+    let elsewhere = Reading::from(Source::Env("GITHUB".into()));
+    assert_eq!(store.put("github", &elsewhere, fetched("ghp_third_value", None)), Put::Unwanted);
+    assert_eq!(store.put("unknown", reading, fetched("ghp_third_value", None)), Put::Unwanted);
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_second_value".into()));
+}
+
+#[test]
+fn a_value_that_was_dropped_is_missing_until_there_is_another() {
+    let set = Set::new("ghp_first_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let reading = set.policy.credentials()[0].reading();
+    assert!(store.drop_value("github", reading) && !store.drop_value("github", reading));
+    assert_eq!(store.without_value(), BTreeSet::from(["github".into()]));
+    assert_eq!(bearer(&store, &set.policy), Err(SwapError::Missing));
+    assert!(!store.is_kept_without("github", reading) && !store.is_stale("github"));
+    assert_eq!(store.put("github", reading, fetched("ghp_second_value", None)), Put::First);
+    assert!(store.without_value().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_replaced_or_dropped_is_scrubbed_for_a_while_and_then_forgotten() {
+    let set = Set::new("value-number-0");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let reading = set.policy.credentials()[0].reading();
+    let is_found = |value: &str| store.scrubber().scrub(value.as_bytes().to_vec().as_mut()) == 1;
+    let minute = Duration::from_secs(60);
+    store.put("github", reading, fetched("value-number-1", None));
+    tokio::time::advance(minute / 2).await;
+    store.reload(&Policy::empty());
+    assert!(is_found("value-number-0") && is_found("value-number-1"), "requests with it are being cut");
+    assert!(!store.forget_replaced(minute));
+    tokio::time::advance(minute / 2).await;
+    assert!(store.forget_replaced(minute));
+    assert!(!is_found("value-number-0") && is_found("value-number-1"));
+    tokio::time::advance(minute / 2).await;
+    assert!(store.forget_replaced(minute) && !store.forget_replaced(minute));
+    assert!(!is_found("value-number-1") && store.scrubber().is_empty());
 }

@@ -1,0 +1,221 @@
+//! Keeps the values of credentials fresh: one task each, so that none waits for another.
+//!
+//! A source is asked when its value may be another one (a file changed, an origin refused it), when its time is over, and
+//! ahead of the end of the value. One question at a time, bounded in time; after a failure again, after a time that grows
+//! and that chance shares out, so that a server that comes back is not met by everybody at once. A source that fails keeps
+//! its last good value, until that ends or is too old; then it is dropped and requests are refused (law 5).
+//!
+//! What is told of all that to people is the [`Witness`]'s. Clock and chance come from [`Outside`].
+
+mod pace;
+mod task;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use stubgate_policy::{Policy, Reading};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::fetch::{Fetch, Means};
+use crate::sources;
+use crate::store::{CredentialStore, Loaded, Put};
+use pace::Pace;
+use task::Task;
+
+/// How long things take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long one question to a source may take, unless its kind says otherwise.
+    pub fetch: Duration,
+    /// How long after the last success a value stays in use while its source fails.
+    pub keep: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Terms { fetch: Duration::from_secs(10), keep: Duration::from_secs(24 * 60 * 60) }
+    }
+}
+
+/// Whether a value that a source gave is news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The first value.
+    First,
+    /// Another one than before.
+    Changed,
+    /// The one of before.
+    Same,
+}
+
+/// Who hears of what sources do: for logs, records and metrics. Called for every attempt, from any thread; what is worth
+/// saying twice is its own business. Never gets a byte of a value.
+pub trait Witness: Send + Sync {
+    /// A source gave a value, which is in force from now on, until `expires` where that is known.
+    fn fetched(&self, name: &str, news: News, expires: Option<SystemTime>);
+
+    /// A source gave none, for a reason of that kind, or a value ended. `kept` says whether the value of before stays in
+    /// use; where it does not, requests that need it are refused.
+    fn failed(&self, name: &str, kind: &'static str, text: &str, kept: bool);
+}
+
+/// What the schedule depends on besides sources.
+#[derive(Clone)]
+pub struct Outside {
+    /// The time of day, for values that end at one.
+    pub now: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    /// A number from 0 up to 1, another one at each call.
+    pub chance: Arc<dyn Fn() -> f64 + Send + Sync>,
+}
+
+impl Outside {
+    /// The system's.
+    pub fn system() -> Self {
+        use std::hash::{BuildHasher as _, RandomState};
+        // No secret depends on it: it only shares out load.
+        let chance =
+            || f64::from(u32::try_from(RandomState::new().hash_one(0) >> 32).unwrap_or(0)) / f64::from(u32::MAX);
+        Outside { now: Arc::new(SystemTime::now), chance: Arc::new(chance) }
+    }
+}
+
+/// Makes the source that a reading means, for the credential of that name.
+pub type Opener = Arc<dyn Fn(&str, &Reading) -> Arc<dyn Fetch> + Send + Sync>;
+
+/// All kinds of sources, with what they need.
+pub fn opener(means: Means) -> Opener {
+    Arc::new(move |_, reading| sources::open(reading, &means))
+}
+
+/// Keeps the values of a store fresh. Dropping it ends all of its tasks.
+pub struct Keeper {
+    store: Arc<CredentialStore>,
+    open: Opener,
+    witness: Arc<dyn Witness>,
+    outside: Outside,
+    terms: Terms,
+    runtime: Handle,
+    kept: Mutex<HashMap<Arc<str>, Kept>>,
+}
+
+/// One credential that is kept.
+struct Kept {
+    reading: Reading,
+    wake: Arc<Notify>,
+    task: AbortHandle,
+    /// The value that an origin refused last.
+    suspected: Option<String>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Keeper {
+    /// Keeps nothing yet. Its tasks run in `runtime`.
+    pub fn new(
+        store: Arc<CredentialStore>,
+        open: Opener,
+        witness: Arc<dyn Witness>,
+        outside: Outside,
+        terms: Terms,
+        runtime: Handle,
+    ) -> Self {
+        Keeper { store, open, witness, outside, terms, runtime, kept: Mutex::default() }
+    }
+
+    /// Holds the credentials of this policy and no others. What is read from where it was read before goes on as it was;
+    /// files and variables that are new are read at once, blocking, and everything else in the background.
+    pub fn follow(&self, policy: &Policy) -> Loaded {
+        let loaded = self.store.reload(policy);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = |name: &str| policy.credentials().iter().find(|one| one.name() == name).map(|one| one.reading());
+        kept.retain(|name, kept| reading(name) == Some(&kept.reading));
+        for name in &loaded.changed {
+            self.witness.fetched(name, News::Changed, None);
+        }
+        for problem in &loaded.problems {
+            self.witness.failed(&problem.credential, problem.error.kind(), &problem.to_string(), problem.kept);
+        }
+        for credential in policy.credentials() {
+            if kept.contains_key(credential.name()) {
+                continue;
+            }
+            let name: Arc<str> = credential.name().into();
+            let reading = credential.reading();
+            let mut pace = Pace::new(reading, self.terms.keep);
+            if self.store.available(&name) {
+                pace.succeeded(Instant::now(), None);
+            } else if sources::is_local(&reading.source) {
+                pace.failed();
+            }
+            let wake = Arc::new(Notify::new());
+            let task = Task {
+                name: Arc::clone(&name),
+                reading: reading.clone(),
+                source: (self.open)(&name, reading),
+                store: Arc::clone(&self.store),
+                witness: Arc::clone(&self.witness),
+                outside: self.outside.clone(),
+                limit: task::limit(reading, self.terms.fetch),
+                wake: Arc::clone(&wake),
+                pace,
+            };
+            let task = self.runtime.spawn(task.run()).abort_handle();
+            kept.insert(name, Kept { reading: reading.clone(), wake, task, suspected: None });
+        }
+        loaded
+    }
+
+    /// Something changed on this machine, or may have: files are read again, and sources that fail are asked again.
+    pub fn look_again(&self) {
+        self.wake(|name, kept| sources::is_local(&kept.reading.source) || !self.is_well(name));
+    }
+
+    /// Asks every source again.
+    pub fn ask_all(&self) {
+        self.wake(|_, _| true);
+    }
+
+    /// An origin refused the value of that version: if it is still the one in use, its source is asked once more, and not
+    /// again for the same value. Whether it is asked.
+    pub fn suspect(&self, name: &str, version: &str) -> bool {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(kept) = all.get_mut(name).filter(|kept| kept.suspected.as_deref() != Some(version)) else {
+            return false;
+        };
+        kept.suspected = Some(version.to_owned());
+        kept.wake.notify_one();
+        true
+    }
+
+    fn is_well(&self, name: &str) -> bool {
+        self.store.available(name) && !self.store.is_stale(name)
+    }
+
+    fn wake(&self, which: impl Fn(&str, &Kept) -> bool) {
+        let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, kept) in all.iter().filter(|(name, kept)| which(name, kept)) {
+            kept.wake.notify_one();
+        }
+    }
+}
+
+impl From<Put> for News {
+    fn from(put: Put) -> Self {
+        match put {
+            Put::First => News::First,
+            Put::Changed => News::Changed,
+            Put::Same | Put::Unwanted => News::Same,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! Where secrets come from: one small file a kind, all of them behind [`Fetch`].
+//!
+//! A source is asked, and answers or says why not; it caches no value, tries nothing twice and knows no schedule. All that
+//! is the [keeper's](crate::Keeper). What it read is wiped, and never part of an error.
+
+pub(crate) mod env;
+pub(crate) mod exec;
+pub(crate) mod file;
+pub(crate) mod json_key;
+
+use std::io;
+use std::sync::Arc;
+
+use stubgate_policy::{Reading, Source};
+
+use crate::fetch::{Fetch, Fetched, Fetching, Means, NotRun};
+use crate::secret::SecretError;
+
+/// Why a source gives no secret. Always the operator's matter; the text never holds a byte of a value.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The file is missing or can't be read.
+    #[error("cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// A folder, pipe, socket or device.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// Someone wrote to it meanwhile; it is read again soon.
+    #[error("changed while it was read")]
+    Changed,
+    /// The file is still being read since the time before: its file system does not answer.
+    #[error("is still being read since the time before; its file system does not answer")]
+    Stuck,
+    /// The variable is not set.
+    #[error("is not set")]
+    Unset,
+    /// It was not asked yet.
+    #[error("has not given a value yet")]
+    Elsewhere,
+    /// No answer within the time that one may take.
+    #[error("gave no answer within {seconds} seconds")]
+    TimedOut {
+        /// The time.
+        seconds: u64,
+    },
+    /// What it gave has ended already.
+    #[error("gave a value that has ended already")]
+    Ended,
+    /// There is no such key, or what was read is no JSON object.
+    #[error(transparent)]
+    Key(#[from] json_key::KeyError),
+    /// What was read is no credential.
+    #[error(transparent)]
+    Value(#[from] SecretError),
+    /// A program gave nothing.
+    #[error(transparent)]
+    Program(#[from] NotRun),
+    /// Any other kind of source, in its own words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl SourceError {
+    /// The word for metrics and records: one of few.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Io(_) | Self::NotAFile | Self::Changed | Self::Stuck | Self::Unset => "unreadable",
+            Self::Elsewhere => "pending",
+            Self::TimedOut { .. } => "timeout",
+            Self::Ended => "ended",
+            Self::Key(_) | Self::Value(_) => "malformed",
+            Self::Program(NotRun::TimedOut) => "timeout",
+            Self::Program(_) | Self::Other(_) => "source",
+        }
+    }
+}
+
+/// Whether a source is read on this machine within no time worth mentioning, so that it can be read at once.
+pub(crate) fn is_local(source: &Source) -> bool {
+    matches!(source, Source::File(_) | Source::Env(_))
+}
+
+/// Reads a source that is local, blocking.
+pub(crate) fn read_now(reading: &Reading) -> Result<Fetched, SourceError> {
+    let bytes = match &reading.source {
+        Source::File(path) => file::read(path)?,
+        Source::Env(name) => env::read(name)?,
+        _ => return Err(SourceError::Elsewhere),
+    };
+    let secret = json_key::secret(bytes, reading.json_key.as_deref())?;
+    Ok(Fetched { secret, expires: None })
+}
+
+/// The source that a reading means.
+pub(crate) fn open(reading: &Reading, means: &Means) -> Arc<dyn Fetch> {
+    match &reading.source {
+        Source::File(path) => Arc::new(file::File::new(path, reading.json_key.as_deref())),
+        Source::Env(name) => Arc::new(env::Variable::new(name, reading.json_key.as_deref())),
+        Source::Exec(program) => {
+            Arc::new(exec::Program::new(program, reading.json_key.as_deref(), Arc::clone(&means.programs)))
+        }
+        _ => Arc::new(Unknown),
+    }
+}
+
+/// A kind that this build can't ask.
+struct Unknown;
+
+impl Fetch for Unknown {
+    fn fetch(&self) -> Fetching<'_> {
+        Box::pin(async { Err(SourceError::Other("is of a kind that this stubgate can't ask".into())) })
+    }
+}
+
+/// A source as an operator knows it.
+pub(crate) fn describe(source: &Source) -> String {
+    match source {
+        Source::File(path) => format!("file {}", path.display()),
+        Source::Env(name) => format!("environment variable {name}"),
+        Source::Exec(exec) => format!("program {}", exec.program.display()),
+        Source::Vault(vault) => format!("vault {} {}/{}", vault.server, vault.mount, vault.path),
+        Source::Infisical(infisical) => format!("infisical {} {}", infisical.server, infisical.name),
+        Source::GithubApp(app) => format!("GitHub App {} at {}", app.app_id, app.server),
+        Source::Oauth(oauth) => format!("login {} of {}", oauth.login, oauth.provider.name),
+    }
+}

@@ -1,0 +1,137 @@
+//! What the keeper of credentials does, as people see it: in the log, in records, and in what is under way.
+//!
+//! A problem is said once, not at every attempt; SIGHUP has it said anew. Neither a value nor a part of one ever comes here
+//! (law 4).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::SystemTime;
+
+use stubgate_credentials::{Answering, HttpClient, Keeper, Means, News, Outside, Terms, Unanswered, Witness, opener};
+
+use crate::appliance::{Appliance, refresh};
+use crate::programs::{Helper, Runner};
+use crate::record::{Event, Layer, Line};
+
+/// Starts the keeper of an appliance, which follows no policy yet. Called in a runtime.
+pub fn start(appliance: &Arc<Appliance>, helper: Option<Helper>) -> Arc<Said> {
+    let programs = Arc::new(runner(helper));
+    let _ = appliance.programs.set(Arc::clone(&programs));
+    let said = Arc::new(Said { appliance: Arc::downgrade(appliance), state: Mutex::default() });
+    let terms = Terms { keep: appliance.timeouts.credential_keep, ..Terms::default() };
+    let keeper = Keeper::new(
+        Arc::clone(&appliance.credentials),
+        opener(Means { http: Arc::new(NoWay), programs }),
+        Arc::clone(&said) as Arc<dyn Witness>,
+        Outside::system(),
+        terms,
+        tokio::runtime::Handle::current(),
+    );
+    // It is served once.
+    let _ = appliance.keeper.set(keeper);
+    said
+}
+
+fn runner(helper: Option<Helper>) -> Runner {
+    let Some(helper) = helper else { return Runner::without(Vec::new()) };
+    let programs = helper.programs().to_vec();
+    Runner::through(helper).unwrap_or_else(|error| {
+        tracing::error!(%error, "programs for credentials can't be run");
+        Runner::without(programs)
+    })
+}
+
+/// What has been said about credentials.
+pub struct Said {
+    appliance: Weak<Appliance>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The policy that credentials are kept for.
+    fingerprint: String,
+    /// By name.
+    problems: BTreeMap<Box<str>, String>,
+}
+
+impl Said {
+    /// What follows is about credentials of this policy.
+    pub fn under(&self, fingerprint: &str) {
+        self.state().fingerprint = fingerprint.to_owned();
+    }
+
+    /// Has everything said anew.
+    pub fn forget(&self) {
+        self.state().problems.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) {
+        if let Some(appliance) = self.appliance.upgrade() {
+            refresh(&appliance);
+        }
+    }
+
+    fn record(&self, outcome: &'static str, name: &str, note: &str) {
+        let Some(appliance) = self.appliance.upgrade() else { return };
+        let fingerprint = self.state().fingerprint.clone();
+        let line = Line {
+            outcome: Some(outcome),
+            credential: Some(name),
+            note: Some(note),
+            policy: Some(&fingerprint),
+            ..Line::new(Event::Reload, Layer::Credential)
+        };
+        // A credential does not wait for its record; a lost one is counted.
+        let _ = appliance.audit.write(&line);
+    }
+}
+
+impl Witness for Said {
+    fn fetched(&self, name: &str, news: News, _expires: Option<SystemTime>) {
+        let had_problem = self.state().problems.remove(name).is_some();
+        if news == News::Same && !had_problem {
+            return;
+        }
+        match news {
+            News::First | News::Changed => {
+                tracing::info!(credential = name, "credential has a new value");
+                self.record("taken", name, "a new value is in use");
+            }
+            News::Same => {
+                tracing::info!(credential = name, "credential can be read again, with the value of before");
+            }
+        }
+        self.count();
+    }
+
+    fn failed(&self, name: &str, kind: &'static str, text: &str, kept: bool) {
+        if self.state().problems.insert(name.into(), text.to_owned()).as_deref() == Some(text) {
+            return;
+        }
+        tracing::error!(credential = name, kind, "{text}");
+        let note = if kept {
+            "cannot be read; the last good value stays in use"
+        } else {
+            "cannot be read; requests that need it are refused"
+        };
+        self.record("failed", name, note);
+        self.count();
+        if let Some(appliance) = self.appliance.upgrade().filter(|_| !kept) {
+            appliance.decide_again();
+        }
+    }
+}
+
+/// No way to servers of secrets.
+struct NoWay;
+
+impl HttpClient for NoWay {
+    fn send(&self, _request: http::Request<zeroize::Zeroizing<Vec<u8>>>) -> Answering<'_> {
+        Box::pin(async { Err(Unanswered::NotSent("there is no way to servers of secrets".into())) })
+    }
+}

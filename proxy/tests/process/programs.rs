@@ -1,0 +1,170 @@
+//! Programs that give credentials: what they are run with, what becomes of those that misbehave, and of who runs them.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::memory::until;
+use crate::site::{Agent, Running, Site, admin};
+
+const SECRET: &str = "real-secret-of-api-0123456789";
+
+/// A site whose credential comes from this script.
+fn site(script: &str, more: &str) -> Site {
+    let site = Site::with(SECRET, "process: { require_lockdown: true }");
+    let script = script.replace("SECRET", &site.path("secrets/api").display().to_string());
+    let program = site.write_program("get-token", &script.replace("FOLDER", &site.folder.path().display().to_string()));
+    site.write_source(&format!("{{ exec: [\"{program}\", \"an argument; true\"]{more} }}"));
+    site
+}
+
+/// The process that runs programs.
+fn helper(running: &mut Running) -> i32 {
+    running.said("programs for credentials can be run")["process"].as_i64().unwrap().try_into().unwrap()
+}
+
+/// Whether there is such a process that has not ended.
+fn is_alive(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+#[test]
+fn a_program_is_run_without_a_shell_with_an_empty_environment_and_nothing_open() {
+    let script = "{ env; echo args: $# $1; echo cwd: $(pwd); echo fds: $(ls /proc/$$/fd); \
+                  grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status; cat; } > FOLDER/seen; cat SECRET";
+    let site = site(script, "");
+    // What stubgate was started with is nobody's business.
+    let mut program = site.program();
+    program.env("AWS_SECRET_ACCESS_KEY", "of-the-operator");
+    let mut running = Running::start(program);
+    let helper = helper(&mut running);
+    let (proxy, operators) = running.serving();
+    running.said("credential has a new value");
+    assert_eq!(Agent::connect(proxy, &site.client()).unwrap().get().unwrap(), 200);
+    assert_eq!(site.origin.shown.lock().unwrap().last().unwrap(), SECRET);
+    let seen = fs::read_to_string(site.path("seen")).unwrap();
+    let mut variables: Vec<_> = seen.lines().filter(|line| line.contains('=')).collect();
+    variables.sort_unstable();
+    // The shell of the script sets PWD and the like by itself.
+    variables.retain(|line| !["PWD=", "OLDPWD=", "SHLVL=", "_="].iter().any(|own| line.starts_with(own)));
+    assert_eq!(variables, ["LANG=C.UTF-8", "PATH=/usr/bin:/bin"]);
+    for line in ["args: 1 an argument; true", "cwd: /", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(seen.lines().any(|seen| seen == line), "{line}: {seen}");
+    }
+    let open = seen.lines().find_map(|line| line.strip_prefix("fds: ")).unwrap();
+    assert!(
+        open.split(' ').all(|fd| ["0", "1", "2", "10", "255"].contains(&fd)),
+        "10 and 255 are the shell's own: {open}"
+    );
+    assert!(admin(operators, "/readyz").1.contains("\nprograms: in force\n"));
+    // Who runs it is locked down too, as far as it can be.
+    let status = fs::read_to_string(format!("/proc/{helper}/status")).unwrap();
+    for line in ["CapEff:\t0000000000000000", "CapPrm:\t0000000000000000", "NoNewPrivs:\t1"] {
+        assert!(status.lines().any(|seen| seen == line), "{line}: {status}");
+    }
+    let environment = fs::read(format!("/proc/{helper}/environ")).unwrap_or_default();
+    assert!(!environment.windows(3).any(|three| three == b"AWS"));
+}
+
+#[test]
+fn a_policy_that_runs_a_new_program_or_an_old_one_in_a_new_way_is_not_taken() {
+    let site = site("cat SECRET", "");
+    let mut running = site.start();
+    running.serving();
+    running.said("credential has a new value");
+    let program = site.path("get-token").display().to_string();
+    for source in [format!("{{ exec: [\"{program}\", other] }}"), "{ exec: [/bin/cat, /etc/passwd] }".to_owned()] {
+        site.write_source(&source);
+        let said = running.said("policy not taken; the last good one stays in force");
+        let text = said["message"].as_str().unwrap();
+        assert!(text.contains("which stubgate was not started with in this way: restart"), "{text}");
+    }
+}
+
+#[test]
+fn a_program_that_does_not_end_is_killed_with_all_that_it_started() {
+    let site = site("sleep 1000 & echo $! > FOLDER/child; echo $$ > FOLDER/itself; sleep 1000", ", timeout_seconds: 1");
+    let mut running = site.start();
+    let (_, operators) = running.serving();
+    let said = running.said("credential api: program ");
+    let text = said["message"].as_str().unwrap();
+    assert!(text.ends_with("did not end in its time, and was killed; requests that need it are refused"), "{text}");
+    let (status, body) = admin(operators, "/readyz");
+    assert!(status == 200 && body.contains("\ncredential api: no value\n"), "{body}");
+    for file in ["child", "itself"] {
+        let pid = fs::read_to_string(site.path(file)).unwrap().trim().parse().unwrap();
+        // The next attempt may have begun; it is another process.
+        until("it is gone", || {
+            !is_alive(pid) || fs::read_to_string(site.path(file)).unwrap().trim() != pid.to_string()
+        });
+    }
+}
+
+#[test]
+fn a_program_that_fails_or_writes_too_much_is_said_without_a_byte_of_what_it_wrote() {
+    for (script, expected) in [
+        ("echo the-secret-is-real-secret >&2; exit 3", "ended with status 3, after 30 bytes on its standard error"),
+        ("kill -9 $$", "ended with signal 9, after 0 bytes"),
+        ("yes real-secret", "wrote more than 65536 bytes, and was killed"),
+        ("echo real-secret of two words", "has a byte that is not visible ASCII at offset 11"),
+        ("chmod a-x FOLDER/get-token; exit 1", "ended with status 1"),
+    ] {
+        let site = site(script, "");
+        let mut running = site.start();
+        running.serving();
+        let said = running.said("credential api: program ");
+        let text = said["message"].as_str().unwrap();
+        assert!(text.contains(expected) && !text.contains("real-secret"), "{text}");
+    }
+}
+
+#[test]
+fn without_who_runs_programs_the_last_good_value_stays_and_everybody_is_told() {
+    let site = site("cat SECRET", ", ttl_seconds: 1");
+    let mut running = site.start();
+    let helper = helper(&mut running);
+    let (proxy, operators) = running.serving();
+    running.said("credential has a new value");
+    kill_process(Pid::from_raw(helper).unwrap(), Signal::KILL).unwrap();
+    running.said("the process that runs programs for credentials has ended; restart stubgate");
+    let said = running.said("credential api: program ");
+    let text = said["message"].as_str().unwrap();
+    assert!(text.ends_with("has ended; restart stubgate; the last good value stays in use"), "{text}");
+    assert_eq!(Agent::connect(proxy, &site.client()).unwrap().get().unwrap(), 200);
+    assert!(admin(operators, "/readyz").1.contains("\nprograms: missing (the process that runs them has ended"));
+}
+
+#[test]
+fn who_runs_programs_and_what_it_runs_end_with_the_appliance_however_that_ends() {
+    for signal in [Signal::KILL, Signal::TERM] {
+        let site = site("echo $$ > FOLDER/itself; sleep 1000", ", timeout_seconds: 60");
+        let mut running = site.start();
+        let helper = helper(&mut running);
+        running.serving();
+        until("it runs", || fs::read_to_string(site.path("itself")).is_ok_and(|text| text.ends_with('\n')));
+        let itself = fs::read_to_string(site.path("itself")).unwrap().trim().parse().unwrap();
+        assert!(is_alive(helper) && is_alive(itself));
+        running.signal(signal);
+        let begun = Instant::now();
+        until("both are gone", || !is_alive(helper) && !is_alive(itself));
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn a_signal_to_all_processes_of_a_service_leaves_who_runs_programs_to_the_end() {
+    let site = site("cat SECRET", "");
+    let mut running = site.start();
+    let helper = helper(&mut running);
+    running.serving();
+    running.said("credential has a new value");
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+        kill_process(Pid::from_raw(helper).unwrap(), signal).unwrap();
+    }
+    site.write_secret("another-secret-0123456789");
+    running.signal(Signal::HUP);
+    running.said("credential has a new value");
+    assert!(is_alive(helper));
+}
