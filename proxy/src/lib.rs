@@ -38,6 +38,7 @@ pub mod reload;
 pub mod request;
 pub mod respond;
 pub mod scrub;
+pub mod secrets_client;
 pub mod service;
 pub mod snapshot;
 pub mod start;

@@ -80,7 +80,8 @@ impl Server {
         headers: HeaderMap,
         body: Option<Zeroizing<Vec<u8>>>,
     ) -> Result<Answer, ServerError> {
-        let unsendable = |_| Unanswered::NotSent("the address in its configuration can't be written as a URL".to_owned());
+        let unsendable =
+            |_| Unanswered::NotSent("the address in its configuration can't be written as a URL".to_owned());
         let uri = format!("https://{}{target}", self.authority.host_header());
         let length = body.as_ref().map(|body| HeaderValue::from(body.len()));
         let mut request =
@@ -172,8 +173,11 @@ pub(crate) fn object(entries: &[(&str, &[u8])]) -> Zeroizing<Vec<u8>> {
     // A byte becomes six at most; nothing grows, which would leave copies behind.
     let most = entries.iter().map(|(key, value)| 6 * (key.len() + value.len()) + 6).sum::<usize>() + 2;
     let mut body = Zeroizing::new(Vec::with_capacity(most));
+    body.push(b'{');
     for (at, (key, value)) in entries.iter().enumerate() {
-        body.push(if at == 0 { b'{' } else { b',' });
+        if at > 0 {
+            body.push(b',');
+        }
         quote(&mut body, key.as_bytes());
         body.push(b':');
         quote(&mut body, value);
@@ -270,6 +274,11 @@ pub(crate) mod tests {
             let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert_eq!(read, serde_json::json!({ "key": text, "other": "x" }));
         }
+    }
+
+    #[test]
+    fn an_object_of_nothing_is_empty() {
+        assert_eq!(*object(&[]), b"{}");
     }
 
     #[test]

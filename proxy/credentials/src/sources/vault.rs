@@ -198,7 +198,9 @@ impl Unread {
 fn unwell(answer: &Answer) -> ServerError {
     match answer.status.as_u16() {
         412 => ServerError::Unwell("has not yet written what was asked for (status 412)".into()),
-        472 | 473 => ServerError::Unwell("is a standby that serves no reads: write the address of the active server".into()),
+        472 | 473 => {
+            ServerError::Unwell("is a standby that serves no reads: write the address of the active server".into())
+        }
         503 if answer.says("sealed") => ServerError::Unwell("is sealed: unseal it".into()),
         _ => answer.otherwise(),
     }

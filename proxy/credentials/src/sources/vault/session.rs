@@ -100,11 +100,9 @@ impl Login {
         let file = |path: &Path| (File::new(path, None), Box::from(path));
         match auth {
             VaultAuth::Token { file } => Login::Token { file: File::new(file, None), path: file.clone() },
-            VaultAuth::AppRole { mount, role_id_file, secret_id_file } => Login::AppRole {
-                mount: mount.clone(),
-                role_id: file(role_id_file),
-                secret_id: file(secret_id_file),
-            },
+            VaultAuth::AppRole { mount, role_id_file, secret_id_file } => {
+                Login::AppRole { mount: mount.clone(), role_id: file(role_id_file), secret_id: file(secret_id_file) }
+            }
             VaultAuth::Kubernetes { mount, role, token_file } => {
                 Login::Kubernetes { mount: mount.clone(), role: role.clone(), token: file(token_file) }
             }
