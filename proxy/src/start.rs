@@ -155,7 +155,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         timeouts: config.timeouts.clone(),
         minter,
-        dialer,
+        dialer: Arc::new(dialer),
         live: Arc::new(Live::default()),
         handshakes: Handshakes::new(limits.handshakes_per_agent, &metrics),
         budgets,
