@@ -45,6 +45,6 @@ pub mod start;
 pub mod stream;
 pub mod stubs;
 pub mod swap;
-#[expect(unsafe_code, reason = "an allocator is unsafe by its nature")]
+#[expect(unsafe_code, reason = "wiped memory and descriptors that others opened are had in no other way")]
 pub mod sys;
 pub mod transaction;

@@ -96,7 +96,15 @@ impl Reloader {
         let took = self.took_policy();
         if let Some(keeper) = self.appliance.keeper.get() {
             // Values are read in the background; what is new in a policy was read when it was taken.
-            if std::mem::take(&mut self.by_hand) { keeper.ask_all() } else { keeper.look_again() }
+            if std::mem::take(&mut self.by_hand) {
+                keeper.ask_all();
+            } else {
+                keeper.look_again();
+                // Not with every look: who fails is asked after times that grow.
+                if took {
+                    keeper.ask_failing();
+                }
+            }
         }
         self.look_at_rights();
         crate::appliance::refresh(&self.appliance);
@@ -204,8 +212,8 @@ impl Reloader {
         let (credential, outside) = self.appliance.confinement.get()?.boundary.outside(policy)?;
         Some(match outside {
             Outside::File(path) => format!(
-                "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart to \
-                 read from a new folder, or name it in process.credential_folders of stubgate.yaml before the next start",
+                "credential {credential} is read from {}, outside of the folders that stubgate was started with: restart \
+                 to read from a new folder, or name it in process.credential_folders of stubgate.yaml before the next start",
                 path.display()
             ),
             Outside::Program(path) => format!(

@@ -1,4 +1,4 @@
-//! Memory that is wiped before it is given back, whoever used it.
+//! Memory that is wiped before it is given back, whoever used it; and descriptors that are not passed on, whoever opened them.
 //!
 //! The only unsafe code of this crate. A credential that is sent passes through buffers of the HTTP and TLS libraries; with
 //! this allocator under all of them, none of its copies outlives the buffer that it stood in. Bytes are wiped when a block
@@ -6,7 +6,32 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
-use std::ptr;
+use std::os::fd::BorrowedFd;
+use std::{fs, io, ptr};
+
+use rustix::io::{FdFlags, fcntl_setfd};
+
+/// The first descriptor that is none of standard input, output and error.
+const FIRST: i32 = 3;
+
+/// Keeps every descriptor but the standard ones from programs that are run: also those that were there before this one.
+///
+/// # Errors
+/// Where the system does not say which ones there are.
+pub(crate) fn pass_on_nothing() -> io::Result<()> {
+    let mut open = Vec::new();
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let number = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        open.extend(number.filter(|fd| *fd >= FIRST));
+    }
+    for fd in open {
+        // SAFETY: it is not kept, and neither read, written nor closed; one that is closed already is an error.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        // The one through which they were listed is closed by now.
+        let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
+    }
+    Ok(())
+}
 
 /// An allocator that wipes blocks before it gives them back to another one.
 #[derive(Debug, Default)]

@@ -173,9 +173,14 @@ impl Keeper {
         loaded
     }
 
-    /// Something changed on this machine, or may have: files are read again, and sources that fail are asked again.
+    /// Something changed on this machine, or may have: files are read again.
     pub fn look_again(&self) {
-        self.wake(|name, kept| sources::is_local(&kept.reading.source) || !self.is_well(name));
+        self.wake(|_, kept| sources::is_local(&kept.reading.source));
+    }
+
+    /// Something changed that may have made sources well again: those that fail are asked now.
+    pub fn ask_failing(&self) {
+        self.wake(|name, _| !self.is_well(name));
     }
 
     /// Asks every source again.
@@ -183,8 +188,8 @@ impl Keeper {
         self.wake(|_, _| true);
     }
 
-    /// An origin refused the value of that version: if it is still the one in use, its source is asked once more, and not
-    /// again for the same value. Whether it is asked.
+    /// An origin refused the value of that version, which whoever calls this knows to be the one in use: its source is asked
+    /// once more, and not again for the same version. Whether it is asked.
     pub fn suspect(&self, name: &str, version: &str) -> bool {
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(kept) = all.get_mut(name).filter(|kept| kept.suspected.as_deref() != Some(version)) else {

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 use crate::memory::{count, until};
-use crate::site::{Agent, Site};
+use crate::site::{Agent, Running, Site};
 
 const VALUES: [&str; 3] =
     ["value-before-all-Zq7Lw2Vx9Kp4", "value-after-that-Mn3Rt8Yb6Hd1", "value-at-the-end-Bw5Gs1Xc0Jf7"];
@@ -30,11 +30,18 @@ fn forms(text: &str) -> Vec<String> {
     forms
 }
 
+/// Tells agents to stop, also where an assertion failed.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Asks without a pause while a value is exchanged for the next, twice.
-fn rotate(site: &Site, exchange: impl Fn(&str)) {
-    let config = fs::read_to_string(site.path("etc/stubgate.yaml")).unwrap();
-    let soon = config.replace("drain_seconds: 1", "drain_seconds: 1, credential_replaced_seconds: 1");
-    fs::write(site.path("etc/stubgate.yaml"), soon).unwrap();
+fn rotate(site: &Site, exchange: impl Fn(&str, &Running)) {
+    site.set_timeout("credential_replaced_seconds: 1");
     let mut running = site.start();
     let (proxy, operators) = running.serving();
     until("there is a value", || !crate::site::admin(operators, "/readyz").1.contains("no value"));
@@ -42,6 +49,7 @@ fn rotate(site: &Site, exchange: impl Fn(&str)) {
     let (stop, served) = (AtomicBool::new(false), AtomicUsize::new(0));
     let last = || site.origin.shown.lock().unwrap().last().cloned();
     thread::scope(|scope| {
+        let ended = Stop(&stop);
         let agents: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(|| {
@@ -59,7 +67,7 @@ fn rotate(site: &Site, exchange: impl Fn(&str)) {
         until("the first value is in use", || last().as_deref() == Some(VALUES[0]) || is_over());
         for pair in VALUES.windows(2) {
             let begun = Instant::now();
-            exchange(pair[1]);
+            exchange(pair[1], &running);
             until("the new value is in use", || last().as_deref() == Some(pair[1]) || is_over());
             let took = begun.elapsed();
             println!("{took:?} to the first request with the new value");
@@ -71,7 +79,7 @@ fn rotate(site: &Site, exchange: impl Fn(&str)) {
                 println!("{:?} until the old one was gone from memory", begun.elapsed());
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(ended);
         for agent in agents {
             agent.join().expect("no request fails");
         }
@@ -84,7 +92,7 @@ fn rotate(site: &Site, exchange: impl Fn(&str)) {
 #[test]
 fn a_file_is_exchanged_under_load() {
     let site = Site::new(VALUES[0]);
-    rotate(&site, |value| site.write_secret(value));
+    rotate(&site, |value, _| site.write_secret(value));
 }
 
 #[test]
@@ -93,7 +101,8 @@ fn a_secret_of_kubernetes_is_exchanged_under_load() {
     let folder = site.path("secrets");
     fs::remove_file(folder.join("api")).unwrap();
     let write = |value: &str| {
-        let version = format!("..version-of-{}", value.len() + value.as_bytes()[6] as usize);
+        let number = VALUES.iter().position(|one| *one == value).unwrap();
+        let version = format!("..2026_{number}");
         fs::create_dir(folder.join(&version)).unwrap();
         fs::write(folder.join(&version).join("api"), value).unwrap();
         symlink(&version, folder.join("..data_tmp")).unwrap();
@@ -105,13 +114,37 @@ fn a_secret_of_kubernetes_is_exchanged_under_load() {
     };
     write(VALUES[0]);
     symlink("..data/api", folder.join("api")).unwrap();
-    rotate(&site, write);
+    rotate(&site, |value, _| write(value));
 }
 
 #[test]
 fn what_a_program_gives_is_exchanged_under_load() {
     let site = Site::new(VALUES[0]);
     let program = site.write_program("get-token", &format!("exec cat {}", site.path("secrets/api").display()));
-    site.write_source(&format!("{{ exec: [\"{program}\"], ttl_seconds: 1 }}"));
-    rotate(&site, |value| site.write_secret(value));
+    site.write_source(&format!("{{ exec: [\"{program}\"] }}"));
+    rotate(&site, |value, running| {
+        site.write_secret(value);
+        // Nothing tells of what a program would give now; whoever exchanged it does.
+        running.signal(rustix::process::Signal::HUP);
+    });
+}
+
+#[test]
+fn a_value_that_was_not_to_be_had_again_for_too_long_is_dropped_and_requests_are_refused() {
+    let site = Site::new(VALUES[0]);
+    site.set_timeout("credential_keep_seconds: 2");
+    let mut running = site.start();
+    let (proxy, operators) = running.serving();
+    let mut agent = Agent::connect(proxy, &site.client()).unwrap();
+    assert_eq!(agent.get().unwrap(), 200);
+    fs::remove_file(site.path("secrets/api")).unwrap();
+    let said = running.said("credential api: ");
+    assert!(said["message"].as_str().unwrap().ends_with("the last good value stays in use"), "{said}");
+    assert_eq!(agent.get().unwrap(), 200);
+    until("it is dropped", || crate::site::admin(operators, "/readyz").1.contains("\ncredential api: no value\n"));
+    assert!(crate::site::admin(operators, "/metrics").1.contains("stubgate_credentials_missing 1\n"));
+    assert_eq!(Agent::connect(proxy, &site.client()).unwrap().get().unwrap(), 503);
+    site.write_secret(VALUES[1]);
+    running.said("credential has a new value");
+    assert_eq!(Agent::connect(proxy, &site.client()).unwrap().get().unwrap(), 200);
 }

@@ -70,6 +70,13 @@ impl Site {
         site
     }
 
+    /// One more of `timeouts`.
+    pub(crate) fn set_timeout(&self, line: &str) {
+        let config = fs::read_to_string(self.path("etc/stubgate.yaml")).unwrap();
+        let config = config.replace("drain_seconds: 1", &format!("drain_seconds: 1, {line}"));
+        fs::write(self.path("etc/stubgate.yaml"), config).unwrap();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }

@@ -189,10 +189,10 @@ async fn a_source_that_fails_is_asked_again_after_times_that_grow() {
     assert_eq!(world.sources["one"].asked(), 8);
     // Someone who thinks it is well again need not wait.
     world.sources["one"].then(Answer::Value("value-of-one", None));
-    world.keeper.look_again();
+    world.keeper.ask_failing();
     world.settle().await;
     assert!(world.store.available("one"));
-    world.keeper.look_again();
+    world.keeper.ask_failing();
     world.settle().await;
     assert_eq!(world.sources["one"].asked(), 9, "what is well is left in peace");
 }

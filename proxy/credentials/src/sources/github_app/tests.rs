@@ -60,7 +60,7 @@ impl Site {
         let path = folder.path().join("key.pem");
         std::fs::write(&path, pem("RSA PRIVATE KEY", &ders(&key).1)).unwrap();
         let mut what = app(&["site"], &[("contents", "write")]);
-        what.private_key = Box::new(Reading::from(Source::File(path.into())));
+        *what.private_key = Reading::from(Source::File(path.into()));
         let script = Arc::new(Script::default());
         let http = Arc::clone(&script) as Arc<dyn HttpClient>;
         let source = GithubApp::new(&what, None, &Means { http, programs: Arc::new(NoPrograms) });
