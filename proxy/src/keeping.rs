@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use stubgate_credentials::{Keeper, Means, News, Outside, Terms, Witness, opener};
+use stubgate_policy::secret_source::Exec;
 
 use crate::appliance::{Appliance, refresh};
 use crate::programs::{Helper, Runner};
@@ -15,7 +16,7 @@ use crate::record::{Event, Layer, Line};
 use crate::secrets_client::SecretsClient;
 
 /// Starts the keeper of an appliance, which follows no policy yet. Called in a runtime.
-pub fn start(appliance: &Arc<Appliance>, helper: Option<Helper>) -> Arc<Said> {
+pub fn start(appliance: &Arc<Appliance>, helper: Option<Result<Helper, Vec<Exec>>>) -> Arc<Said> {
     let programs = Arc::new(runner(helper));
     let _ = appliance.programs.set(Arc::clone(&programs));
     let said = Arc::new(Said { appliance: Arc::downgrade(appliance), state: Mutex::default() });
@@ -37,8 +38,12 @@ pub fn start(appliance: &Arc<Appliance>, helper: Option<Helper>) -> Arc<Said> {
     said
 }
 
-fn runner(helper: Option<Helper>) -> Runner {
-    let Some(helper) = helper else { return Runner::without(Vec::new()) };
+fn runner(helper: Option<Result<Helper, Vec<Exec>>>) -> Runner {
+    let helper = match helper {
+        Some(Ok(helper)) => helper,
+        Some(Err(programs)) => return Runner::without(programs),
+        None => return Runner::without(Vec::new()),
+    };
     let programs = helper.programs().to_vec();
     Runner::through(helper).unwrap_or_else(|error| {
         tracing::error!(%error, "programs for credentials can't be run");

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, TrustRoots, bundle_pem, client_config, system_clock};
 use stubgate_credentials::CredentialStore;
 use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, NameBudget, Resolver, ResolverConfig};
+use stubgate_policy::secret_source::Exec;
 use stubgate_policy::{Policy, compile};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,7 +58,8 @@ pub struct Started {
     config_file: Option<PathBuf>,
     sockets: Sockets,
     first: Option<First>,
-    helper: Option<Helper>,
+    /// What runs programs for credentials, where there are any; or those that nobody can run.
+    helper: Option<Result<Helper, Vec<Exec>>>,
     ca: Arc<CertificateAuthority>,
 }
 
@@ -266,13 +268,14 @@ impl Started {
         let programs = policy.map(programs::named_by).unwrap_or_default();
         if !programs.is_empty() {
             // While processes may be started.
-            let helper = Helper::start(programs).context("starting the process that runs programs for credentials")?;
-            tracing::info!(
-                programs = helper.programs().len(),
-                process = helper.id(),
-                "programs for credentials can be run"
-            );
-            self.helper = Some(helper);
+            self.helper = Some(Helper::start(programs.clone()).map_err(|error| {
+                tracing::error!(%error, "programs for credentials can't be run");
+                programs
+            }));
+        }
+        if let Some(Ok(helper)) = &self.helper {
+            let (programs, process) = (helper.programs().len(), helper.id());
+            tracing::info!(programs, process, "programs for credentials can be run");
         }
         if logins::is_wanted(&self.config, policy) {
             self.open_escrow()?;

@@ -66,12 +66,9 @@ async fn serve(socket: StdStream, programs: Vec<Exec>) -> io::Result<()> {
     let (write, slots) = (Arc::new(Mutex::new(write)), Arc::new(Semaphore::new(AT_ONCE)));
     let mut running = tokio::task::JoinSet::new();
     loop {
-        let question = tokio::select! {
-            question = wire::read_question(&mut read) => question,
-            Some(_) = running.join_next(), if !running.is_empty() => continue,
-        };
         // Dropping what runs kills it.
-        let Ok((id, number)) = question else { return Ok(()) };
+        let Ok((id, number)) = wire::read_question(&mut read).await else { return Ok(()) };
+        while running.try_join_next().is_some() {}
         let program = usize::try_from(number).ok().and_then(|number| programs.get(number)).cloned();
         // Nobody asks for more than there are: whoever does is not the appliance that we know.
         let Some(program) = program.filter(|_| running.len() < 4 * programs.len() + AT_ONCE) else { return Ok(()) };

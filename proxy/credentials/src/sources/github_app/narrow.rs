@@ -48,7 +48,7 @@ pub(super) fn check(app: &GithubApp, answer: &Answer) -> Result<(), ServerError>
         let selection: Option<String> = read(answer, "repository_selection")?;
         let given: Vec<Repository> =
             read(answer, "repositories")?.ok_or_else(|| wide("without saying for which repositories"))?;
-        // GitHub tells names apart by more than case.
+        // No two repositories of an owner differ by case alone.
         let is_asked = |name: &str| app.repositories.iter().any(|asked| asked.eq_ignore_ascii_case(name));
         if selection.as_deref() != Some("selected") || !given.iter().all(|one| is_asked(&one.name)) {
             return Err(wide("for other repositories"));
