@@ -50,8 +50,8 @@ pub struct Appliance {
     pub timeouts: Timeouts,
     /// Certificates for agents.
     pub minter: Minter,
-    /// Connections to origins, to be made.
-    pub dialer: Dialer,
+    /// Connections to origins, and to servers of secrets, to be made.
+    pub dialer: Arc<Dialer>,
     /// Connections to origins, made.
     pub pool: Pool,
     /// Memory for bodies that policy looks into.

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
-use stubgate_credentials::{Answering, HttpClient, Keeper, Means, News, Outside, Terms, Unanswered, Witness, opener};
+use stubgate_credentials::{Keeper, Means, News, Outside, Terms, Witness, opener};
 use stubgate_policy::secret_source::Exec;
 
 use crate::appliance::{Appliance, refresh};
 use crate::programs::{Helper, Runner};
 use crate::record::{Event, Layer, Line};
+use crate::secrets_client::SecretsClient;
 
 /// Starts the keeper of an appliance, which follows no policy yet. Called in a runtime.
 pub fn start(appliance: &Arc<Appliance>, helper: Option<Result<Helper, Vec<Exec>>>) -> Arc<Said> {
@@ -22,7 +23,11 @@ pub fn start(appliance: &Arc<Appliance>, helper: Option<Result<Helper, Vec<Exec>
     let terms = Terms { keep: appliance.timeouts.credential_keep, ..Terms::default() };
     let keeper = Keeper::new(
         Arc::clone(&appliance.credentials),
-        opener(Means { http: Arc::new(NoWay), programs, escrow: appliance.escrow.get().cloned() }),
+        opener(Means {
+            http: Arc::new(SecretsClient::new(Arc::clone(&appliance.dialer))),
+            programs,
+            escrow: appliance.escrow.get().cloned(),
+        }),
         Arc::clone(&said) as Arc<dyn Witness>,
         Outside::system(),
         terms,
@@ -129,14 +134,5 @@ impl Witness for Said {
         if let Some(appliance) = self.appliance.upgrade().filter(|_| !kept) {
             appliance.decide_again();
         }
-    }
-}
-
-/// No way to servers of secrets.
-pub(crate) struct NoWay;
-
-impl HttpClient for NoWay {
-    fn send(&self, _request: http::Request<zeroize::Zeroizing<Vec<u8>>>) -> Answering<'_> {
-        Box::pin(async { Err(Unanswered::NotSent("there is no way to servers of secrets".into())) })
     }
 }

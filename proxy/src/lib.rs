@@ -39,6 +39,7 @@ pub mod reload;
 pub mod request;
 pub mod respond;
 pub mod scrub;
+pub mod secrets_client;
 pub mod service;
 pub mod snapshot;
 pub mod start;

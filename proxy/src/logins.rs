@@ -17,6 +17,8 @@ use tokio::net::TcpStream;
 
 use crate::appliance::Appliance;
 use crate::config::{Config, EscrowStore};
+use crate::secrets_client::SecretsClient;
+use crate::start;
 
 /// Whether the escrow is opened for this configuration and first policy.
 pub fn is_wanted(config: &Config, policy: Option<&Policy>) -> bool {
@@ -83,12 +85,12 @@ pub fn dial_by(resolver: Arc<Resolver>) -> Dial {
     })
 }
 
-/// The way to providers.
+/// The way to providers, for a command.
 ///
 /// # Errors
 /// Where what it takes can't be opened.
-pub fn way(_config: &Config, _ca: &CertificateAuthority) -> anyhow::Result<Arc<dyn HttpClient>> {
-    Ok(Arc::new(crate::keeping::NoWay))
+pub fn way(config: &Config, ca: &CertificateAuthority) -> anyhow::Result<Arc<dyn HttpClient>> {
+    Ok(Arc::new(SecretsClient::new(Arc::new(start::dialer(config, ca)?))))
 }
 
 /// Sees to the logins for as long as it is polled, and has the keeper ask for those that changed.

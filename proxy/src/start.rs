@@ -131,24 +131,11 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
             "made a new certificate authority; agents must trust its bundle (stubgate ca bundle)"
         );
     }
-    let roots = TrustRoots::load(&config.upstream.ca_files, &ca).context("the certificates trusted for origins")?;
     let bundle = bundle_pem(&ca, true).into();
     let minting = MinterConfig::default().with_cache_entries(config.limits.minted_certificates);
     let ca = Arc::new(ca);
     let minter = Minter::new(Arc::clone(&ca), &minting, system_clock())?;
-    let resolver = resolver(&config, zones)?;
-    let guard = Guard::new(
-        own_addresses(&config).context("the addresses of this machine")?,
-        config.upstream.allow_private.clone(),
-        config.upstream.connect_to.clone(),
-    );
-    let dialer = Dialer::new(
-        resolver,
-        guard,
-        client_config(roots.clone(), &[b"http/1.1"])?,
-        client_config(roots, &[b"h2", b"http/1.1"])?,
-        config.timeouts.connect,
-    );
+    let dialer = dialer(&config, &ca)?;
     let (credentials, _) = CredentialStore::load(&Policy::empty());
     let audit = Audit::open(&config.audit, config.limits.refusals_per_second, metrics.clone())?;
     let limits = config.limits.clone();
@@ -170,7 +157,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         timeouts: config.timeouts.clone(),
         minter,
-        dialer,
+        dialer: Arc::new(dialer),
         live: Arc::new(Live::default()),
         handshakes: Handshakes::new(limits.handshakes_per_agent, &metrics),
         budgets,
@@ -189,7 +176,27 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
     Ok(Started { appliance, config, config_file: None, sockets, first: None, helper: None, ca })
 }
 
-pub(crate) fn resolver(config: &Config, zones: Vec<ForwardZone>) -> anyhow::Result<Resolver> {
+/// What makes connections to origins, and to whoever else the configuration names.
+///
+/// # Errors
+/// What it takes and could not be opened.
+pub(crate) fn dialer(config: &Config, ca: &CertificateAuthority) -> anyhow::Result<Dialer> {
+    let roots = TrustRoots::load(&config.upstream.ca_files, ca).context("the certificates trusted for origins")?;
+    let guard = Guard::new(
+        own_addresses(config).context("the addresses of this machine")?,
+        config.upstream.allow_private.clone(),
+        config.upstream.connect_to.clone(),
+    );
+    Ok(Dialer::new(
+        resolver(config, zones(config))?,
+        guard,
+        client_config(roots.clone(), &[b"http/1.1"])?,
+        client_config(roots, &[b"h2", b"http/1.1"])?,
+        config.timeouts.connect,
+    ))
+}
+
+fn resolver(config: &Config, zones: Vec<ForwardZone>) -> anyhow::Result<Resolver> {
     Ok(Resolver::new(ResolverConfig {
         nameservers: config.upstream.nameservers.clone(),
         zones,
@@ -198,7 +205,7 @@ pub(crate) fn resolver(config: &Config, zones: Vec<ForwardZone>) -> anyhow::Resu
     })?)
 }
 
-pub(crate) fn zones(config: &Config) -> Vec<ForwardZone> {
+fn zones(config: &Config) -> Vec<ForwardZone> {
     config.forward.iter().map(|zone| ForwardZone { zones: zone.zones.clone(), to: zone.to.clone() }).collect()
 }
 

@@ -1,8 +1,9 @@
 //! A credential's value: held, wiped, never shown.
 //!
 //! Law 4 as a type. There is no `Debug`, `Display`, `Serialize` or `Clone`, and reading the bytes is private to this
-//! crate, which uses it in two places: for the header that carries it out ([`crate::CredentialStore::header_value`]), and for
-//! what is looked for on the way in ([`crate::CredentialStore::scrubber`]). What could break a header (line
+//! crate, which uses it in three places: for the header that carries it out ([`crate::CredentialStore::header_value`]), for
+//! what is looked for on the way in ([`crate::CredentialStore::scrubber`]), and where a source logs in to the server that it is
+//! read from. What could break a header (line
 //! breaks, NUL, spaces, anything that is not visible ASCII) is refused when a value is loaded, not when it is used
 //! (CR-19).
 
@@ -88,7 +89,7 @@ impl Secret {
         self.reveal().ct_eq(other.reveal()).into()
     }
 
-    /// The bytes, for the place that puts them into a header and the one that looks for them in responses.
+    /// The bytes, for the places that put them into a header or a login, and the one that looks for them in responses.
     pub(crate) fn reveal(&self) -> &[u8] {
         self.0.expose_secret().bytes()
     }

@@ -6,15 +6,23 @@
 pub(crate) mod env;
 pub(crate) mod exec;
 pub(crate) mod file;
+pub(crate) mod github_app;
+pub(crate) mod infisical;
 pub(crate) mod json_key;
+pub(crate) mod server;
+pub(crate) mod text;
+pub(crate) mod vault;
 
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use stubgate_policy::{Reading, Source};
+use zeroize::Zeroizing;
 
 use crate::fetch::{Fetch, Fetched, Fetching, Means, NotRun};
-use crate::secret::SecretError;
+use crate::secret::{Secret, SecretError};
+use server::ServerError;
 
 /// Why a source gives no secret. Always the operator's matter; the text never holds a byte of a value.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +64,17 @@ pub enum SourceError {
     /// A program gave nothing.
     #[error(transparent)]
     Program(#[from] NotRun),
+    /// What a login takes can't be had.
+    #[error("can't be logged in to: the file {} {error}", path.display())]
+    Login {
+        /// The file that it stands in.
+        path: Box<std::path::Path>,
+        /// Why not.
+        error: Box<SourceError>,
+    },
+    /// A server gave nothing.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// Any other kind of source, in its own words.
     #[error("{0}")]
     Other(String),
@@ -71,8 +90,29 @@ impl SourceError {
             Self::Ended => "ended",
             Self::Key(_) | Self::Value(_) => "malformed",
             Self::Program(NotRun::TimedOut) => "timeout",
+            Self::Login { error, .. } => error.kind(),
+            Self::Server(error) => error.kind(),
             Self::Program(_) | Self::Other(_) => "source",
         }
+    }
+}
+
+/// What a source gave, before it is known to be fit for a header.
+pub(crate) struct Given {
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) expires: Option<SystemTime>,
+}
+
+impl Given {
+    /// As a credential.
+    pub(crate) fn fetched(self) -> Result<Fetched, SourceError> {
+        Ok(Fetched { secret: Secret::new(self.bytes)?, expires: self.expires })
+    }
+}
+
+impl From<Zeroizing<Vec<u8>>> for Given {
+    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Given { bytes, expires: None }
     }
 }
 
@@ -88,8 +128,7 @@ pub(crate) fn read_now(reading: &Reading) -> Result<Fetched, SourceError> {
         Source::Env(name) => env::read(name)?,
         _ => return Err(SourceError::Elsewhere),
     };
-    let secret = json_key::secret(bytes, reading.json_key.as_deref())?;
-    Ok(Fetched { secret, expires: None })
+    Given::from(json_key::inside(bytes, reading.json_key.as_deref())?).fetched()
 }
 
 /// The source that a reading means.
@@ -100,20 +139,17 @@ pub(crate) fn open(reading: &Reading, means: &Means) -> Arc<dyn Fetch> {
         Source::Exec(program) => {
             Arc::new(exec::Program::new(program, reading.json_key.as_deref(), Arc::clone(&means.programs)))
         }
+        Source::Vault(secret) => {
+            Arc::new(vault::Vault::new(secret, reading.json_key.as_deref(), Arc::clone(&means.http)))
+        }
+        Source::Infisical(secret) => {
+            Arc::new(infisical::Infisical::new(secret, reading.json_key.as_deref(), Arc::clone(&means.http)))
+        }
+        Source::GithubApp(app) => Arc::new(github_app::GithubApp::new(app, reading.json_key.as_deref(), means)),
         Source::Oauth(oauth) => match &means.escrow {
             Some(escrow) => escrow.source(oauth, &means.http),
             None => Arc::new(Closed),
         },
-        _ => Arc::new(Unknown),
-    }
-}
-
-/// A kind that this build can't ask.
-struct Unknown;
-
-impl Fetch for Unknown {
-    fn fetch(&self) -> Fetching<'_> {
-        Box::pin(async { Err(SourceError::Other("is of a kind that this stubgate can't ask".into())) })
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Login {
 }
 
 pub(super) fn main(asked: &Login) -> ExitCode {
+    // A key that is made is said there.
+    super::run::log();
     let config = match Config::read(&asked.config) {
         Ok(config) => config,
         Err(problem) => return check::refuse(&problem),

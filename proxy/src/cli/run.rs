@@ -66,7 +66,7 @@ fn runtime(cores: usize) -> std::io::Result<Runtime> {
 }
 
 /// Logs for people go to standard error; records of decisions go where `audit` says. `STUBGATE_LOG` chooses the level.
-fn log() {
+pub(super) fn log() {
     let filter = EnvFilter::try_from_env("STUBGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let is_terminal = std::io::stderr().is_terminal();
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);

@@ -239,7 +239,7 @@ fn sealing(key: &str) -> Described {
         "file" => ("A file with the key: a Kubernetes Secret, a systemd credential.", text()),
         "exec" => (
             "A program that writes the key to its standard output; run once at the start, without a shell.",
-            full_list(&text()),
+            json!({ "type": "array", "items": text(), "minItems": 1 }),
         ),
         "passphrase_file" => {
             ("A file with a passphrase of 16 bytes or more, stretched with scrypt. For one machine.", text())

@@ -134,6 +134,8 @@ pub(crate) struct Setup {
     pub(crate) secrets: Vec<(&'static str, String)>,
     /// Whom it asks for addresses of hosts; nobody listens there by default.
     pub(crate) nameserver: SocketAddr,
+    /// More CAs that are trusted for servers, PEM.
+    pub(crate) trusted: String,
     /// The CA that signs origins' certificates but is trusted by nobody.
     pub(crate) distrusted: bool,
 }
@@ -149,6 +151,7 @@ impl Default for Setup {
             elsewhere: HashMap::new(),
             secrets: vec![("api", REAL.into()), ("keyed", KEYED_REAL.into()), ("other", OTHER_REAL.into())],
             nameserver: SocketAddr::from(([127, 0, 0, 1], 9)),
+            trusted: String::new(),
             distrusted: false,
         }
     }
@@ -186,11 +189,15 @@ impl Lab {
         let signer = if setup.distrusted { unknown } else { Arc::clone(&internet) };
         let minter = Minter::new(signer, &MinterConfig::default(), system_clock()).unwrap();
         let origin = Origin::start(Arc::new(minter), setup.origin_h2).await;
-        std::fs::write(folder.path().join("internet.pem"), internet.certificate_pem()).unwrap();
+        std::fs::write(folder.path().join("internet.pem"), format!("{}{}", internet.certificate_pem(), setup.trusted))
+            .unwrap();
+        let more = setup.elsewhere.keys().map(String::as_str).filter(|host| !HOSTS.contains(host));
         let connect_to: String = HOSTS
             .iter()
+            .copied()
+            .chain(more)
             .map(|host| {
-                let to = setup.elsewhere.get(*host).copied().unwrap_or(origin.address);
+                let to = setup.elsewhere.get(host).copied().unwrap_or(origin.address);
                 format!("    \"{host}\": \"{to}\"\n")
             })
             .collect();

@@ -27,6 +27,7 @@ mod records;
 mod reload;
 mod scrub;
 mod seams;
+mod servers;
 mod socks;
 mod streams;
 mod transparent;

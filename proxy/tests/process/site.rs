@@ -238,11 +238,34 @@ fn serve(tcp: TcpStream, config: Arc<ServerConfig>, shown: &Mutex<Vec<String>>) 
     let mut io = StreamOwned::new(tls, tcp);
     loop {
         let head = head(&mut io)?;
+        if head.starts_with("POST /v1/oauth/token ") {
+            token(&mut io, &head, shown)?;
+            continue;
+        }
         let value = head.lines().find(|line| line.to_ascii_lowercase().starts_with("authorization:"));
         let value = value.and_then(|line| line.split(' ').next_back()).unwrap_or_default();
         shown.lock().unwrap().push(value.to_owned());
         io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")?;
     }
+}
+
+/// Answers a refresh: the next pair is named after the one before.
+fn token(io: &mut (impl io::Read + io::Write), head: &str, shown: &Mutex<Vec<String>>) -> io::Result<()> {
+    let mut body = vec![0; length(head)];
+    io.read_exact(&mut body)?;
+    let asked: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
+    let token = asked["refresh_token"].as_str().unwrap_or_default();
+    shown.lock().unwrap().push(token.to_owned());
+    let answer = format!(
+        r#"{{"access_token":"access-after-{token}","refresh_token":"next-{token}","expires_in":36000,"scope":"a"}}"#
+    );
+    write!(io, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())
+}
+
+fn length(head: &str) -> usize {
+    let found =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
+    found.and_then(|length| length.trim().parse().ok()).unwrap_or(0)
 }
 
 /// A connection of an agent through CONNECT.
@@ -269,9 +292,7 @@ impl Agent {
         let request = format!("GET /x HTTP/1.1\r\nhost: {HOST}\r\nauthorization: Bearer {STUB}\r\n\r\n");
         self.io.write_all(request.as_bytes())?;
         let head = head(&mut self.io)?;
-        let length =
-            head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned));
-        let mut body = vec![0; length.and_then(|length| length.trim().parse().ok()).unwrap_or(0)];
+        let mut body = vec![0; length(&head)];
         self.io.read_exact(&mut body)?;
         Ok(head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0))
     }

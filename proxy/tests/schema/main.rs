@@ -234,6 +234,9 @@ upstream:
   allow_private: [{ hosts: [registry.corp.example], networks: ["10.1.2.0/24"] }]
 audit: { files: [{ path: /var/log/audit, max_bytes: 100000, keep: 3, durable: true }] }
 process: { user: stubgate, require_lockdown: true, credential_folders: [/run/more] }
+escrow:
+  store: { postgres: { host: db.corp.example, port: 5432, database: logins, user: stubgate, password_file: /run/p, ca_file: /ca.pem } }
+  key: { file: /run/key }
 "#
         .into(),
     };

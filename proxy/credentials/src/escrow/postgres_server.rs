@@ -12,6 +12,7 @@ pub(super) struct Server {
     binaries: PathBuf,
     folder: tempfile::TempDir,
     child: Option<Child>,
+    has_tls: bool,
 }
 
 impl Server {
@@ -27,7 +28,7 @@ impl Server {
         }
         // Free now, and taken by the server in a moment; it fails to start, and the test with it, where somebody else was quicker.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { port, binaries, folder, child: None };
+        let mut server = Self { port, binaries, folder, child: None, has_tls: false };
         let data = server.data();
         let mut init = server.command("initdb");
         init.args(["--auth=trust", "--username=stubgate", "--no-sync", "--no-locale", "--encoding=UTF8", "-D"]);
@@ -37,9 +38,38 @@ impl Server {
         Some(server)
     }
 
+    /// Answers over TLS too, with a certificate for 127.0.0.1 by an authority whose file is given.
+    pub(super) fn with_tls() -> Option<(Self, PathBuf)> {
+        let mut server = Self::start()?;
+        server.turn_off();
+        let make = |command: &str| {
+            let mut openssl = Command::new("openssl");
+            openssl.args(command.split(' ')).current_dir(server.folder.path());
+            if rustix::process::geteuid().is_root() {
+                openssl.uid(NOBODY).gid(NOBODY);
+            }
+            let made = openssl.output().unwrap();
+            assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        };
+        std::fs::write(server.folder.path().join("names"), "subjectAltName=IP:127.0.0.1\n").unwrap();
+        let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        make(&format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=authority -days 2"));
+        make(&format!("req {key} -keyout key.pem -out request.pem -subj /CN=database"));
+        make("x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out cert.pem -days 2");
+        server.has_tls = true;
+        server.turn_on();
+        let ca = server.folder.path().join("ca.pem");
+        Some((server, ca))
+    }
+
     pub(super) fn turn_on(&mut self) {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-k", "", "-F"]);
+        if self.has_tls {
+            let file = |name: &str| self.folder.path().join(name).display().to_string();
+            command.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", file("cert.pem"))]);
+            command.args(["-c", &format!("ssl_key_file={}", file("key.pem"))]);
+        }
         self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {

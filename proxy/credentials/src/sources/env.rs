@@ -4,8 +4,8 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use zeroize::Zeroizing;
 
-use super::{SourceError, json_key};
-use crate::fetch::{Fetch, Fetched, Fetching};
+use super::{Given, SourceError, json_key};
+use crate::fetch::{Fetch, Fetching};
 
 /// A variable as a source.
 pub(crate) struct Variable {
@@ -17,14 +17,15 @@ impl Variable {
     pub(crate) fn new(name: &str, json_key: Option<&str>) -> Self {
         Variable { name: name.into(), json_key: json_key.map(Box::from) }
     }
+
+    pub(crate) fn given(&self) -> Result<Given, SourceError> {
+        Ok(json_key::inside(read(&self.name)?, self.json_key.as_deref())?.into())
+    }
 }
 
 impl Fetch for Variable {
     fn fetch(&self) -> Fetching<'_> {
-        Box::pin(async {
-            let secret = json_key::secret(read(&self.name)?, self.json_key.as_deref())?;
-            Ok(Fetched { secret, expires: None })
-        })
+        Box::pin(async { self.given()?.fetched() })
     }
 }
 

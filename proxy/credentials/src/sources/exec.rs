@@ -11,9 +11,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use super::{SourceError, json_key};
-use crate::fetch::{Fetch, Fetched, Fetching, Programs};
-use crate::secret::Secret;
+use super::{Given, SourceError, json_key};
+use crate::fetch::{Fetch, Fetching, Programs};
 
 /// A program as a source.
 pub(crate) struct Program {
@@ -26,32 +25,33 @@ impl Program {
     pub(crate) fn new(exec: &Exec, json_key: Option<&str>, programs: Arc<dyn Programs>) -> Self {
         Program { exec: exec.clone(), json_key: json_key.map(Box::from), programs }
     }
+
+    pub(crate) async fn given(&self) -> Result<Given, SourceError> {
+        read(self.programs.run(&self.exec).await?, self.json_key.as_deref())
+    }
 }
 
 impl Fetch for Program {
     fn fetch(&self) -> Fetching<'_> {
-        Box::pin(async { read(self.programs.run(&self.exec).await?, self.json_key.as_deref()) })
+        Box::pin(async { self.given().await?.fetched() })
     }
 }
 
 /// What a program wrote. A key of policy's is taken first; what is there then may be an object too.
-fn read(output: Zeroizing<Vec<u8>>, key: Option<&str>) -> Result<Fetched, SourceError> {
-    let output = match key {
-        Some(key) => json_key::text_at(&output, &key.split('.').collect::<Vec<_>>())?,
-        None => output,
-    };
+fn read(output: Zeroizing<Vec<u8>>, key: Option<&str>) -> Result<Given, SourceError> {
+    let output = json_key::inside(output, key)?;
     if output.trim_ascii_start().first() != Some(&b'{') {
-        return Ok(Fetched { secret: Secret::new(output)?, expires: None });
+        return Ok(output.into());
     }
-    let secret = Secret::new(json_key::text_at(&output, &["value"])?)?;
+    let bytes = json_key::text_at(&output, &["value"])?;
     let expires = json_key::find(&output, &["expires_at"])?.map(|end| end.get()).filter(|end| *end != "null");
-    let Some(written) = expires else { return Ok(Fetched { secret, expires: None }) };
+    let Some(written) = expires else { return Ok(bytes.into()) };
     let no_time = || SourceError::Other("has no time at the key `expires_at`: RFC 3339, or seconds since 1970".into());
-    Ok(Fetched { secret, expires: Some(time(written).ok_or_else(no_time)?) })
+    Ok(Given { bytes, expires: Some(time(written).ok_or_else(no_time)?) })
 }
 
 /// A time as JSON has it.
-fn time(written: &str) -> Option<SystemTime> {
+pub(crate) fn time(written: &str) -> Option<SystemTime> {
     if let Ok(seconds) = written.parse::<u64>() {
         return SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
     }
@@ -62,9 +62,10 @@ fn time(written: &str) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fetch::Fetched;
 
     fn outcome(output: &str, key: Option<&str>) -> String {
-        match read(Zeroizing::new(output.into()), key) {
+        match read(Zeroizing::new(output.into()), key).and_then(Given::fetched) {
             Ok(Fetched { secret, expires }) => {
                 let seconds = expires.map(|end| end.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs());
                 format!("{} {seconds:?}", String::from_utf8_lossy(secret.reveal()))

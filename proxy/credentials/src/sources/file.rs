@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use stubgate_policy::Source;
 use zeroize::Zeroizing;
 
-use super::{SourceError, json_key};
-use crate::fetch::{Fetch, Fetched, Fetching};
+use super::{Given, SourceError, json_key};
+use crate::fetch::{Fetch, Fetching};
 
 /// The most that is read of a file, and one byte that shows there is more: JSON has room for other keys beside the secret's.
 const BUFFER_BYTES: usize = json_key::DOCUMENT_MAXIMUM_BYTES + 1;
@@ -30,7 +30,7 @@ impl File {
         File { path: path.into(), json_key: json_key.map(Box::from), is_busy: Arc::default() }
     }
 
-    async fn fetched(&self) -> Result<Fetched, SourceError> {
+    pub(crate) async fn given(&self) -> Result<Given, SourceError> {
         if self.is_busy.swap(true, Ordering::AcqRel) {
             return Err(SourceError::Stuck);
         }
@@ -41,14 +41,13 @@ impl File {
             read
         });
         let bytes = reading.await.map_err(std::io::Error::other)??;
-        let secret = json_key::secret(bytes, self.json_key.as_deref())?;
-        Ok(Fetched { secret, expires: None })
+        Ok(json_key::inside(bytes, self.json_key.as_deref())?.into())
     }
 }
 
 impl Fetch for File {
     fn fetch(&self) -> Fetching<'_> {
-        Box::pin(self.fetched())
+        Box::pin(async { self.given().await?.fetched() })
     }
 }
 

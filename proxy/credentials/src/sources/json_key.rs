@@ -12,9 +12,6 @@ use serde::de::{Deserializer as _, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use super::SourceError;
-use crate::secret::Secret;
-
 /// The longest document that is read.
 pub(crate) const DOCUMENT_MAXIMUM_BYTES: usize = 64 * 1024;
 /// Levels of maps and lists.
@@ -38,19 +35,22 @@ pub enum KeyError {
     NotText(Box<str>),
 }
 
-/// The secret in `bytes`: all of them, or the text at a key such as `data.token`.
-pub(crate) fn secret(bytes: Zeroizing<Vec<u8>>, key: Option<&str>) -> Result<Secret, SourceError> {
-    let Some(key) = key else { return Ok(Secret::new(bytes)?) };
-    let text = text_at(&bytes, &key.split('.').collect::<Vec<_>>())?;
-    Ok(Secret::new(text)?)
+/// The value in `bytes`: all of them, or the text at a key such as `data.token`.
+pub(crate) fn inside(bytes: Zeroizing<Vec<u8>>, key: Option<&str>) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let Some(key) = key else { return Ok(bytes) };
+    text_at(&bytes, &key.split('.').collect::<Vec<_>>())
 }
 
 /// The text at a path of keys, with its escapes read.
 pub(crate) fn text_at(document: &[u8], path: &[&str]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-    let name = || Box::from(path.join("."));
-    match find(document, path)? {
-        None => Err(KeyError::Missing(name())),
-        Some(value) => unescaped(value.get()).ok_or_else(|| KeyError::NotText(name())),
+    text(find(document, path)?, &path.join("."))
+}
+
+/// The text that stands at a key, where one was found.
+pub(crate) fn text(found: Option<&RawValue>, name: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    match found {
+        None => Err(KeyError::Missing(name.into())),
+        Some(value) => unescaped(value.get()).ok_or_else(|| KeyError::NotText(name.into())),
     }
 }
 
@@ -59,6 +59,11 @@ pub(crate) fn find<'d>(document: &'d [u8], path: &[&str]) -> Result<Option<&'d R
     if document.len() > DOCUMENT_MAXIMUM_BYTES {
         return Err(KeyError::TooLong);
     }
+    find_in_bounded(document, path)
+}
+
+/// The same, in a document whose length somebody else has bounded.
+pub(crate) fn find_in_bounded<'d>(document: &'d [u8], path: &[&str]) -> Result<Option<&'d RawValue>, KeyError> {
     let text = std::str::from_utf8(document).map_err(|_| KeyError::NotJson)?;
     let whole: &RawValue = serde_json::from_str(text).map_err(|_| KeyError::NotJson)?;
     walk(whole, Some(path), 0)

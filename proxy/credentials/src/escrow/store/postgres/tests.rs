@@ -90,3 +90,32 @@ async fn a_server_elsewhere_is_not_reached_without_tls_and_a_url_shows_nothing_o
         assert!(!error.contains("pass-word") && error.contains("url"), "{error}");
     }
 }
+
+fn trusting(ca: Option<&std::path::Path>) -> Arc<rustls::ClientConfig> {
+    use rustls_pki_types::pem::PemObject as _;
+    let mut roots = rustls::RootCertStore::empty();
+    if let Some(ca) = ca {
+        roots.add(rustls_pki_types::CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    Arc::new(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[tokio::test]
+async fn a_server_is_verified_for_its_name_by_the_authority_that_was_named() {
+    let Some((server, ca)) = Server::with_tls() else { return };
+    let reach = |host: &str, tls| {
+        let Database::Parts { port, database, user, .. } = store(&server).place.database else { unreachable!() };
+        let database = Database::Parts { host: host.into(), port, database, user, password_file: None };
+        Postgres::new(PostgresPlace { database, tls: Some(tls), dial: system_dial() })
+    };
+    let good = reach("127.0.0.1", trusting(Some(&ca)));
+    assert!(good.write("a", &row(1)).await.unwrap());
+    let client = good.client().await.unwrap();
+    let seen = client.query_one("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()", &[]).await.unwrap();
+    assert!(seen.get::<_, bool>(0));
+    for (host, tls) in [("127.0.0.1", trusting(None)), ("localhost", trusting(Some(&ca)))] {
+        assert!(matches!(reach(host, tls).read("a").await, Err(StoreError::Unreachable(_))), "{host}");
+    }
+}

@@ -1,0 +1,127 @@
+//! A server over TLS that a test answers for.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use stubgate_certs::{CertificateAuthority, LeafName, Minter, MinterConfig, system_clock};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// A request, as it came.
+pub(crate) struct Asked {
+    pub(crate) method: Method,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Asked {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// How to answer.
+pub(crate) enum Said {
+    Json(u16, Value),
+    /// Status, headers and bytes.
+    Bytes(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// Nothing; the connection ends.
+    Gone,
+    /// Nothing, ever.
+    Silence,
+}
+
+/// The CA of servers of secrets.
+pub(crate) struct Authority(Arc<CertificateAuthority>);
+
+impl Authority {
+    pub(crate) fn new() -> Self {
+        Authority(Arc::new(CertificateAuthority::create("servers of secrets", SystemTime::now()).unwrap()))
+    }
+
+    pub(crate) fn pem(&self) -> String {
+        self.0.certificate_pem().to_string()
+    }
+
+    /// A server of that name.
+    pub(crate) async fn serve(&self, name: &str, answer: impl Fn(Asked) -> Said + Send + Sync + 'static) -> Double {
+        let minter = Minter::new(Arc::clone(&self.0), &MinterConfig::default(), system_clock()).unwrap();
+        let config = minter.server_config(&LeafName::Dns(name)).await.unwrap();
+        let mut config = (*config).clone();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let tls = TlsAcceptor::from(Arc::new(config));
+        let sockets = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let double = Double { address: sockets.local_addr().unwrap(), requests: Arc::default() };
+        let (requests, answer) = (Arc::clone(&double.requests), Arc::new(answer));
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = sockets.accept().await {
+                let (tls, requests, answer) = (tls.clone(), Arc::clone(&requests), Arc::clone(&answer));
+                tokio::spawn(async move {
+                    let Ok(stream) = tls.accept(tcp).await else { return };
+                    let service = service_fn(move |request| {
+                        requests.fetch_add(1, Ordering::SeqCst);
+                        respond(Arc::clone(&answer), request)
+                    });
+                    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                });
+            }
+        });
+        double
+    }
+}
+
+/// A running server.
+pub(crate) struct Double {
+    pub(crate) address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Double {
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the test ends this connection")]
+struct End;
+
+async fn respond<F: Fn(Asked) -> Said>(
+    answer: Arc<F>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, End> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| End)?.to_bytes();
+    let asked = Asked {
+        method: parts.method,
+        target: parts.uri.to_string(),
+        headers: parts.headers,
+        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+    };
+    let (status, headers, bytes) = match answer(asked) {
+        Said::Json(status, value) => {
+            (status, vec![("content-type", "application/json".to_owned())], value.to_string().into_bytes())
+        }
+        Said::Bytes(status, headers, bytes) => (status, headers, bytes),
+        Said::Gone => return Err(End),
+        Said::Silence => match std::future::pending::<Infallible>().await {},
+    };
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(name, value);
+    }
+    Ok(response.header(header::SERVER, "double").body(Full::new(bytes.into())).unwrap())
+}
