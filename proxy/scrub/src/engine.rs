@@ -110,6 +110,11 @@ impl Engine {
         self.search(text, Mode::Flowing, false).up_to(self.shape.tail(text))
     }
 
+    /// Searches a text that is over.
+    pub(crate) fn search_whole(&self, text: &[u8]) -> Found {
+        self.search(text, Mode::Ended, false)
+    }
+
     pub(crate) fn needle(&self, needle: u32) -> &[u8] {
         bytes_of(&self.arena, &self.places, needle)
     }

@@ -65,7 +65,7 @@ impl Scrubber {
     pub fn scrub(&self, whole: &mut [u8]) -> u64 {
         let mut tally = Tally::default();
         if let Some(engine) = &self.0 {
-            let found = engine.search(whole, Mode::Ended, false).found;
+            let found = engine.search_whole(whole).found;
             engine.write(whole, &found, &mut tally);
         }
         tally.total()

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use zeroize::Zeroizing;
 
-use crate::engine::{Engine, Found, Mode};
+use crate::engine::{Engine, Found};
 use crate::{Scrubber, Tally};
 
 /// A tail that is shorter is let go when the source pauses.
@@ -36,19 +36,29 @@ impl Stream {
     }
 
     /// Takes the next piece.
-    pub fn push(&mut self, mut chunk: Bytes) {
+    pub fn push(&mut self, chunk: Bytes) {
+        self.take_in(chunk, Engine::search_flowing);
+    }
+
+    /// Takes the last piece. All leaves, in one if nothing was held.
+    pub fn push_last(&mut self, chunk: Bytes) {
+        self.take_in(chunk, Engine::search_whole);
+        self.released = 0;
+    }
+
+    fn take_in(&mut self, chunk: Bytes, search: impl Fn(&Engine, &[u8]) -> Found) {
         let Some(engine) = &self.engine else { return self.ready.push_back(chunk) };
         if !self.held.is_empty() {
             let mut joined = BytesMut::with_capacity(self.held.len() + chunk.len());
             joined.extend_from_slice(&self.held);
             joined.extend_from_slice(&chunk);
             self.held.clear();
-            let found = engine.search_flowing(&joined);
+            let found = search(engine, &joined);
             return self.settle(joined.freeze(), &found);
         }
-        let found = engine.search_flowing(&chunk);
+        let found = search(engine, &chunk);
         if found.found.is_empty() && found.settled == chunk.len() {
-            self.ready.push_back(std::mem::take(&mut chunk));
+            self.ready.push_back(chunk);
         } else {
             self.settle(chunk, &found);
         }
@@ -74,7 +84,7 @@ impl Stream {
     pub fn let_go(&mut self) {
         let Some(engine) = self.engine.as_ref().filter(|_| self.held.len() > self.released) else { return };
         let mut shown = BytesMut::from(self.held.as_slice());
-        let found = engine.search(&shown, Mode::Ended, false).found;
+        let found = engine.search_whole(&shown).found;
         // It is counted when it is settled.
         engine.write(&mut shown, &found, &mut Tally::default());
         self.ready.push_back(shown.freeze().split_off(self.released));
@@ -83,12 +93,9 @@ impl Stream {
 
     /// There will be no more. All leaves.
     pub fn finish(&mut self) {
-        let Some(engine) = self.engine.as_ref().filter(|_| !self.held.is_empty()) else { return };
-        let held = Bytes::copy_from_slice(&self.held);
-        let found = engine.search(&held, Mode::Ended, false);
-        self.held.clear();
-        self.settle(held, &found);
-        self.released = 0;
+        if !self.held.is_empty() {
+            self.push_last(Bytes::new());
+        }
     }
 
     /// Goes on with other needles; what is held is looked at again.

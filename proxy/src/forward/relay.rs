@@ -138,9 +138,12 @@ impl Relay {
     }
 
     /// Has what passes inspected.
-    pub(super) fn inspected(mut self, inspector: Option<Box<Inspector>>) -> Self {
-        if inspector.as_ref().is_some_and(|inspector| inspector.decodes()) {
-            self.length = None;
+    pub(super) fn inspected(mut self, mut inspector: Option<Box<Inspector>>) -> Self {
+        if let Some(inspector) = &mut inspector {
+            if inspector.decodes() {
+                self.length = None;
+            }
+            inspector.expect(self.length);
         }
         self.inspector = inspector;
         self

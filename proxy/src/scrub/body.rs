@@ -42,6 +42,8 @@ pub struct Inspector {
     room: Option<Room>,
     /// What is not decoded yet.
     input: Bytes,
+    /// How many bytes are still to come, where that is known of a body that is not decoded.
+    left: Option<u64>,
     trailers: Option<HeaderMap>,
     tally: Tally,
     is_ended: bool,
@@ -72,6 +74,7 @@ impl Inspector {
             is_opaque: false,
             room,
             input: Bytes::new(),
+            left: None,
             trailers: None,
             tally: Tally::default(),
             is_ended: false,
@@ -88,12 +91,20 @@ impl Inspector {
         self.decoder.is_some()
     }
 
+    /// Says how long the body is. The last piece of it then leaves whole, and not but for its end.
+    pub fn expect(&mut self, length: Option<u64>) {
+        self.left = length.filter(|_| self.decoder.is_none());
+    }
+
     /// Takes a piece from the origin; only when [`Inspector::pull`] gave nothing.
     pub fn push(&mut self, data: Bytes) {
         self.renew();
         match &self.decoder {
             Some(_) => self.input = data,
-            None => self.stream.push(data),
+            None => {
+                self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+                if self.left == Some(0) { self.stream.push_last(data) } else { self.stream.push(data) }
+            }
         }
     }
 

@@ -141,8 +141,15 @@ fn every_needle_and_nothing_else_is_overwritten_in_whatever_pieces_it_comes() {
 
             let mut stream = scrubber.stream();
             let mut out = Vec::new();
-            for piece in pieces(random, &text) {
-                stream.push(piece);
+            let pieces = pieces(random, &text);
+            // The end may be known with the last piece, or only after it.
+            let last = if random.below(2) == 0 { pieces.len() } else { 0 };
+            for (number, piece) in pieces.into_iter().enumerate() {
+                if number + 1 == last {
+                    stream.push_last(piece)
+                } else {
+                    stream.push(piece)
+                }
                 out.extend(std::iter::from_fn(|| stream.take()).flatten());
             }
             stream.finish();
