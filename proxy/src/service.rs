@@ -67,9 +67,7 @@ pub fn serve<'a>(
                 }
             },
             Begun::Over(response) => response,
-            Begun::Tokens(asked) => {
-                refuse(&asked.0.identified.snapshot, Reason::Internal.into(), asked.1, shape)
-            }
+            Begun::Tokens(asked) => refuse(&asked.0.identified.snapshot, Reason::Internal.into(), asked.1, shape),
             // Nothing is looked at twice.
             Begun::Look(inspected) => {
                 refuse(&inspected.snapshot, Reason::Internal.into(), inspected.transaction, shape)

@@ -97,7 +97,8 @@ impl Logins {
 /// The agents that some rule grants a credential.
 fn holders(parts: &Parts, credential: CredentialId) -> AgentSet {
     let mut some = Vec::new();
-    for rule in parts.rules.iter().filter(|rule| rule.effect == Effect::Allow && rule.credentials.contains(&credential)) {
+    for rule in parts.rules.iter().filter(|rule| rule.effect == Effect::Allow && rule.credentials.contains(&credential))
+    {
         match &rule.agents {
             AgentSet::Every => return AgentSet::Every,
             AgentSet::Some(agents) => some.extend_from_slice(agents),
@@ -111,7 +112,13 @@ fn holders(parts: &Parts, credential: CredentialId) -> AgentSet {
 impl Policy {
     /// The login that a refresh token stands for at an endpoint where this agent is answered: one whose refresh stub it
     /// is, compared as a whole and in constant time.
-    pub fn login_of(&self, agent: AgentId, server: &Authority, path: &str, refresh_token: &[u8]) -> Option<CredentialId> {
+    pub fn login_of(
+        &self,
+        agent: AgentId,
+        server: &Authority,
+        path: &str,
+        refresh_token: &[u8],
+    ) -> Option<CredentialId> {
         let is_it = |login: &&Login| {
             let stub = self.credential(login.credential).refresh_stub().unwrap_or_default().as_bytes();
             login.server == *server && *login.path == *path && !stub.is_empty() && bool::from(stub.ct_eq(refresh_token))

@@ -56,7 +56,9 @@ pub(super) fn because(reason: Reason) -> Result<(), Because> {
         }
         R::StubOverPlain => "a stub went over plain HTTP: find out why",
         R::ForeignCredential => "the agent sent a credential that is no stub: find out whose it is",
-        R::LoginInEscrow => "the agent asked for tokens otherwise than with the refresh stub: look at its credentials file",
+        R::LoginInEscrow => {
+            "the agent asked for tokens otherwise than with the refresh stub: look at its credentials file"
+        }
         R::TwoCredentials => "a request may carry one credential only",
         R::CredentialMissing => "the credential has no value: look at its source",
         R::CredentialRequired => "the rule demands a credential: the agent lacks its stub",

@@ -289,3 +289,57 @@ fn every_reason_has_a_word_and_a_hint_of_its_own() {
     words.dedup();
     assert_eq!(words.len(), Reason::ALL.len());
 }
+
+/// The *answer* outcome: decided before deny rules, for those whom a rule grants the login, and for one path alone.
+#[test]
+fn the_token_endpoints_of_a_login_in_escrow_are_answered_for_those_who_have_it() {
+    let policy = policy(
+        &with_rules(
+            "  - { name: model, agents: [a], hosts: [api.anthropic.com], methods: [POST], credentials: [claude] }
+  - { name: closed, effect: deny, agents: ['*'], hosts: [any], methods: [any] }",
+        )
+        .replacen(
+            "credentials:\n",
+            "credentials:\n  claude: { stub: access-token-stub, slots: [bearer], hosts: [api.anthropic.com], \
+             source: { oauth: { provider: claude, refresh_stub: refresh-token-stub } } }\n",
+            1,
+        ),
+    );
+    for (agent, question, expected) in [
+        ("a", "platform.claude.com A", "advertise"),
+        ("a", "console.anthropic.com AAAA", "advertise"),
+        ("a", "claude.com A", "nodata"),
+        ("a", "com A", "nodata"),
+        ("a", "api.anthropic.com A", "denied_by_rule"),
+        ("a", "x.platform.claude.com A", "name_not_allowed"),
+        ("b", "platform.claude.com A", "name_not_allowed"),
+        ("b", "claude.com A", "name_not_allowed"),
+    ] {
+        assert_eq!(dns(&policy, agent, question), expected, "{agent} {question}");
+    }
+    for (agent, to, expected) in [
+        ("a", "https://platform.claude.com", true),
+        ("a", "https://platform.claude.com:8443", false),
+        ("a", "http://platform.claude.com", false),
+        ("b", "https://platform.claude.com", false),
+    ] {
+        assert_eq!(connect(&policy, agent, to).granted().is_some(), expected, "{agent} {to}");
+    }
+    let login = policy.credential_named("claude").unwrap();
+    for (agent, request, is_answered) in [
+        ("a", "POST https://platform.claude.com/v1/oauth/token", true),
+        ("a", "POST https://console.anthropic.com/v1/oauth/token", true),
+        ("a", "GET https://platform.claude.com/v1/oauth/token", false),
+        ("a", "POST https://platform.claude.com/v1/oauth/token/", false),
+        ("a", "POST https://platform.claude.com/v1/oauth/revoke", false),
+        ("a", "POST http://platform.claude.com/v1/oauth/token", false),
+        ("b", "POST https://platform.claude.com/v1/oauth/token", false),
+    ] {
+        let decision = ask(&policy, agent, request);
+        assert_eq!(decision == Decision::Answer(Answer::OauthToken(login)), is_answered, "{agent} {request}");
+        assert!(is_answered || decision.denial().is_some(), "{agent} {request}");
+    }
+    let stub = [(SlotRef::Bearer, "access-token-stub")];
+    let asked = ask_with(&policy, "a", "POST https://platform.claude.com/v1/oauth/token", &stub);
+    assert_eq!(asked.denial().unwrap().reason, Reason::StubOutOfSlot);
+}

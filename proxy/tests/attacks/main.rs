@@ -19,6 +19,7 @@ mod goaway;
 mod guesses;
 mod handshakes;
 mod limits;
+mod logins;
 mod messages;
 mod observe;
 mod origins;
