@@ -68,7 +68,7 @@ impl Site {
         let script = Arc::new(Script::default());
         let http = Arc::clone(&script) as Arc<dyn HttpClient>;
         let source = GithubApp::new(&what, None, &Means { http, programs: Arc::new(NoPrograms) });
-        Site { folder: folder, script, source, public: key.public_key().as_ref().to_vec() }
+        Site { folder, script, source, public: key.public_key().as_ref().to_vec() }
     }
 
     async fn outcome(&self) -> String {
