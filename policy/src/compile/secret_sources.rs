@@ -44,6 +44,10 @@ pub(super) fn read(from: &Found<'_, SecretSource>, credential: &str, reader: &mu
     let mut login = None;
     let mut source = plain.read(reader);
     if let Some(found) = reader.optional(&raw.github_app) {
+        if let Some(key) = &raw.json_key {
+            let message = "`json_key` is not for `github_app`, whose tokens have no keys".to_owned();
+            forms::bad(message, &key.span, "remove it, or write it below `private_key`", reader);
+        }
         let app = github_app::read(&found, reader);
         source = source.or(app);
     }

@@ -1,3 +1,4 @@
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
@@ -12,6 +13,9 @@ use super::super::server::tests::Script;
 use super::key::KeyProblem;
 use super::*;
 use crate::fetch::{HttpClient, NotRun, Programs, Running};
+
+/// Making one takes a while.
+static KEY: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate(KeySize::Rsa2048).unwrap());
 
 struct NoPrograms;
 
@@ -47,7 +51,7 @@ fn app(repositories: &[&str], permissions: &[(&str, &str)]) -> secret_source::Gi
 }
 
 struct Site {
-    _folder: TempDir,
+    folder: TempDir,
     script: Arc<Script>,
     source: GithubApp,
     public: Vec<u8>,
@@ -55,16 +59,16 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
+        let key = &*KEY;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.pem");
-        std::fs::write(&path, pem("RSA PRIVATE KEY", &ders(&key).1)).unwrap();
+        std::fs::write(&path, pem("RSA PRIVATE KEY", &ders(key).1)).unwrap();
         let mut what = app(&["site"], &[("contents", "write")]);
         *what.private_key = Reading::from(Source::File(path.into()));
         let script = Arc::new(Script::default());
         let http = Arc::clone(&script) as Arc<dyn HttpClient>;
         let source = GithubApp::new(&what, None, &Means { http, programs: Arc::new(NoPrograms), escrow: None });
-        Site { _folder: folder, script, source, public: key.public_key().as_ref().to_vec() }
+        Site { folder, script, source, public: key.public_key().as_ref().to_vec() }
     }
 
     async fn outcome(&self) -> String {
@@ -107,10 +111,41 @@ async fn asks_narrowly_with_a_token_that_the_apps_key_signed() {
     assert_eq!(site.script.asked(), [asked]);
 }
 
+#[tokio::test]
+async fn a_key_of_several_lines_comes_from_any_source_that_has_a_text() {
+    let mut site = Site::new();
+    let pem = std::fs::read_to_string(site.folder.path().join("key.pem")).unwrap();
+    let token = site.folder.path().join("token");
+    std::fs::write(&token, "hvs.token-of-file").unwrap();
+    let vault = secret_source::Vault {
+        server: Authority::parse(Scheme::Https, b"vault.corp.example").unwrap(),
+        namespace: None,
+        mount: "secret".into(),
+        path: "app".into(),
+        key: "json".into(),
+        auth: secret_source::VaultAuth::Token { file: token.into() },
+    };
+    let reading = Reading { json_key: Some("pem".into()), ..Source::Vault(Box::new(vault)).into() };
+    let http = Arc::clone(&site.script) as Arc<dyn HttpClient>;
+    site.source.key = Text::new(&reading, &Means { http, programs: Arc::new(NoPrograms) });
+    let inner = serde_json::json!({ "pem": pem }).to_string();
+    site.script.says(403, "{}");
+    site.script.says(200, serde_json::json!({ "data": { "data": { "json": inner } } }).to_string());
+    site.script.says(201, GOOD);
+    assert_eq!(site.outcome().await, "ghs_0123456789");
+    let path = site.folder.path().join("key.json");
+    std::fs::write(&path, serde_json::json!({ "pem": pem }).to_string()).unwrap();
+    let reading = Reading { json_key: Some("pem".into()), ..Source::File(path.into()).into() };
+    let http = Arc::clone(&site.script) as Arc<dyn HttpClient>;
+    site.source.key = Text::new(&reading, &Means { http, programs: Arc::new(NoPrograms) });
+    site.script.says(201, GOOD);
+    assert_eq!(site.outcome().await, "ghs_0123456789");
+}
+
 #[test]
 fn reads_keys_as_pkcs1_and_pkcs8_and_says_what_is_wrong_with_others() {
-    let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
-    let (pkcs8, pkcs1) = ders(&key);
+    let key = &*KEY;
+    let (pkcs8, pkcs1) = ders(key);
     for good in [
         pem("RSA PRIVATE KEY", &pkcs1),
         pem("PRIVATE KEY", &pkcs8),
