@@ -10,6 +10,7 @@ pub(crate) mod consider;
 mod covering;
 mod grant;
 mod index;
+mod meaning;
 pub(crate) mod own;
 mod reach;
 mod request;
@@ -21,6 +22,7 @@ use smallvec::SmallVec;
 
 pub use ask::{Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage, SlotRef, Stage, Token};
 pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap, ToLook};
+pub use meaning::{Meaning, MintedStub, Standing};
 
 pub(crate) use covering::{Side, Whose};
 pub(crate) use index::{HostIndex, Index};

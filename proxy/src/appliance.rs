@@ -6,6 +6,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use stubgate_certs::Minter;
 use stubgate_credentials::CredentialStore;
+use stubgate_credentials::minted::Minting;
 use stubgate_dns::{QueryRecord, Surroundings};
 use stubgate_policy::{AgentId, Name, Policy};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,8 @@ pub struct Appliance {
     pub snapshot: ArcSwap<Snapshot>,
     /// The credentials in force.
     pub credentials: CredentialStore,
+    /// For minted stubs; none where their key could not be had, and none is taken then.
+    pub minting: Option<Arc<Minting>>,
     /// Where decisions are recorded.
     pub audit: Audit,
     /// What Prometheus sees.

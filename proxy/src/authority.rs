@@ -108,6 +108,10 @@ pub fn status(reason: Reason) -> StatusCode {
         | Reason::StubOutOfSlot
         | Reason::StubWrongHost
         | Reason::StubNotGranted
+        | Reason::StubOfOtherAgent
+        | Reason::StubExpired
+        | Reason::StubRevoked
+        | Reason::StubForged
         | Reason::ForeignCredential
         | Reason::CredentialRequired
         | Reason::StubInBody
@@ -155,6 +159,10 @@ pub fn is_temporary(reason: Reason) -> bool {
         | Reason::StubOutOfSlot
         | Reason::StubWrongHost
         | Reason::StubNotGranted
+        | Reason::StubOfOtherAgent
+        | Reason::StubExpired
+        | Reason::StubRevoked
+        | Reason::StubForged
         | Reason::ForeignCredential
         | Reason::CredentialRequired
         | Reason::StubInBody
@@ -173,6 +181,9 @@ pub fn is_tripwire(reason: Reason) -> bool {
         Reason::StubOutOfSlot
             | Reason::StubWrongHost
             | Reason::StubNotGranted
+            | Reason::StubOfOtherAgent
+            | Reason::StubRevoked
+            | Reason::StubForged
             | Reason::StubInBody
             | Reason::StubOverPlain
     )

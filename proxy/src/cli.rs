@@ -6,6 +6,7 @@ mod check;
 mod policy;
 mod run;
 pub(crate) mod say;
+mod stub;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,6 +44,9 @@ enum Command {
     /// Work on the certificate authority that agents must trust
     #[command(subcommand)]
     Ca(Ca),
+    /// Make stubs that one agent can use and nobody else, and call them back
+    #[command(subcommand)]
+    Stub(stub::Stub),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
@@ -108,6 +112,7 @@ pub fn main() -> ExitCode {
         Command::Policy(command) => policy::main(&command),
         Command::Config(Config::Check { file }) => check::config(&file),
         Command::Ca(command) => ca::main(&command),
+        Command::Stub(command) => stub::main(&command),
         Command::Attack(asked) => attack::main(*asked),
     }
 }

@@ -165,6 +165,7 @@ impl Transaction {
         if tripwire {
             metrics.tripwire(refusal.reason).inc();
         }
+        let minted = refusal.stub_of.and_then(|stub| stub.minted);
         self.permitted = None;
         let begun = self.begun.take();
         let event = if begun.is_some() { Event::End } else { Event::Refused };
@@ -173,7 +174,9 @@ impl Transaction {
             rule: if rule.is_empty() { begun.as_ref().map(Begun::rule) } else { Some(rule) },
             reason: Some(refusal.reason),
             status: Some(status.as_u16()),
-            stub_of: refusal.stub_of.map(|id| snapshot.policy.credential(id).name()),
+            stub_of: refusal.stub_of.map(|stub| snapshot.policy.credential(stub.credential).name()),
+            stub_agent: minted.map(|(agent, _)| snapshot.policy.agent(agent).name()),
+            stub_id: minted.map(|(_, id)| id),
             tripwire,
             policy: Some(snapshot.policy.fingerprint()),
             ..self.line(event, begun.as_ref())
@@ -185,7 +188,8 @@ impl Transaction {
             tracing::warn!(
                 agent = self.known.agent.as_deref().unwrap_or(""),
                 reason = refusal.reason.as_str(),
-                credential = refusal.stub_of.map_or("", |id| snapshot.policy.credential(id).name()),
+                credential = line.stub_of.unwrap_or(""),
+                minted_for = line.stub_agent.unwrap_or(""),
                 id = &*self.known.id,
                 "a stub where it has no business"
             );

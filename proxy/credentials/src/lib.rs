@@ -10,6 +10,7 @@
 
 mod fetch;
 mod forms;
+pub mod minted;
 mod secret;
 pub mod slots;
 mod source;

@@ -8,12 +8,24 @@ use super::node::Node;
 use super::reader::{FILE, Map, Reader};
 use super::upstream::Own;
 use super::{
-    Advertise, AuditFile, CaFiles, Config, ConfigProblem, Forward, Limits, Listen, Process, Timeouts, Upstream,
+    Advertise, AuditFile, CaFiles, Config, ConfigProblem, Forward, Limits, Listen, Process, Stubs, Timeouts, Upstream,
 };
-use super::{codes, process, upstream};
+use super::{codes, process, stubs, upstream};
 
-pub(super) const KEYS: &[&str] =
-    &["listen", "advertise", "policy", "state_dir", "ca", "dns", "limits", "timeouts", "upstream", "audit", "process"];
+pub(super) const KEYS: &[&str] = &[
+    "listen",
+    "advertise",
+    "policy",
+    "state_dir",
+    "ca",
+    "dns",
+    "limits",
+    "timeouts",
+    "upstream",
+    "audit",
+    "stubs",
+    "process",
+];
 pub(super) const DNS_KEYS: &[&str] = &["forward"];
 pub(super) const CA_KEYS: &[&str] = &["certificate_file", "key_file"];
 pub(super) const AUDIT_KEYS: &[&str] = &["files"];
@@ -62,8 +74,23 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     let audit = AuditFile::read_all(reader, audit);
     let section = reader.section(root, "process", process::KEYS);
     let process = Process::read(reader, section);
+    let section = reader.section(root, "stubs", stubs::KEYS);
     let state_dir = state_dir?;
-    Some(Config { listen, advertise, policy, state_dir, ca, forward, limits, timeouts, upstream, audit, process })
+    let stubs = Stubs::read(reader, section, &state_dir);
+    Some(Config {
+        listen,
+        advertise,
+        policy,
+        state_dir,
+        ca,
+        forward,
+        limits,
+        timeouts,
+        upstream,
+        audit,
+        stubs,
+        process,
+    })
 }
 
 fn ca(reader: &mut Reader<'_>, root: Map<'_>) -> Option<CaFiles> {

@@ -6,7 +6,7 @@ use stubgate_policy::schema::document;
 
 use super::compile::{AUDIT_KEYS, CA_KEYS, DNS_KEYS, KEYS};
 use super::upstream::{FORWARD_KEYS, GRANT_KEYS};
-use super::{Limits, Timeouts, audit, listen, process, upstream};
+use super::{Limits, Timeouts, audit, listen, process, stubs, upstream};
 
 /// Of stubgate.yaml.
 pub fn schema() -> Value {
@@ -66,6 +66,7 @@ fn root(key: &str) -> Described {
         "timeouts" => ("How long for everything, in whole seconds.", numbers(Timeouts::KEYS, Timeouts::ABOUT)),
         "upstream" => ("How origins are found, reached and trusted.", map(upstream::KEYS, &[], origin)),
         "audit" => ("Where records of decisions go.", map(AUDIT_KEYS, &[], records)),
+        "stubs" => ("What stubs are minted with, for several replicas; left out, it is in state_dir.", own_stubs()),
         "process" => ("As whom the appliance runs, and what it must be locked down to.", map(process::KEYS, &[], own)),
         _ => return None,
     })
@@ -104,6 +105,16 @@ fn ca() -> Value {
         Some(match key {
             "certificate_file" => ("PEM, the issuing certificate first.", text()),
             "key_file" => ("PEM, readable by nobody else.", text()),
+            _ => return None,
+        })
+    })
+}
+
+fn own_stubs() -> Value {
+    map(stubs::KEYS, &[], |key| {
+        Some(match key {
+            "key_file" => ("64 hexadecimal digits, readable by nobody else. Default: stub.key in state_dir.", text()),
+            "revoked_file" => ("Stubs that were called back. Default: stubs/revoked in state_dir.", text()),
             _ => return None,
         })
     })
