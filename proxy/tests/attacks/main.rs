@@ -17,6 +17,7 @@ mod credentials;
 mod frames;
 mod handshakes;
 mod limits;
+mod minted;
 mod observe;
 mod origins;
 mod paths;

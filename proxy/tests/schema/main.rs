@@ -53,6 +53,7 @@ fn examples() -> Vec<SourceFile> {
         "docs/configuration.md",
         "docs/policy/presets.md",
         "docs/policy/editor.md",
+        "docs/stubs.md",
     ];
     documents.iter().flat_map(|document| blocks(&root().join(document))).collect()
 }
