@@ -371,16 +371,19 @@ fn a_stub_is_minted_shown_and_called_back() {
     assert_eq!((stub.len(), &stub[..4]), (40, "ghp_"));
     let (code, shown, _) = run(&["show", stub]);
     assert_eq!(code, 0);
-    let field = |shown: &str, name: &str| {
-        let line = shown.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
-        line
-    };
+    let field =
+        |shown: &str, name: &str| shown.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
     assert_eq!(
         (field(&shown, "agent"), field(&shown, "credential"), field(&shown, "state")),
         ("devbot".into(), "api".into(), "good".into())
     );
     assert!(field(&shown, "ends").ends_with(":00:00.000000Z"), "{shown}");
+    // Locked down, it still sees what is called back.
+    let mut running = Running::start(&site);
+    running.said("serving");
     assert_eq!(run(&["revoke", &field(&shown, "id")]).0, 0);
+    assert_eq!(running.said("stubs are revoked")["revoked"], 1);
+    running.stop();
     let (code, shown, _) = run(&["show", stub]);
     assert_eq!((code, field(&shown, "state")), (1, "revoked".into()));
     let (code, _, said) = run(&["show", &format!("{}0", &stub[..39])]);

@@ -234,6 +234,7 @@ upstream:
   connect_to: { "api.github.com:443": "127.0.0.1:8443" }
   allow_private: [{ hosts: [registry.corp.example], networks: ["10.1.2.0/24"] }]
 audit: { files: [{ path: /var/log/audit, max_bytes: 100000, keep: 3, durable: true }] }
+stubs: { key_file: /etc/stubgate/stub.key, revoked_file: /etc/stubgate/revoked/stubs }
 process: { user: stubgate, require_lockdown: true, credential_folders: [/run/more] }
 "#
         .into(),
