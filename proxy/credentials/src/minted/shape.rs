@@ -5,7 +5,7 @@
 //! payload. A payload has exactly one spelling in a shape: reading writes it anew and compares, so that no byte can be
 //! changed without notice.
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, Digest, SHA256};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -134,7 +134,8 @@ impl Shape {
             Shape::Jwt => {
                 let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
                 let claims = format!(r#"{{"iss":"stubgate","token":"{body}","exp":{exp}}}"#);
-                format!("{header}.{}.{}", URL_SAFE_NO_PAD.encode(claims), filler(self, payload, 43))
+                let signature = URL_SAFE_NO_PAD.encode(hash(self, payload, 0));
+                format!("{header}.{}.{signature}", URL_SAFE_NO_PAD.encode(claims))
             }
         }
     }
@@ -144,17 +145,21 @@ impl Shape {
 fn filler(shape: Shape, payload: &[u8; 20], length: usize) -> String {
     let mut text = String::with_capacity(length + 32);
     for turn in 0_u8.. {
-        let mut context = Context::new(&SHA256);
-        context.update(b"stubgate filler");
-        context.update(&[shape.number(), turn]);
-        context.update(payload);
-        text.extend(context.finish().as_ref().iter().map(|byte| base62::digit(*byte)));
+        text.extend(hash(shape, payload, turn).as_ref().iter().map(|byte| base62::digit(*byte)));
         if text.len() >= length {
             break;
         }
     }
     text.truncate(length);
     text
+}
+
+fn hash(shape: Shape, payload: &[u8; 20], turn: u8) -> Digest {
+    let mut context = Context::new(&SHA256);
+    context.update(b"stubgate filler");
+    context.update(&[shape.number(), turn]);
+    context.update(payload);
+    context.finish()
 }
 
 /// The shape whose beginning a text has.
