@@ -79,7 +79,7 @@ fn decide(c: &mut Criterion) {
     let busy = authority("busy.example");
     let path = Target::parse(b"/repos/acme/site/pulls/17").unwrap();
     let last = Target::parse(b"/p7/x").unwrap();
-    let token = [Token { slot: SlotRef::Bearer, text: b"stub-of-the-bench" }];
+    let token = [Token::literal(SlotRef::Bearer, b"stub-of-the-bench")];
     for rules in SIZES {
         let policy = spread(rules);
         let agent = policy.agent_named("a7").unwrap();

@@ -69,6 +69,8 @@ pub struct Presented<'a> {
     pub slot: &'a Slot,
     /// Its text.
     pub stub: &'a str,
+    /// What it stands for. Where that takes only minted stubs, the text stands for one that was minted for the agent.
+    pub credential: CredentialId,
 }
 
 /// Takes a question as it would arrive, and explains what comes of it.

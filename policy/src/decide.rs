@@ -11,6 +11,7 @@ mod covering;
 mod grant;
 mod index;
 mod logins;
+mod meaning;
 pub(crate) mod own;
 mod reach;
 mod request;
@@ -22,6 +23,7 @@ use smallvec::SmallVec;
 
 pub use ask::{Ask, BasicField, ConnectStage, NameStage, QueryKind, RequestStage, SlotRef, Stage, Token};
 pub use grant::{Answer, Decision, Denial, NameGrant, Permit, Reach, Swap, ToLook};
+pub use meaning::{Meaning, MintedStub, Standing};
 
 pub(crate) use covering::{Side, Whose};
 pub(crate) use index::{HostIndex, Index};

@@ -28,8 +28,8 @@ pub use body::{Body, Fault, Seen};
 pub use compile::{Compiled, built_in_provider, compile};
 
 pub use decide::{
-    Answer, Ask, BasicField, ConnectStage, Decision, Denial, NameGrant, NameStage, Permit, QueryKind, Reach,
-    RequestStage, SlotRef, Stage, Swap, ToLook, Token,
+    Answer, Ask, BasicField, ConnectStage, Decision, Denial, Meaning, MintedStub, NameGrant, NameStage, Permit,
+    QueryKind, Reach, RequestStage, SlotRef, Stage, Standing, Swap, ToLook, Token,
 };
 pub use diagnostic::{Diagnostic, Label, Severity, json, render, sarif};
 pub use explain::Explanation;

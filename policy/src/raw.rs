@@ -62,6 +62,9 @@ lenient! {
     pub(crate) struct Credential {
         /// What the agent holds instead of the secret: at least 8 characters, matched as a whole token.
         stub: Text = Limit::required().pattern("^[A-Za-z0-9._~-]{8,512}$"),
+        /// Refuses the stub that is written here: only stubs stand for the credential that `stubgate stub mint` made for the
+        /// agent. Default false.
+        minted_only: Flag,
         /// Where in a request the stub may stand: `bearer` (also `token`), `basic`, `bare` (no scheme, as cargo sends),
         /// `header:NAME`, `query:NAME`.
         slots: Vec<Given<Text>> = Limit::required().each("^(bearer|basic|bare|header:.+|query:.+)$"),

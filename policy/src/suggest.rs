@@ -204,7 +204,7 @@ impl<'p> Suggest<'p> {
             return Err(Because::ODD_PATH);
         };
         let credential = self.credential(record, agent, &authority)?;
-        let token = credential.and_then(|id| stub_token(self.policy, id));
+        let token = credential.and_then(|id| stub_token(self.policy, agent, id));
         let tokens = token.as_slice();
         let at = RequestStage { authority: &authority, method: &method, target, tokens };
         match self.policy.decide(&Ask::new(agent, at)) {
@@ -328,7 +328,7 @@ fn check_host(authority: &Authority) -> Result<(), Because> {
 }
 
 /// The stub in its first slot, as a client sends it.
-fn stub_token(policy: &Policy, id: CredentialId) -> Option<Token<'_>> {
+fn stub_token(policy: &Policy, agent: AgentId, id: CredentialId) -> Option<Token<'_>> {
     let credential = policy.credential(id);
     let slot = match credential.slots.first()? {
         Slot::Bearer => SlotRef::Bearer,
@@ -337,7 +337,7 @@ fn stub_token(policy: &Policy, id: CredentialId) -> Option<Token<'_>> {
         Slot::Header(name) => SlotRef::Header(name),
         Slot::Query(name) => SlotRef::Query(name),
     };
-    Some(Token { slot, text: credential.stub.as_bytes() })
+    Some(policy.rightful(agent, id, slot))
 }
 
 /// Hosts that are kept of one agent.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use stubgate_certs::Minter;
+use stubgate_credentials::minted::Minting;
 use stubgate_credentials::{CredentialStore, Keeper};
 use stubgate_dns::{QueryRecord, Surroundings};
 use stubgate_policy::{AgentId, Name, Policy};
@@ -40,6 +41,8 @@ pub struct Appliance {
     pub escrow: OnceLock<Arc<stubgate_credentials::escrow::Escrow>>,
     /// What runs programs for them; empty before anything is served.
     pub programs: OnceLock<Arc<Runner>>,
+    /// For minted stubs; none where their key could not be had, and none is taken then.
+    pub minting: Option<Arc<Minting>>,
     /// Where decisions are recorded.
     pub audit: Audit,
     /// What Prometheus sees.

@@ -108,6 +108,10 @@ pub fn status(reason: Reason) -> StatusCode {
         | Reason::StubOutOfSlot
         | Reason::StubWrongHost
         | Reason::StubNotGranted
+        | Reason::StubOfOtherAgent
+        | Reason::StubExpired
+        | Reason::StubRevoked
+        | Reason::StubForged
         | Reason::ForeignCredential
         | Reason::LoginInEscrow
         | Reason::CredentialRequired
@@ -156,6 +160,10 @@ pub fn is_temporary(reason: Reason) -> bool {
         | Reason::StubOutOfSlot
         | Reason::StubWrongHost
         | Reason::StubNotGranted
+        | Reason::StubOfOtherAgent
+        | Reason::StubExpired
+        | Reason::StubRevoked
+        | Reason::StubForged
         | Reason::ForeignCredential
         | Reason::LoginInEscrow
         | Reason::CredentialRequired
@@ -175,6 +183,9 @@ pub fn is_tripwire(reason: Reason) -> bool {
         Reason::StubOutOfSlot
             | Reason::StubWrongHost
             | Reason::StubNotGranted
+            | Reason::StubOfOtherAgent
+            | Reason::StubRevoked
+            | Reason::StubForged
             | Reason::StubInBody
             | Reason::StubOverPlain
     )

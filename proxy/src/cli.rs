@@ -7,6 +7,7 @@ mod login;
 mod policy;
 mod run;
 pub(crate) mod say;
+mod stub;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +50,9 @@ enum Command {
     /// Put an OAuth login in escrow, so that stubgate alone holds and refreshes it
     #[command(after_help = login::NOTES)]
     Login(login::Login),
+    /// Make stubs that one agent can use and nobody else, and call them back
+    #[command(subcommand)]
+    Stub(stub::Stub),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
@@ -124,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Config(Config::Check { file }) => check::config(&file),
         Command::Ca(command) => ca::main(&command),
         Command::Login(asked) => login::main(&asked),
+        Command::Stub(command) => stub::main(&command),
         Command::Attack(asked) => attack::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),

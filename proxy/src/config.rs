@@ -17,6 +17,7 @@ mod permissions;
 mod process;
 mod reader;
 mod schema;
+mod stubs;
 mod upstream;
 mod warnings;
 
@@ -35,6 +36,7 @@ pub use numbers::{Limits, Timeouts};
 pub use permissions::open_to_all;
 pub use process::{Process, User};
 pub use schema::schema;
+pub use stubs::Stubs;
 pub use upstream::Upstream;
 
 /// The checked configuration of one appliance.
@@ -60,6 +62,8 @@ pub struct Config {
     pub upstream: Upstream,
     /// Where records go; never empty.
     pub audit: Vec<AuditFile>,
+    /// What minted stubs need.
+    pub stubs: Stubs,
     /// What the process is after the start.
     pub process: Process,
     /// Where OAuth logins are kept. None: in `state_dir`, where a policy names one at the start.

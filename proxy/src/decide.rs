@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use stubgate_policy::{
-    AgentId, Answer, Ask, BodyRule, CredentialId, Decision, Denial, Fault, Permit, Reason, RequestStage, RuleId, Seen,
-    Token,
+    AgentId, Answer, Ask, BodyRule, CredentialId, Decision, Denial, Fault, Meaning, Permit, Reason, RequestStage,
+    RuleId, Seen, Token,
 };
 
 use crate::authority::Address;
 use crate::identify::Identified;
 use crate::inspect::{self, Refused};
-use crate::request::Refusal;
+use crate::request::{Presented, Refusal};
 use crate::snapshot::Snapshot;
 use crate::swap::{Place, Places};
 
@@ -109,9 +109,16 @@ fn denied(denial: Denial, identified: &Identified, address: &Address, places: &P
     Refusal { reason: denial.reason, rule: denial.rule, stub_of: stub_of(identified, address, places) }
 }
 
-fn stub_of(identified: &Identified, address: &Address, places: &Places) -> Option<CredentialId> {
+fn stub_of(identified: &Identified, address: &Address, places: &Places) -> Option<Presented> {
     let policy = &identified.snapshot.policy;
-    let of = |token: &Token<'_>| policy.credential_of_stub(identified.agent, &address.authority, token.text);
+    let of = |token: &Token<'_>| {
+        let credential = policy.credential_of_stub(identified.agent, &address.authority, token)?;
+        let minted = match token.meaning {
+            Meaning::Minted(stub) => Some((stub.agent, stub.id.into())),
+            Meaning::Literal | Meaning::Forged => None,
+        };
+        Some(Presented { credential, minted })
+    };
     places.tokens().iter().find_map(of)
 }
 
@@ -185,8 +192,12 @@ impl Question {
         if snapshot.policy.agent(agent).name() != &*self.agent {
             return false;
         }
-        let tokens: Vec<Token<'_>> =
-            self.tokens.iter().map(|(place, text)| Token { slot: place.slot(), text }).collect();
+        // A minted stub may have been called back, and means other ids there.
+        let tokens: Vec<Token<'_>> = self
+            .tokens
+            .iter()
+            .map(|(place, text)| Token { slot: place.slot(), text, meaning: snapshot.stubs.meaning(text) })
+            .collect();
         let ask = asked(agent, &self.address, &tokens);
         match snapshot.policy.decide_body(&ask, Seen::Satisfied(&self.looked)).0 {
             Decision::Allow(permit) => permit.swap().map(|swap| &*swap.name) == self.credential.as_deref(),

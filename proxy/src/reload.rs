@@ -11,7 +11,7 @@
 mod evidence;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -52,6 +52,8 @@ pub struct Reloader {
     /// Whether a person asked for it.
     by_hand: bool,
     exposed: BTreeSet<Arc<str>>,
+    /// What has been said about the list of revoked stubs.
+    revoked_problem: Option<String>,
     generation: u64,
     /// Of the policy in force.
     files: evidence::Files,
@@ -84,6 +86,7 @@ impl Reloader {
             said,
             by_hand: false,
             exposed: BTreeSet::new(),
+            revoked_problem: None,
             generation: 0,
             files: evidence::Files::default(),
             first,
@@ -92,6 +95,7 @@ impl Reloader {
 
     /// Reads the policy and the credentials. Whether there is a good policy in force afterwards.
     pub fn reload(&mut self) -> bool {
+        self.reload_revoked();
         let before = self.appliance.snapshot.load_full();
         let took = self.took_policy();
         if let Some(keeper) = self.appliance.keeper.get() {
@@ -113,6 +117,27 @@ impl Reloader {
             self.tell(&before);
         }
         self.appliance.snapshot.load().is_ready()
+    }
+
+    /// Reads the list of stubs that were called back, and says what is news. What is under way with one of them is decided
+    /// again with everything else.
+    fn reload_revoked(&mut self) {
+        let Some(minting) = &self.appliance.minting else { return };
+        match minting.revoked.reload() {
+            Ok(is_new) => {
+                if is_new && !minting.revoked.is_empty() {
+                    tracing::info!(revoked = minting.revoked.len(), "stubs are revoked");
+                }
+                self.revoked_problem = None;
+            }
+            Err(error) => {
+                let error = error.to_string();
+                if self.revoked_problem.as_ref() != Some(&error) {
+                    tracing::error!("the list of revoked stubs can't be read; it stays as it was: {error}");
+                }
+                self.revoked_problem = Some(error);
+            }
+        }
     }
 
     /// Says what the policy in force changed. The first policy is all there is, and no change.
@@ -237,7 +262,7 @@ impl Reloader {
         self.generation += 1;
         let appliance = Arc::clone(&self.appliance);
         let metrics = &appliance.metrics;
-        let snapshot = Arc::new(Snapshot::new(policy, self.generation, metrics));
+        let snapshot = Arc::new(Snapshot::with_minting(policy, self.generation, metrics, appliance.minting.as_ref()));
         // Secrets first, so that no request of the new policy meets the old ones.
         self.said.under(snapshot.policy.fingerprint());
         if let Some(keeper) = appliance.keeper.get() {
@@ -306,6 +331,7 @@ impl Reloader {
         self.unreadable = None;
         self.said.forget();
         self.by_hand = true;
+        self.revoked_problem = None;
         self.exposed.clear();
     }
 
@@ -346,6 +372,8 @@ impl Reloader {
 
     fn folders(&self) -> BTreeSet<PathBuf> {
         let mut folders: BTreeSet<PathBuf> = self.appliance.credentials.watched_paths().into_iter().collect();
+        let revoked = self.appliance.minting.as_ref().and_then(|minting| minting.revoked.path().parent());
+        folders.extend(revoked.filter(|folder| folder.is_dir()).map(Path::to_owned));
         for path in &self.config.policy {
             if path.is_dir() {
                 folders.insert(path.clone());

@@ -12,8 +12,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use stubgate_credentials::minted::StubId;
 use stubgate_h1::SharedConn;
-use stubgate_policy::{Authority, CredentialId, Reason, RuleId};
+use stubgate_policy::{AgentId, Authority, CredentialId, Reason, RuleId};
 
 use crate::body::RequestBody;
 use crate::client::Client;
@@ -71,8 +72,17 @@ pub struct Refusal {
     pub reason: Reason,
     /// The rule that denied it; never told to the agent.
     pub rule: Option<RuleId>,
-    /// The credential whose stub was presented; for records, by name.
-    pub stub_of: Option<CredentialId>,
+    /// The stub that was presented; for records.
+    pub stub_of: Option<Presented>,
+}
+
+/// Whose stub was presented, in the policy that refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// What it stands for.
+    pub credential: CredentialId,
+    /// Whom it was minted for, and which one it is; a literal one was not.
+    pub minted: Option<(AgentId, StubId)>,
 }
 
 impl From<Reason> for Refusal {

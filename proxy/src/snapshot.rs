@@ -4,10 +4,12 @@
 //! first phase to its last.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use prometheus::IntCounter;
-use stubgate_policy::{AgentId, CredentialId, Policy, RuleId};
+use stubgate_credentials::minted::{self, Minting, Verifier};
+use stubgate_policy::{AgentId, CredentialId, Meaning, Policy, RuleId};
 
 use crate::metrics::Metrics;
 
@@ -28,14 +30,19 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Derives what follows from `policy`.
+    /// Derives what follows from `policy`. Every minted stub is forged to it.
     pub fn new(policy: Policy, generation: u64, metrics: &Metrics) -> Self {
+        Snapshot::with_minting(policy, generation, metrics, None)
+    }
+
+    /// The same, for an appliance that takes minted stubs.
+    pub fn with_minting(policy: Policy, generation: u64, metrics: &Metrics, minting: Option<&Arc<Minting>>) -> Self {
         for credential in policy.credentials() {
             // Announced at zero, so that the first find shows as an increase.
             metrics.scrubbed(credential.name());
         }
         Snapshot {
-            stubs: StubScanner::new(&policy),
+            stubs: StubScanner::with_minting(&policy, minting),
             agents: policy.agents().iter().map(|agent| Arc::from(agent.name())).collect(),
             swapped: policy.credentials().iter().map(|credential| metrics.swaps(credential.name())).collect(),
             allowed: policy.rules().iter().map(|rule| metrics.allowed(rule.name())).collect(),
@@ -74,52 +81,85 @@ impl Snapshot {
     }
 }
 
-/// Finds stubs in bytes, in any case of letters, so that a folded one is noticed too.
+/// Finds stubs in bytes: literal ones in any case of letters, so that a folded one is noticed too; minted ones by how they
+/// begin, and then by their whole form.
 #[derive(Clone, Debug)]
 pub struct StubScanner {
     automaton: Option<Arc<AhoCorasick>>,
+    /// The literal ones.
     texts: Arc<[Box<str>]>,
     longest: usize,
+    /// Tells what minted ones stand for.
+    verifier: Option<Verifier>,
 }
 
 impl StubScanner {
-    /// Finds the stubs of a policy.
+    /// Finds the stubs of a policy, and what looks minted.
     pub fn new(policy: &Policy) -> Self {
+        StubScanner::with_minting(policy, None)
+    }
+
+    /// The same, and knows what minted ones stand for.
+    pub fn with_minting(policy: &Policy, minting: Option<&Arc<Minting>>) -> Self {
         let texts: Vec<Box<str>> = policy.stubs().map(Box::from).collect();
-        let longest = texts.iter().map(|t| t.len()).max().unwrap_or(0);
-        let automaton = if texts.is_empty() {
-            None
-        } else {
-            let built = AhoCorasick::builder()
-                .kind(Some(AhoCorasickKind::DFA).filter(|_| texts.len() <= DFA_MAXIMUM))
-                .match_kind(MatchKind::LeftmostLongest)
-                .ascii_case_insensitive(true)
-                .build(texts.iter().map(|t| t.as_bytes()));
-            // Fails only above what 32 bits of states hold; policy caps its sizes far below.
-            built.ok().map(Arc::new)
-        };
-        StubScanner { automaton, texts: texts.into(), longest }
+        let longest = texts.iter().map(|t| t.len()).max().unwrap_or(0).max(minted::LONGEST);
+        let built = AhoCorasick::builder()
+            .kind(Some(AhoCorasickKind::DFA).filter(|_| texts.len() <= DFA_MAXIMUM))
+            .match_kind(MatchKind::LeftmostLongest)
+            .ascii_case_insensitive(true)
+            .build(
+                texts.iter().map(|text| text.as_bytes()).chain(minted::BEGINNINGS.iter().map(|text| text.as_bytes())),
+            );
+        // Fails only above what 32 bits of states hold; policy caps its sizes far below.
+        let automaton = built.ok().map(Arc::new);
+        let verifier = minting.map(|minting| Verifier::new(Arc::clone(minting), policy));
+        StubScanner { automaton, texts: texts.into(), longest, verifier }
     }
 
     /// Finds nothing.
     pub fn none() -> Self {
-        StubScanner { automaton: None, texts: Arc::new([]), longest: 0 }
+        StubScanner { automaton: None, texts: Arc::new([]), longest: 0, verifier: None }
     }
 
-    /// The first stub in `bytes`.
-    pub fn find(&self, bytes: &[u8]) -> Option<&str> {
-        let found = self.automaton.as_deref()?.find(bytes)?;
-        self.texts.get(found.pattern().as_usize()).map(|text| &**text)
+    /// The first stub in `bytes`: a literal one as policy has it, a minted one as it stands there.
+    pub fn find<'a>(&'a self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        self.all(bytes).next().map(|(_, stub)| stub)
     }
 
     /// How many stubs end after the first `skip` bytes.
     pub fn count_after(&self, bytes: &[u8], skip: usize) -> u64 {
-        let Some(automaton) = self.automaton.as_deref() else { return 0 };
-        automaton.find_iter(bytes).filter(|found| found.end() > skip).count() as u64
+        self.all(bytes).filter(|(end, _)| *end > skip).count() as u64
     }
 
-    /// Whether `bytes` is a stub as a whole.
+    /// Every stub, and where it ends.
+    fn all<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = (usize, &'a [u8])> {
+        let found = self.automaton.as_deref().into_iter().flat_map(move |automaton| automaton.find_iter(bytes));
+        found.filter_map(move |found| match self.texts.get(found.pattern().as_usize()) {
+            Some(text) => Some((found.end(), text.as_bytes())),
+            None => {
+                let from = bytes.get(found.start()..)?;
+                let stub = from.get(..minted::well_formed(from)?)?;
+                Some((found.start() + stub.len(), stub))
+            }
+        })
+    }
+
+    /// Whether `bytes` is a stub as a whole, or says so.
     pub fn is_stub(&self, bytes: &[u8]) -> bool {
+        self.is_literal(bytes) || minted::looks_minted(bytes)
+    }
+
+    /// What `bytes` stands for as a whole.
+    pub fn meaning(&self, bytes: &[u8]) -> Meaning {
+        match &self.verifier {
+            _ if self.is_literal(bytes) || !minted::looks_minted(bytes) => Meaning::Literal,
+            Some(verifier) => verifier.meaning(bytes, SystemTime::now()),
+            // Nobody can tell: nobody may use it.
+            None => Meaning::Forged,
+        }
+    }
+
+    fn is_literal(&self, bytes: &[u8]) -> bool {
         self.texts.iter().any(|text| text.as_bytes() == bytes)
     }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, TrustRoots, bundle_pem, client_config, system_clock};
 use stubgate_credentials::CredentialStore;
+use stubgate_credentials::minted::{self, Minting, Revoked, StubKey};
 use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, NameBudget, Resolver, ResolverConfig};
 use stubgate_policy::secret_source::Exec;
 use stubgate_policy::{Policy, compile};
@@ -137,6 +138,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
     let minter = Minter::new(Arc::clone(&ca), &minting, system_clock())?;
     let dialer = dialer(&config, &ca)?;
     let (credentials, _) = CredentialStore::load(&Policy::empty());
+    let stubs = minted_stubs(&config)?;
     let audit = Audit::open(&config.audit, config.limits.refusals_per_second, metrics.clone())?;
     let limits = config.limits.clone();
     let names = NameBudget {
@@ -151,6 +153,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         keeper: OnceLock::new(),
         escrow: OnceLock::new(),
         programs: OnceLock::new(),
+        minting: stubs,
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
@@ -207,6 +210,33 @@ fn resolver(config: &Config, zones: Vec<ForwardZone>) -> anyhow::Result<Resolver
 
 fn zones(config: &Config) -> Vec<ForwardZone> {
     config.forward.iter().map(|zone| ForwardZone { zones: zone.zones.clone(), to: zone.to.clone() }).collect()
+}
+
+/// What minted stubs need. A key that is ours and can't be had stops no appliance; it then takes none.
+fn minted_stubs(config: &Config) -> anyhow::Result<Option<Arc<Minting>>> {
+    let key = match stub_key(config) {
+        Ok(key) => key,
+        Err(error) if !config.stubs.has_own_key => {
+            tracing::warn!(%error, "no minted stub is taken: there is no key for them");
+            return Ok(None);
+        }
+        Err(error) => return Err(error).context("stubs.key_file"),
+    };
+    if let Some(folder) = config.stubs.revoked_file.parent()
+        && let Err(error) = minted::make_folder(folder)
+    {
+        tracing::warn!(%error, folder = %folder.display(), "the folder of revoked stubs can't be made");
+    }
+    Ok(Some(Arc::new(Minting { key, revoked: Revoked::new(config.stubs.revoked_file.clone()) })))
+}
+
+/// The key that a configuration means: the operator's file, or the one in `state_dir`, made if it is not there.
+///
+/// # Errors
+/// Where it can't be read or made.
+pub fn stub_key(config: &Config) -> Result<StubKey, minted::KeyError> {
+    let path = &config.stubs.key_file;
+    if config.stubs.has_own_key { StubKey::load(path) } else { StubKey::load_or_create(path) }
 }
 
 fn open_sockets(config: &Config, zones: &[ForwardZone]) -> anyhow::Result<Sockets> {

@@ -17,7 +17,7 @@ use stubgate_policy::{CredentialId, Reason, Source};
 use crate::appliance::Appliance;
 use crate::decide::Tokens;
 use crate::inspect::{self, Untaken};
-use crate::request::Refusal;
+use crate::request::{Presented, Refusal};
 use crate::respond::{self, ResponseBody, Shape};
 use crate::service;
 use crate::swap::percent_decoded;
@@ -69,10 +69,12 @@ fn judge(asked: &Tokens, body: &[u8]) -> Result<(CredentialId, Option<String>), 
     match (fields.get("grant_type").as_deref(), login) {
         (Some("refresh_token"), Some(login)) => Ok((login, fields.get("scope").map(Cow::into_owned))),
         // Somebody else's stub, or one of another kind, is news; any other token is the agent's own.
-        _ => match policy.credential_of_any_stub(token.as_bytes()).filter(|_| login.is_none()) {
-            Some(other) => Err(Refusal { reason: Reason::StubNotGranted, rule: None, stub_of: Some(other) }),
-            None => Err(Refusal { reason: Reason::LoginInEscrow, rule: None, stub_of: Some(asked.login) }),
-        },
+        _ => {
+            let other = policy.credential_of_any_stub(token.as_bytes()).filter(|_| login.is_none());
+            let reason = if other.is_some() { Reason::StubNotGranted } else { Reason::LoginInEscrow };
+            let stub_of = Presented { credential: other.unwrap_or(asked.login), minted: None };
+            Err(Refusal { reason, rule: None, stub_of: Some(stub_of) })
+        }
     }
 }
 

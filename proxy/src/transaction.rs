@@ -162,6 +162,7 @@ impl Transaction {
         let metrics = &self.appliance.metrics;
         metrics.refused(refusal.reason, rule).inc();
         let tripwire = is_tripwire(refusal.reason);
+        let minted = refusal.stub_of.and_then(|stub| stub.minted);
         self.permitted = None;
         let begun = self.begun.take();
         let event = if begun.is_some() { Event::End } else { Event::Refused };
@@ -170,7 +171,9 @@ impl Transaction {
             rule: if rule.is_empty() { begun.as_ref().map(Begun::rule) } else { Some(rule) },
             reason: Some(refusal.reason),
             status: Some(status.as_u16()),
-            stub_of: refusal.stub_of.map(|id| snapshot.policy.credential(id).name()),
+            stub_of: refusal.stub_of.map(|stub| snapshot.policy.credential(stub.credential).name()),
+            stub_agent: minted.map(|(agent, _)| snapshot.policy.agent(agent).name()),
+            stub_id: minted.map(|(_, id)| id),
             tripwire,
             policy: Some(snapshot.policy.fingerprint()),
             ..self.line(event, begun.as_ref())
@@ -178,7 +181,7 @@ impl Transaction {
         // The agent is refused whether or not it could be written; a lost record is counted.
         let audit = &self.appliance.audit;
         let written = if begun.is_some() { audit.write(&line).map(|()| Admission::Write) } else { audit.refuse(&line) };
-        let stub_of = refusal.stub_of.map_or("", |id| snapshot.policy.credential(id).name());
+        let stub_of = line.stub_of.unwrap_or("");
         // Each agent's refusals are told one by one up to its rate, as they are recorded.
         let is_told = if begun.is_some() { None } else { Some(!matches!(written, Ok(Admission::Count))) };
         self.tripped(refusal.reason, stub_of, is_told);

@@ -102,7 +102,7 @@ impl Runner<'_> {
             let mut attempts = case.credentials.iter().copied().flat_map(each);
             attempts.find_map(|(id, slot)| {
                 let stub = policy.credential(id).stub();
-                self.attempt(case, Some((id, Presented { slot, stub })))
+                self.attempt(case, Some((id, Presented { slot, stub, credential: id })))
             })
         };
         Ran { case: at, asked, failure }

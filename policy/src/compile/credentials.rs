@@ -40,6 +40,7 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
         draft.parts.credentials.push(Credential {
             name: name.as_str().into(),
             stub: checked.stub.into(),
+            minted_only: checked.minted_only,
             slots: checked.slots.into(),
             hosts: checked.hosts.into(),
             reading,
@@ -70,6 +71,7 @@ fn logins(draft: &mut Draft) {
 struct Checked {
     stub: String,
     stub_place: Option<Place>,
+    minted_only: bool,
     slots: Vec<Slot>,
     /// Empty if any was wrong, so that no further error is drawn from it.
     hosts: Vec<HostRule>,
@@ -85,6 +87,7 @@ fn read(name: &str, credential: &raw::Credential, span: &raw::Span, reader: &mut
         checked.stub.clone_from(stub.value);
         checked.stub_place = Some(reader.place(stub.span));
     }
+    checked.minted_only = reader.optional(&credential.minted_only).is_some_and(|flag| flag.value.0);
     let slots = reader.required_texts(&credential.slots, "slots", span).unwrap_or_default();
     checked.slots = slots.iter().filter_map(|item| slot(item, reader)).collect();
     let items = reader.required_texts(&credential.hosts, "hosts", span).unwrap_or_default();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use super::grant::{Decision, NameGrant, Permit, Reach};
+use super::meaning::Meaning;
 use crate::model::{AgentId, Authority, Method, Name, Policy, Slot, Target};
 
 /// A question to [`Policy::decide`].
@@ -105,11 +106,20 @@ pub struct Token<'a> {
     pub slot: SlotRef<'a>,
     /// The whole token: without scheme, decoded for Basic and query.
     pub text: &'a [u8],
+    /// What the text stands for.
+    pub meaning: Meaning,
+}
+
+impl<'a> Token<'a> {
+    /// A text that is what it says.
+    pub fn literal(slot: SlotRef<'a>, text: &'a [u8]) -> Self {
+        Token { slot, text, meaning: Meaning::Literal }
+    }
 }
 
 impl fmt::Debug for Token<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Token").field("slot", &self.slot).finish_non_exhaustive()
+        f.debug_struct("Token").field("slot", &self.slot).field("meaning", &self.meaning).finish_non_exhaustive()
     }
 }
 

@@ -185,6 +185,8 @@ pub struct Swap {
     pub name: Arc<str>,
     /// Its stub, as it stands in the request.
     pub stub: Arc<str>,
+    /// Whether that is one that was minted for the agent, and not the credential's literal one.
+    pub is_minted: bool,
     /// Which of the tokens of the question holds the stub.
     pub token_index: usize,
 }

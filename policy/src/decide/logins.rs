@@ -87,7 +87,7 @@ impl Logins {
             return None;
         }
         // The refresh stub stands in the body; none belongs into the head.
-        if ask.tokens.iter().any(|token| token.slot == SlotRef::Elsewhere || is_stub(policy, token.text)) {
+        if ask.tokens.iter().any(|token| token.slot == SlotRef::Elsewhere || is_stub(policy, token)) {
             return Some(Decision::deny(Reason::StubOutOfSlot));
         }
         Some(Decision::Answer(Answer::OauthToken(login.credential)))

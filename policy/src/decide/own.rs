@@ -42,7 +42,7 @@ pub(super) fn request<G>(policy: &Policy, ask: &RequestStage<'_>) -> Decision<G>
     if ask.tokens.iter().any(|token| token.slot == SlotRef::Elsewhere) {
         return Decision::deny(Reason::StubOutOfSlot);
     }
-    if ask.tokens.iter().any(|token| is_stub(policy, token.text)) {
+    if ask.tokens.iter().any(|token| is_stub(policy, token)) {
         return Decision::deny(Reason::StubOverPlain);
     }
     Decision::Answer(Answer::CaBundle)

@@ -70,10 +70,10 @@ impl RequestStage<'_> {
         if blind.len() == matched.len() {
             return Ok(self.allowed(policy, agent, &matched, &matched));
         }
-        if !blind.is_empty() && tokens::judge(policy, self, &blind).is_ok() {
+        if !blind.is_empty() && tokens::judge(policy, agent, self, &blind).is_ok() {
             return Ok(self.allowed(policy, agent, &blind, &matched));
         }
-        let swap = match tokens::judge(policy, self, &matched) {
+        let swap = match tokens::judge(policy, agent, self, &matched) {
             Ok(swap) => swap,
             Err(reason) => return Ok(Decision::deny(reason)),
         };
@@ -108,7 +108,7 @@ impl RequestStage<'_> {
                 Err(_) => {}
             }
         }
-        match (tokens::judge(policy, self, &holding), faults) {
+        match (tokens::judge(policy, agent, self, &holding), faults) {
             (Ok(swap), _) if !holding.is_empty() => match self.permit(policy, agent, &holding, &matched, swap) {
                 Some(permit) => Ok(Decision::Allow(Permit { looked, ..permit })),
                 None => Ok(Decision::deny(Reason::HostNotAllowed)),
@@ -121,7 +121,7 @@ impl RequestStage<'_> {
 
     /// What rules that need no look, or were satisfied by it, allow; `all` are those whose heads match.
     fn allowed(&self, policy: &Policy, agent: AgentId, matched: &Matched, all: &Matched) -> Decision<Permit> {
-        match tokens::judge(policy, self, matched) {
+        match tokens::judge(policy, agent, self, matched) {
             Ok(swap) => match self.permit(policy, agent, matched, all, swap) {
                 Some(permit) => Decision::Allow(permit),
                 None => Decision::deny(Reason::HostNotAllowed),
@@ -171,15 +171,22 @@ impl RequestStage<'_> {
         }
         match observed.iter().min() {
             _ if !matched.is_empty() => Ok(matched),
-            Some(rule) => Err(denied(self.observed(policy, &observed), *rule)),
+            Some(rule) => Err(denied(self.observed(policy, agent, &observed), *rule)),
             None => Err(Denial { reason: self.nearest_miss(policy, found, agent), rule: None }),
         }
     }
 
     /// A stub that no rule could let pass here is a tripwire, whoever only wanted to observe.
-    fn observed(&self, policy: &Policy, observed: &Matched) -> Reason {
-        match tokens::judge(policy, self, observed) {
-            Err(tripwire @ (Reason::StubOutOfSlot | Reason::StubWrongHost | Reason::StubOverPlain)) => tripwire,
+    fn observed(&self, policy: &Policy, agent: AgentId, observed: &Matched) -> Reason {
+        match tokens::judge(policy, agent, self, observed) {
+            Err(
+                tripwire @ (Reason::StubOutOfSlot
+                | Reason::StubWrongHost
+                | Reason::StubOverPlain
+                | Reason::StubOfOtherAgent
+                | Reason::StubRevoked
+                | Reason::StubForged),
+            ) => tripwire,
             Ok(_) | Err(_) => Reason::Observed,
         }
     }

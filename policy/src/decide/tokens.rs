@@ -2,20 +2,28 @@
 //! else that looks like a credential may pass.
 //!
 //! Stubs are compared whole and in constant time. Agent and stub select exactly one credential: two credentials may
-//! share a stub only if no agent is granted both.
+//! share a stub only if no agent is granted both. A minted stub says itself which one, and for which agent.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
 
 use smallvec::SmallVec;
-use std::hash::{BuildHasher, Hasher};
 use subtle::ConstantTimeEq;
 
 use super::ask::{BasicField, RequestStage, SlotRef, Token};
 use super::grant::Swap;
+use super::meaning::{Meaning, MintedStub, Standing};
 use super::request::Matched;
 use crate::model::hash::Folding;
 use crate::model::{AgentId, Authority, CredentialId, Policy, Reason, Scheme};
 
 /// The swap to make, if any.
-pub(super) fn judge(policy: &Policy, ask: &RequestStage<'_>, matched: &Matched) -> Result<Option<Swap>, Reason> {
+pub(super) fn judge(
+    policy: &Policy,
+    agent: AgentId,
+    ask: &RequestStage<'_>,
+    matched: &Matched,
+) -> Result<Option<Swap>, Reason> {
     let options = || matched.iter().map(|id| policy.rule(*id).options);
     let mut swap = None;
     let mut foreign = 0;
@@ -24,13 +32,14 @@ pub(super) fn judge(policy: &Policy, ask: &RequestStage<'_>, matched: &Matched) 
         return Err(Reason::StubOutOfSlot);
     }
     for (at, token) in ask.tokens.iter().enumerate() {
-        if is_stub(policy, token.text) {
-            let credential = selected(policy, ask, matched, token)?;
+        if is_stub(policy, token) {
+            let credential = selected(policy, agent, ask, matched, token)?;
             stubs += 1;
             swap = Some(Swap {
                 credential,
                 name: policy.credential(credential).name.clone(),
-                stub: policy.credential(credential).stub.clone(),
+                stub: presented(policy, credential, token)?,
+                is_minted: token.meaning != Meaning::Literal,
                 token_index: at,
             });
         } else if !is_companion(policy, ask.tokens, token) {
@@ -50,10 +59,24 @@ pub(super) fn judge(policy: &Policy, ask: &RequestStage<'_>, matched: &Matched) 
 }
 
 impl Policy {
-    /// The credential whose stub a text is, to name it in the record of a refusal. Where several share the stub: the one
+    /// What the rightful holder presents in a place: a credential's stub, or, where it takes only minted ones, one that was
+    /// minted for the agent.
+    pub(crate) fn rightful<'a>(&'a self, agent: AgentId, id: CredentialId, slot: SlotRef<'a>) -> Token<'a> {
+        let credential = self.credential(id);
+        let minted = MintedStub { agent, credential: id, id: 0, standing: Standing::Good };
+        let meaning = if credential.minted_only { Meaning::Minted(minted) } else { Meaning::Literal };
+        Token { slot, text: credential.stub.as_bytes(), meaning }
+    }
+
+    /// The credential whose stub a token is, to name it in the record of a refusal. Where several share the stub: the one
     /// that may go to this authority, then the one that some rule grants to this agent, then the first by name.
-    pub fn credential_of_stub(&self, agent: AgentId, authority: &Authority, text: &[u8]) -> Option<CredentialId> {
-        let known: SmallVec<[CredentialId; 4]> = candidates(self, text).collect();
+    pub fn credential_of_stub(&self, agent: AgentId, authority: &Authority, token: &Token<'_>) -> Option<CredentialId> {
+        match token.meaning {
+            Meaning::Minted(stub) => return Some(stub.credential),
+            Meaning::Forged => return None,
+            Meaning::Literal => {}
+        }
+        let known: SmallVec<[CredentialId; 4]> = candidates(self, token.text).collect();
         if known.len() < 2 {
             return known.first().copied();
         }
@@ -65,9 +88,23 @@ impl Policy {
     }
 }
 
-/// Whether a text is the stub of some credential, for whatever agent.
-pub(super) fn is_stub(policy: &Policy, text: &[u8]) -> bool {
-    candidates(policy, text).next().is_some()
+/// Whether a token is the stub of some credential, for whatever agent, or says so.
+pub(super) fn is_stub(policy: &Policy, token: &Token<'_>) -> bool {
+    match token.meaning {
+        Meaning::Literal => candidates(policy, token.text).next().is_some(),
+        Meaning::Minted(_) | Meaning::Forged => true,
+    }
+}
+
+/// The stub as it stands in the request.
+fn presented(policy: &Policy, credential: CredentialId, token: &Token<'_>) -> Result<Arc<str>, Reason> {
+    match token.meaning {
+        Meaning::Literal => Ok(Arc::clone(&policy.credential(credential).stub)),
+        // What was minted is ASCII.
+        Meaning::Minted(_) | Meaning::Forged => {
+            std::str::from_utf8(token.text).map(Arc::from).map_err(|_| Reason::StubForged)
+        }
+    }
 }
 
 /// The key under which a stub is found, so that no comparison of texts ends early.
@@ -85,16 +122,28 @@ fn candidates<'a>(policy: &'a Policy, text: &'a [u8]) -> impl Iterator<Item = Cr
 /// The one credential that this stub stands for here, or why it may not stand here.
 fn selected(
     policy: &Policy,
+    agent: AgentId,
     ask: &RequestStage<'_>,
     matched: &Matched,
     token: &Token<'_>,
 ) -> Result<CredentialId, Reason> {
+    let minted = match token.meaning {
+        Meaning::Literal => None,
+        Meaning::Minted(stub) => Some(usable(stub, agent)?),
+        Meaning::Forged => return Err(Reason::StubForged),
+    };
     if ask.authority.scheme() != Scheme::Https {
         return Err(Reason::StubOverPlain);
     }
     let at_home = |id: &CredentialId| policy.credential(*id).hosts.iter().any(|host| host.covers(ask.authority));
-    let granted = |id: &CredentialId| matched.iter().any(|rule| policy.rule(*rule).credentials.contains(id));
-    let known: SmallVec<[CredentialId; 4]> = candidates(policy, token.text).collect();
+    let granted = |id: &CredentialId| {
+        let is_open = minted.is_some() || !policy.credential(*id).minted_only;
+        is_open && matched.iter().any(|rule| policy.rule(*rule).credentials.contains(id))
+    };
+    let known: SmallVec<[CredentialId; 4]> = match minted {
+        Some(credential) => SmallVec::from_elem(credential, 1),
+        None => candidates(policy, token.text).collect(),
+    };
     if !known.iter().any(at_home) {
         return Err(Reason::StubWrongHost);
     }
@@ -108,6 +157,18 @@ fn selected(
         return Err(Reason::StubOutOfSlot);
     }
     Ok(id)
+}
+
+/// The credential of a minted stub, if this agent may use it at all.
+fn usable(stub: MintedStub, agent: AgentId) -> Result<CredentialId, Reason> {
+    if stub.agent != agent {
+        return Err(Reason::StubOfOtherAgent);
+    }
+    match stub.standing {
+        Standing::Good => Ok(stub.credential),
+        Standing::Expired => Err(Reason::StubExpired),
+        Standing::Revoked => Err(Reason::StubRevoked),
+    }
 }
 
 /// Whether this is the harmless half of a Basic pair whose other half is a stub. Beside a stub as user, a long
@@ -127,7 +188,7 @@ fn is_companion(policy: &Policy, tokens: &[Token<'_>], token: &Token<'_>) -> boo
             | (BasicField::Password, SlotRef::Basic(BasicField::User))
     );
     let short = field == BasicField::User || token.text.len() <= MAX_FILLER;
-    paired && short && is_stub(policy, other.text)
+    paired && short && is_stub(policy, other)
 }
 
 /// Longest password beside a stub as user, in bytes: shorter than any token worth stealing.

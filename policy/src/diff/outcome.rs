@@ -5,7 +5,7 @@
 
 use super::Aspect;
 use super::bound::Bound;
-use super::side::{Side, Swappable};
+use super::side::{MINTED, Side, Swappable};
 use crate::model::{Authority, BodyRule, Effect, Options, RuleId, Scheme, Slot};
 
 /// The rules of one side that match a request.
@@ -301,8 +301,8 @@ fn allowed<'s>(side: &'s Side<'s>, matched: &Matched, authority: &Authority, bou
                 continue;
             }
             for slot in &credential.slots {
-                let swap =
-                    Swappable { name: credential.name(), stub: credential.stub(), slot, source: side.source(*id) };
+                let stub = if credential.minted_only() { MINTED } else { credential.stub() };
+                let swap = Swappable { name: credential.name(), stub, slot, source: side.source(*id) };
                 if !swaps.contains(&swap) {
                     swaps.push(swap);
                 }

@@ -118,7 +118,8 @@ impl<'a> Side<'a> {
                 slots.dedup();
                 let mut hosts = credential.hosts.to_vec();
                 hosts.sort_unstable();
-                format!("{:?} {} {slots:?} {hosts:?}", credential.reading(), credential.stub)
+                let minted = if credential.minted_only { credential.name() } else { "" };
+                format!("{:?} {} {minted} {slots:?} {hosts:?}", credential.reading(), credential.stub)
             })
             .collect();
         for (at, rule) in policy.rules.iter().enumerate() {
@@ -346,9 +347,17 @@ pub(super) struct Swappable<'a> {
     pub(super) source: &'a str,
 }
 
+/// Stands for the stubs of a credential that takes minted ones only.
+pub(super) const MINTED: &str = "a-minted-stub";
+
 impl Swappable<'_> {
+    /// Whether what the other swaps, this swaps too. A literal stub stands beside minted ones of its credential.
     pub(super) fn is(&self, other: &Swappable<'_>) -> bool {
-        self.stub == other.stub && self.slot == other.slot && self.source == other.source
+        let stands = match (self.stub, other.stub) {
+            (MINTED, MINTED) | (_, MINTED) => self.name == other.name,
+            (mine, others) => mine == others,
+        };
+        stands && self.slot == other.slot && self.source == other.source
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::Lint;
 use super::services::{At, Door, SERVICES, Service};
-use crate::decide::{Ask, BasicField, Decision, RequestStage, SlotRef, Token};
+use crate::decide::{Ask, BasicField, Decision, RequestStage, SlotRef};
 use crate::diagnostic::codes;
 use crate::model::hosts::{HostPattern, HostRule};
 use crate::model::policy::AgentSet;
@@ -116,7 +116,7 @@ impl Known {
     ) -> Vec<&'static str> {
         let credential = policy.credential(id);
         let Some(slot) = credential.slots().first().map(place_of) else { return Vec::new() };
-        let tokens = [Token { slot, text: credential.stub().as_bytes() }];
+        let tokens = [policy.rightful(agent, id, slot)];
         let mut what = Vec::new();
         for (door, method, target) in &self.doors {
             let Target::Canonical(path) = target else { continue };

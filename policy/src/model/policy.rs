@@ -63,6 +63,7 @@ impl Policy {
             worthless: Credential {
                 name: "".into(),
                 stub: "".into(),
+                minted_only: true,
                 slots: Box::default(),
                 hosts: Box::default(),
                 reading: Source::Env(Box::default()).into(),
@@ -310,6 +311,7 @@ impl Rule {
 pub struct Credential {
     pub(crate) name: Arc<str>,
     pub(crate) stub: Arc<str>,
+    pub(crate) minted_only: bool,
     pub(crate) slots: Box<[Slot]>,
     pub(crate) hosts: Box<[HostRule]>,
     pub(crate) reading: Reading,
@@ -324,6 +326,11 @@ impl Credential {
     /// The placeholder that agents hold.
     pub fn stub(&self) -> &str {
         &self.stub
+    }
+
+    /// Whether only stubs stand for it that were minted for the agent that presents them.
+    pub fn minted_only(&self) -> bool {
+        self.minted_only
     }
 
     /// The placeholder that agents hold instead of the refresh token, where there is one. It stands in no slot: nothing is

@@ -74,6 +74,14 @@ reasons! {
     StubWrongHost "stub_wrong_host" "this placeholder credential is not for this host; send the request without it",
     /// A stub that no matching rule grants to this agent.
     StubNotGranted "stub_not_granted" "this placeholder credential may not be used for this request",
+    /// A stub that was minted for another agent.
+    StubOfOtherAgent "stub_of_other_agent" "this placeholder credential is not yours; use the one of the environment",
+    /// A minted stub whose time is over.
+    StubExpired "stub_expired" "this placeholder credential has expired; ask the operator for a new one",
+    /// A minted stub that was called back.
+    StubRevoked "stub_revoked" "this placeholder credential was called back; ask the operator for a new one",
+    /// A text that says it is a minted stub and is not: made up, altered, or of a key, agent or credential that is not known here.
+    StubForged "stub_forged" "this is no placeholder credential of the environment",
     /// A credential that is no stub, where stubs are expected.
     ForeignCredential "foreign_credential" "use the placeholder credential of the environment, not one of your own",
     /// Something else than a refresh with the stub, at the token endpoint of a login in escrow.

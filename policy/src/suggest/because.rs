@@ -55,6 +55,10 @@ pub(super) fn because(reason: Reason) -> Result<(), Because> {
             "a rule looks into the bodies of such requests and refused this one"
         }
         R::StubOverPlain => "a stub went over plain HTTP: find out why",
+        R::StubOfOtherAgent => "a stub was minted for another agent: find out how it got here",
+        R::StubExpired => "the stub has expired: mint another one",
+        R::StubRevoked => "the stub was called back: find out who still has it",
+        R::StubForged => "a text that looks like a minted stub is none of this policy's: find out where it came from",
         R::ForeignCredential => "the agent sent a credential that is no stub: find out whose it is",
         R::LoginInEscrow => {
             "the agent asked for tokens otherwise than with the refresh stub: look at its credentials file"

@@ -34,7 +34,7 @@ impl Explain for Plain {
                     Slot::Header(name) => SlotRef::Header(name),
                     Slot::Query(name) => SlotRef::Query(name),
                 };
-                Token { slot, text: presented.stub.as_bytes() }
+                Token::literal(slot, presented.stub.as_bytes())
             })
             .collect();
         let kinds = body.and_then(|body| body.kind.as_deref()).map(str::as_bytes);

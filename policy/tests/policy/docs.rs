@@ -12,7 +12,7 @@ const TESTING: &str = include_str!("../../../docs/policy/testing.md");
 #[test]
 fn the_explanations_shown_are_real() {
     let policy = policy_of(&[file(include_str!("example.yaml"))]);
-    let stub = [Token { slot: SlotRef::Header("x-api-key"), text: b"proxy-token-github" }];
+    let stub = [Token::literal(SlotRef::Header("x-api-key"), b"proxy-token-github")];
     for (line, tokens) in [("POST https://api.github.com/gists", &[][..]), ("GET https://api.github.com/user", &stub)] {
         let explanation = policy.explain(policy.agent_named("devbot"), &Question::parse(line).unwrap(), Ok(tokens));
         let text = render(&explanation, false);

@@ -18,7 +18,7 @@ fn explain(agent: &str, line: &str, tokens: &[Token<'_>]) -> Explanation {
 }
 
 fn stub(slot: SlotRef<'static>) -> Token<'static> {
-    Token { slot, text: b"proxy-token-github" }
+    Token::literal(slot, b"proxy-token-github")
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn programs_see_the_same() {
 
 #[test]
 fn no_text_of_a_credential_place_is_shown() {
-    let secret = Token { slot: SlotRef::Bearer, text: b"ghp_somebodys_own_secret" };
+    let secret = Token::literal(SlotRef::Bearer, b"ghp_somebodys_own_secret");
     let explanation = explain("devbot", "GET https://api.github.com/user", &[secret]);
     assert_eq!(explanation.reason, Some(Reason::ForeignCredential));
     assert!(!render(&explanation, true).contains("ghp_"));

@@ -19,7 +19,7 @@ use world::{
 fn decided(policy: &Policy, request: &Request) -> Verdict {
     let (authority, method, target) = (request.authority(), request.method(), request.target());
     let tokens: Vec<Token<'_>> =
-        request.tokens.iter().map(|(slot, text)| Token { slot: *slot, text: text.as_bytes() }).collect();
+        request.tokens.iter().map(|(slot, text)| Token::literal(*slot, text.as_bytes())).collect();
     let at = RequestStage { authority: &authority, method: &method, target: &target, tokens: &tokens };
     let ask = Ask::new(policy.agent_named(request.agent).unwrap(), at);
     let sent = request.sent();

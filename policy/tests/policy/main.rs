@@ -15,6 +15,7 @@ mod import;
 mod laws;
 mod limits;
 mod lints;
+mod minted;
 mod paths;
 mod presets;
 mod sources;

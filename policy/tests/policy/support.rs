@@ -68,8 +68,7 @@ pub(crate) fn ask_with(
     let scheme = if plain { Scheme::Http } else { Scheme::Https };
     let authority = Authority::parse(scheme, host.as_bytes()).unwrap();
     let target = Target::parse(path.as_bytes()).unwrap();
-    let tokens: Vec<Token<'_>> =
-        tokens.iter().map(|(slot, text)| Token { slot: *slot, text: text.as_bytes() }).collect();
+    let tokens: Vec<Token<'_>> = tokens.iter().map(|(slot, text)| Token::literal(*slot, text.as_bytes())).collect();
     let at = RequestStage { authority: &authority, method: &method, target: &target, tokens: &tokens };
     policy.decide(&Ask::new(policy.agent_named(agent).unwrap(), at))
 }

@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 
 use proptest::prelude::*;
+use stubgate_credentials::minted;
 use stubgate_policy::{SourceFile, compile};
 
 use super::*;
@@ -33,6 +34,19 @@ proptest! {
         prop_assert_eq!(watched.passed().bytes.load(Ordering::Relaxed), text.len() as u64);
         let mut denied = Watched::new(RequestBody::Empty, scanner(), true);
         prop_assert!(pass(&mut denied, text.as_bytes(), &cuts).is_err());
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_minted_stub_is_seen_once_wherever_the_body_is_cut(before in "[a-z -]{0,60}", after in "[a-z -]{0,60}", cuts in proptest::collection::vec(0usize..80, 0..12), shape in 0..7_usize) {
+        let expiry = minted::Expiry::at(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000)).unwrap();
+        let shape = minted::Shape::ALL[shape];
+        let stub = minted::mint(&minted::StubKey::new(&[1; 32]), "a", "c", expiry, [0; 3], shape);
+        let text = format!("{before}{stub}{after}sk-SGMx ghp_SGM proxy-token-githu");
+        let mut watched = Watched::new(RequestBody::Empty, scanner(), false);
+        pass(&mut watched, text.as_bytes(), &cuts).unwrap();
+        prop_assert_eq!(watched.passed().stubs.load(Ordering::Relaxed), 1);
     }
 }
 

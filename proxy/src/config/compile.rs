@@ -8,9 +8,10 @@ use super::node::Node;
 use super::reader::{FILE, Map, Reader};
 use super::upstream::Own;
 use super::{
-    Advertise, AuditFile, CaFiles, Config, ConfigProblem, Escrow, Forward, Limits, Listen, Process, Timeouts, Upstream,
+    Advertise, AuditFile, CaFiles, Config, ConfigProblem, Escrow, Forward, Limits, Listen, Process, Stubs, Timeouts,
+    Upstream,
 };
-use super::{codes, process, upstream};
+use super::{codes, process, stubs, upstream};
 
 pub(super) const KEYS: &[&str] = &[
     "listen",
@@ -23,6 +24,7 @@ pub(super) const KEYS: &[&str] = &[
     "timeouts",
     "upstream",
     "audit",
+    "stubs",
     "process",
     "escrow",
 ];
@@ -75,7 +77,9 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     let section = reader.section(root, "process", process::KEYS);
     let process = Process::read(reader, section);
     let escrow = Escrow::read(reader, root);
+    let section = reader.section(root, "stubs", stubs::KEYS);
     let state_dir = state_dir?;
+    let stubs = Stubs::read(reader, section, &state_dir);
     Some(Config {
         listen,
         advertise,
@@ -87,6 +91,7 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
         timeouts,
         upstream,
         audit,
+        stubs,
         process,
         escrow,
     })

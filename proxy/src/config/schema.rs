@@ -6,7 +6,7 @@ use stubgate_policy::schema::document;
 
 use super::compile::{AUDIT_KEYS, CA_KEYS, DNS_KEYS, KEYS};
 use super::upstream::{FORWARD_KEYS, GRANT_KEYS};
-use super::{Limits, Timeouts, audit, escrow, listen, process, upstream};
+use super::{Limits, Timeouts, audit, escrow, listen, process, stubs, upstream};
 
 /// Of stubgate.yaml.
 pub fn schema() -> Value {
@@ -69,6 +69,7 @@ fn root(key: &str) -> Described {
         "escrow" => {
             ("Where OAuth logins are kept, and the key that they are sealed with.", map(escrow::KEYS, &[], kept))
         }
+        "stubs" => ("What stubs are minted with, for several replicas; left out, it is in state_dir.", own_stubs()),
         "process" => ("As whom the appliance runs, and what it must be locked down to.", map(process::KEYS, &[], own)),
         _ => return None,
     })
@@ -107,6 +108,16 @@ fn ca() -> Value {
         Some(match key {
             "certificate_file" => ("PEM, the issuing certificate first.", text()),
             "key_file" => ("PEM, readable by nobody else.", text()),
+            _ => return None,
+        })
+    })
+}
+
+fn own_stubs() -> Value {
+    map(stubs::KEYS, &[], |key| {
+        Some(match key {
+            "key_file" => ("64 hexadecimal digits, readable by nobody else. Default: stub.key in state_dir.", text()),
+            "revoked_file" => ("Stubs that were called back. Default: stubs/revoked in state_dir.", text()),
             _ => return None,
         })
     })

@@ -50,6 +50,11 @@ impl Plan {
             }
             plan.programs.extend(credential.source().programs().into_iter().map(Path::to_owned));
         }
+        let revoked = &config.stubs.revoked_file;
+        if folder_of(revoked).is_some_and(Path::is_dir) {
+            // Read again on each reload; the folder above it holds keys, and is not.
+            plan.reads_beside(revoked);
+        }
         if let Some(path) = config_file {
             // Compared with what runs on SIGHUP.
             plan.reads_beside(path);

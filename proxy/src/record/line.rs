@@ -8,6 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use stubgate_credentials::minted::StubId;
 use stubgate_policy::{Authority, Reason};
 
 use super::timestamp::write_time;
@@ -102,6 +103,10 @@ pub struct Line<'a> {
     pub credential: Option<&'a str>,
     /// The credential, by name, whose stub a refused request presented.
     pub stub_of: Option<&'a str>,
+    /// The agent, by name, that the stub was minted for.
+    pub stub_agent: Option<&'a str>,
+    /// Which minted stub it was, as `stubgate stub revoke` takes it.
+    pub stub_id: Option<StubId>,
     /// A stub was where it has no business.
     pub tripwire: bool,
     /// Stubs seen in the body.
@@ -174,6 +179,8 @@ impl Line<'_> {
             reason: None,
             credential: None,
             stub_of: None,
+            stub_agent: None,
+            stub_id: None,
             tripwire: false,
             stubs_in_body: 0,
             scrubbed: 0,
@@ -219,6 +226,8 @@ impl Line<'_> {
         object.word_if("reason", self.reason.map(Reason::as_str));
         object.text("credential", self.credential);
         object.text("stub_of", self.stub_of);
+        object.text("stub_agent", self.stub_agent);
+        object.display("stub_id", self.stub_id);
         if self.tripwire {
             object.key("tripwire");
             object.out.extend_from_slice(b"true");

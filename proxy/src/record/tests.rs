@@ -122,6 +122,8 @@ fn every_field_is_in_the_documents() {
         reason: Some(Reason::Internal),
         credential: text,
         stub_of: text,
+        stub_agent: text,
+        stub_id: Some(1.into()),
         tripwire: true,
         stubs_in_body: 1,
         scrubbed: 1,

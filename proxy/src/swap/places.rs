@@ -3,7 +3,9 @@
 use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use stubgate_credentials::slots::{Pair, Parsed, parse_authorization};
 use stubgate_policy::model::{CUSTOMARY_HEADERS, CUSTOMARY_QUERY_KEYS};
-use stubgate_policy::{BasicField, Policy, Reason, Slot, SlotRef, Token};
+use stubgate_policy::{
+    AgentId, BasicField, CredentialId, Meaning, MintedStub, Policy, Reason, Slot, SlotRef, Standing, Token,
+};
 
 use crate::request::Refusal;
 use crate::snapshot::StubScanner;
@@ -51,7 +53,13 @@ impl Place {
 /// What was found in a head.
 #[derive(Default)]
 pub struct Places {
-    found: Vec<(Place, Box<[u8]>)>,
+    found: Vec<Found>,
+}
+
+struct Found {
+    place: Place,
+    text: Box<[u8]>,
+    meaning: Meaning,
 }
 
 impl Places {
@@ -94,24 +102,31 @@ impl Places {
 
     /// As policy asks for them.
     pub fn tokens(&self) -> Vec<Token<'_>> {
-        self.found.iter().map(|(place, text)| Token { slot: place.slot(), text }).collect()
+        self.found
+            .iter()
+            .map(|Found { place, text, meaning }| Token { slot: place.slot(), text, meaning: *meaning })
+            .collect()
     }
 
     /// The place that a token of [`Places::tokens`] stands in.
     pub fn place(&self, index: usize) -> Option<&Place> {
-        self.found.get(index).map(|(place, _)| place)
+        self.found.get(index).map(|found| &found.place)
+    }
+
+    /// Takes the literal stub of a credential for one that was minted for an agent; for tests of policies, which have no
+    /// key to mint with.
+    pub fn take_for_minted(&mut self, policy: &Policy, agent: AgentId, credential: CredentialId) {
+        let stub = policy.credential(credential).stub().as_bytes();
+        for found in self.found.iter_mut().filter(|found| *found.text == *stub) {
+            found.meaning = Meaning::Minted(MintedStub { agent, credential, id: 0, standing: Standing::Good });
+        }
     }
 
     /// The places and texts, for asking again after a reload. What is no stub may be an agent's own credential and is not
     /// kept: `-` stands for it.
     pub fn into_remembered(self, stubs: &StubScanner) -> Vec<(Place, Box<[u8]>)> {
-        let mut found = self.found;
-        for (_, text) in &mut found {
-            if !stubs.is_stub(text) {
-                *text = b"-".as_slice().into();
-            }
-        }
-        found
+        let kept = |text: Box<[u8]>| if stubs.is_stub(&text) { text } else { b"-".as_slice().into() };
+        self.found.into_iter().map(|found| (found.place, kept(found.text))).collect()
     }
 
     fn authorization(&mut self, stubs: &StubScanner, value: &[u8]) -> Result<(), Refusal> {
@@ -121,7 +136,7 @@ impl Places {
             Ok(Parsed::Basic(pair)) => self.basic(stubs, &pair),
             Ok(Parsed::Other { .. }) => {
                 self.elsewhere(stubs, value);
-                self.found.push((Place::Bare, value.into()));
+                self.push(stubs, Place::Bare, value);
             }
             Err(malformed) => {
                 use stubgate_credentials::slots::Malformed;
@@ -129,7 +144,7 @@ impl Places {
                     return Err(Reason::BadRequest.into());
                 }
                 self.elsewhere(stubs, value);
-                self.found.push((Place::Bare, value.into()));
+                self.push(stubs, Place::Bare, value);
             }
         }
         Ok(())
@@ -157,13 +172,13 @@ impl Places {
             self.elsewhere(stubs, &name);
         }
         // Across what looks like pairs.
-        if !self.has_stub_elsewhere() && self.found.iter().all(|(place, _)| !matches!(place, Place::Query(_))) {
+        if !self.has_stub_elsewhere() && self.found.iter().all(|found| !matches!(found.place, Place::Query(_))) {
             self.elsewhere_encoded(stubs, query);
         }
     }
 
     fn has_stub_elsewhere(&self) -> bool {
-        self.found.iter().any(|(place, _)| *place == Place::Elsewhere)
+        self.found.iter().any(|found| found.place == Place::Elsewhere)
     }
 
     /// A whole token in its place; a stub inside a longer token is elsewhere.
@@ -171,15 +186,21 @@ impl Places {
         if text.is_empty() && matches!(place, Place::Basic(_)) {
             return;
         }
-        if !stubs.is_stub(text) {
+        let meaning = stubs.meaning(text);
+        // A good stub with more behind it is no stub, but begins as one.
+        if !stubs.is_stub(text) || meaning == Meaning::Forged && stubs.find(text).is_some_and(|stub| stub != text) {
             self.elsewhere(stubs, text);
         }
-        self.found.push((place, text.into()));
+        self.found.push(Found { place, text: text.into(), meaning });
+    }
+
+    fn push(&mut self, stubs: &StubScanner, place: Place, text: &[u8]) {
+        self.found.push(Found { place, text: text.into(), meaning: stubs.meaning(text) });
     }
 
     fn elsewhere(&mut self, stubs: &StubScanner, bytes: &[u8]) {
         if let Some(stub) = stubs.find(bytes) {
-            self.found.push((Place::Elsewhere, stub.as_bytes().into()));
+            self.push(stubs, Place::Elsewhere, stub);
         }
     }
 

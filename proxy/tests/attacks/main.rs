@@ -21,6 +21,7 @@ mod handshakes;
 mod limits;
 mod logins;
 mod messages;
+mod minted;
 mod observe;
 mod origins;
 mod paths;

@@ -296,3 +296,51 @@ fn without_file_descriptors_agents_are_turned_away_and_the_log_stays_short() {
     let log = running.stop();
     assert!(times(&log, "can't be accepted") <= 3 && log.len() < 30, "{} lines", log.len());
 }
+
+#[test]
+fn a_stub_is_minted_shown_and_called_back() {
+    let site = Site::new();
+    let config = site.config();
+    let run = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_stubgate"))
+            .args(["stub", args[0], "--config"])
+            .arg(&config)
+            .args(&args[1..])
+            .output()
+            .unwrap();
+        (output.status.code().unwrap(), printed(&output), complained(&output))
+    };
+    let (code, stub, _) = run(&["mint", "--agent", "devbot", "--credential", "api", "--ttl", "12h", "--shape", "ghp"]);
+    assert_eq!(code, 0);
+    let stub = stub.strip_suffix('\n').unwrap();
+    assert_eq!((stub.len(), &stub[..4]), (40, "ghp_"));
+    let (code, shown, _) = run(&["show", stub]);
+    assert_eq!(code, 0);
+    let field =
+        |shown: &str, name: &str| shown.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    assert_eq!(
+        (field(&shown, "agent"), field(&shown, "credential"), field(&shown, "state")),
+        ("devbot".into(), "api".into(), "good".into())
+    );
+    assert!(field(&shown, "ends").ends_with(":00:00.000000Z"), "{shown}");
+    // Locked down, it still sees what is called back.
+    let mut running = site.start();
+    running.said("serving");
+    assert_eq!(run(&["revoke", &field(&shown, "id")]).0, 0);
+    assert_eq!(running.said("stubs are revoked")["revoked"], 1);
+    running.stop();
+    let (code, shown, _) = run(&["show", stub]);
+    assert_eq!((code, field(&shown, "state")), (1, "revoked".into()));
+    let (code, _, said) = run(&["show", &format!("{}0", &stub[..39])]);
+    assert!(code == 1 && said.contains("no stub of this policy"), "{said}");
+    for (args, code) in [
+        (vec!["mint", "--agent", "nobody", "--credential", "api"], 1),
+        (vec!["mint", "--agent", "devbot", "--credential", "nothing"], 1),
+        (vec!["mint", "--agent", "devbot", "--credential", "api", "--ttl", "5m"], 2),
+        (vec!["mint", "--agent", "devbot", "--credential", "api", "--shape", "round"], 2),
+        (vec!["show", "proxy-token-api"], 1),
+        (vec!["revoke", "proxy-token-api"], 2),
+    ] {
+        assert_eq!(run(&args).0, code, "{args:?}");
+    }
+}

@@ -53,6 +53,7 @@ fn examples() -> Vec<SourceFile> {
         "docs/configuration.md",
         "docs/policy/presets.md",
         "docs/policy/editor.md",
+        "docs/stubs.md",
     ];
     documents.iter().flat_map(|document| blocks(&root().join(document))).collect()
 }
@@ -233,6 +234,7 @@ upstream:
   connect_to: { "api.github.com:443": "127.0.0.1:8443" }
   allow_private: [{ hosts: [registry.corp.example], networks: ["10.1.2.0/24"] }]
 audit: { files: [{ path: /var/log/audit, max_bytes: 100000, keep: 3, durable: true }] }
+stubs: { key_file: /etc/stubgate/stub.key, revoked_file: /etc/stubgate/revoked/stubs }
 process: { user: stubgate, require_lockdown: true, credential_folders: [/run/more] }
 escrow:
   store: { postgres: { host: db.corp.example, port: 5432, database: logins, user: stubgate, password_file: /run/p, ca_file: /ca.pem } }

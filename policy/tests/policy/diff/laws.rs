@@ -125,7 +125,7 @@ fn peers() -> impl Strategy<Value = IpAddr> {
 }
 
 fn held(witness: &Witness) -> Vec<Token<'_>> {
-    witness.held().map(|(slot, text)| Token { slot, text: text.as_bytes() }).collect()
+    witness.held().map(|(slot, text)| Token::literal(slot, text.as_bytes())).collect()
 }
 
 fn of_witness(policy: &Policy, witness: &Witness) -> Said {
@@ -163,7 +163,7 @@ proptest! {
         for (peer, request) in &requests {
             let (authority, method, target) = (request.authority(), request.method(), request.target());
             let tokens: Vec<Token<'_>> =
-                request.tokens.iter().map(|(slot, text)| Token { slot: *slot, text: text.as_bytes() }).collect();
+                request.tokens.iter().map(|(slot, text)| Token::literal(*slot, text.as_bytes())).collect();
             let at = RequestStage { authority: &authority, method: &method, target: &target, tokens: &tokens };
             let sent = request.sent();
             let (was, is) = (decide(&old, *peer, at, Some(&sent)), decide(&new, *peer, at, Some(&sent)));

@@ -14,7 +14,7 @@ use super::world::{AGENTS, NAMES, Request, files, request, rules};
 use crate::support::policy_of;
 
 fn tokens(request: &Request) -> Vec<Token<'_>> {
-    request.tokens.iter().map(|(slot, text)| Token { slot: *slot, text: text.as_bytes() }).collect()
+    request.tokens.iter().map(|(slot, text)| Token::literal(*slot, text.as_bytes())).collect()
 }
 
 fn line(request: &Request) -> String {
@@ -172,7 +172,7 @@ proptest! {
                 let credential = policy.credential(policy.credential_named(&offer.credential).unwrap());
                 for slot in credential.slots() {
                     let question = Question::parse(&line(&request)).unwrap();
-                    let token = [Token { slot: place(slot), text: credential.stub().as_bytes() }];
+                    let token = [Token::literal(place(slot), credential.stub().as_bytes())];
                     let sent = request.sent();
                     let with = policy.explain_body(policy.agent_named(request.agent), &question, Ok(&token), Some(Seen::Body(&sent)));
                     prop_assert_eq!(with.swap.map(|swap| swap.credential), Some(offer.credential.clone()));

@@ -41,7 +41,7 @@ fn policy(text: &str) -> Policy {
 /// A real permit: the only way to get one.
 fn permit(policy: &Policy, slot: Option<SlotRef<'_>>) -> Permit {
     let authority = Authority::parse(Scheme::Https, b"api.github.com").unwrap();
-    let tokens: Vec<Token<'_>> = slot.into_iter().map(|slot| Token { slot, text: STUB.as_bytes() }).collect();
+    let tokens: Vec<Token<'_>> = slot.into_iter().map(|slot| Token::literal(slot, STUB.as_bytes())).collect();
     let stage = RequestStage {
         authority: &authority,
         method: &Method::parse(b"GET").unwrap(),

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use stubgate_policy::cases::{Content, Explain, Presented};
 use stubgate_policy::question::Request;
-use stubgate_policy::{AgentId, Explanation, Policy, Question, Reason, Seen, Slot};
+use stubgate_policy::{AgentId, CredentialId, Explanation, Policy, Question, Reason, Seen, Slot};
 
 use crate::decide::swapped_place;
 use crate::headers;
@@ -35,7 +35,7 @@ impl<'a> Explainer<'a> {
         body: Option<&[u8]>,
     ) -> Explanation {
         let query = question.request().and_then(Request::query);
-        self.explain_with(agent, question, headers, query, body)
+        self.explain_with(agent, question, headers, query, body, None)
     }
 
     fn explain_with(
@@ -45,14 +45,18 @@ impl<'a> Explainer<'a> {
         headers: &HeaderMap,
         query: Option<&str>,
         body: Option<&[u8]>,
+        minted: Option<CredentialId>,
     ) -> Explanation {
         let Some(request) = question.request() else {
             return self.policy.explain(agent, question, Ok(&[]));
         };
-        let places = match self.places(request, headers, query) {
+        let mut places = match self.places(request, headers, query) {
             Ok(places) => places,
             Err(refusal) => return self.policy.explain(agent, question, Err(refusal.reason)),
         };
+        if let (Some(agent), Some(credential)) = (agent, minted) {
+            places.take_for_minted(self.policy, agent, credential);
+        }
         let body = body.map(|bytes| inspect::body(headers, query.map(str::as_bytes), bytes));
         let seen = body.as_ref().map(Seen::Body);
         let explanation = self.policy.explain_body(agent, question, Ok(&places.tokens()), seen);
@@ -94,7 +98,9 @@ impl Explain for Explainer<'_> {
         presented: Option<Presented<'_>>,
     ) -> Explanation {
         let mut query = question.request().and_then(Request::query).map(str::to_owned);
-        let stub_line = presented.and_then(|Presented { slot, stub }| match slot {
+        let minted = presented.map(|presented| presented.credential);
+        let minted = minted.filter(|id| self.policy.credential(*id).minted_only());
+        let stub_line = presented.and_then(|Presented { slot, stub, .. }| match slot {
             Slot::Bearer => Some(format!("authorization: Bearer {stub}")),
             Slot::Basic => Some(format!("authorization: Basic {}", STANDARD.encode(format!("{USER}:{stub}")))),
             Slot::Bare => Some(format!("authorization: {stub}")),
@@ -108,7 +114,7 @@ impl Explain for Explainer<'_> {
         let type_line = body.and_then(|body| body.kind.as_ref()).map(|kind| format!("content-type: {kind}"));
         let bytes = body.map_or(&b""[..], |body| body.text.as_bytes());
         match headers(lines.iter().chain(&stub_line).chain(&type_line).map(String::as_str)) {
-            Ok(headers) => self.explain_with(Some(agent), question, &headers, query.as_deref(), Some(bytes)),
+            Ok(headers) => self.explain_with(Some(agent), question, &headers, query.as_deref(), Some(bytes), minted),
             // Cases are read with the same rules, so that none has such a header.
             Err(_) => self.policy.explain(Some(agent), question, Err(Reason::BadRequest)),
         }
@@ -221,11 +227,12 @@ rules:
         let files = [SourceFile { name: "p.yaml".into(), text: POLICY.into() }];
         let policy = compile(&files).unwrap().policy;
         let explainer = Explainer::new(&policy);
-        let github = policy.credential(policy.credential_named("github").unwrap());
+        let credential = policy.credential_named("github").unwrap();
+        let github = policy.credential(credential);
         let question = Question::parse("GET https://g.example/x?a=b").unwrap();
         let agent = policy.agent_named("a").unwrap();
         let came = github.slots().iter().map(|slot| {
-            let presented = Some(Presented { slot, stub: github.stub() });
+            let presented = Some(Presented { slot, stub: github.stub(), credential });
             let explanation = Explain::explain(&explainer, &policy, agent, &question, &[], None, presented);
             (slot.to_string(), explanation.swap.map(|swap| swap.place))
         });

@@ -316,7 +316,16 @@ impl Bench {
         let refused = records.iter().filter_map(|record| {
             let reason = refusal(record)?;
             // A stub where it has no business raises the alarm (docs/audit.md).
-            let trips = ["stub_out_of_slot", "stub_wrong_host", "stub_not_granted", "stub_over_plain", "stub_in_body"];
+            let trips = [
+                "stub_out_of_slot",
+                "stub_wrong_host",
+                "stub_not_granted",
+                "stub_of_other_agent",
+                "stub_revoked",
+                "stub_forged",
+                "stub_over_plain",
+                "stub_in_body",
+            ];
             assert_eq!(record["tripwire"] == true, trips.contains(&reason.as_str()), "{record}");
             Some(reason)
         });
