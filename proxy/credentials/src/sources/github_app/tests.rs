@@ -127,7 +127,7 @@ async fn a_key_of_several_lines_comes_from_any_source_that_has_a_text() {
     };
     let reading = Reading { json_key: Some("pem".into()), ..Source::Vault(Box::new(vault)).into() };
     let http = Arc::clone(&site.script) as Arc<dyn HttpClient>;
-    site.source.key = Text::new(&reading, &Means { http, programs: Arc::new(NoPrograms) });
+    site.source.key = Text::new(&reading, &Means { http, programs: Arc::new(NoPrograms), escrow: None });
     let inner = serde_json::json!({ "pem": pem }).to_string();
     site.script.says(403, "{}");
     site.script.says(200, serde_json::json!({ "data": { "data": { "json": inner } } }).to_string());
@@ -137,7 +137,7 @@ async fn a_key_of_several_lines_comes_from_any_source_that_has_a_text() {
     std::fs::write(&path, serde_json::json!({ "pem": pem }).to_string()).unwrap();
     let reading = Reading { json_key: Some("pem".into()), ..Source::File(path.into()).into() };
     let http = Arc::clone(&site.script) as Arc<dyn HttpClient>;
-    site.source.key = Text::new(&reading, &Means { http, programs: Arc::new(NoPrograms) });
+    site.source.key = Text::new(&reading, &Means { http, programs: Arc::new(NoPrograms), escrow: None });
     site.script.says(201, GOOD);
     assert_eq!(site.outcome().await, "ghs_0123456789");
 }
