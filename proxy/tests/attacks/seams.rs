@@ -195,7 +195,8 @@ async fn the_first_credential_of_a_policy_is_looked_for_in_what_is_under_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_credential_that_a_reload_removes_is_scrubbed_until_what_may_not_go_on_is_over() {
-    let lab = Lab::new().await;
+    let timeouts = "drain_seconds: 1, credential_replaced_seconds: 6".into();
+    let lab = Lab::with(Setup { timeouts, ..Setup::default() }).await;
     let says = stream(&lab, "/long");
     let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
     says.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()).unwrap();

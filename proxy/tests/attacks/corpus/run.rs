@@ -49,6 +49,8 @@ impl Bench {
         let lab = Lab::with(Setup {
             policy: POLICY.into(),
             secrets: REALS.iter().map(|(name, value, _)| (*name, (*value).to_owned())).collect(),
+            // Of a body that stops, the silence is to be told, and not its rate.
+            limits: "refusals_per_second: 100000, body_bytes_per_second: 1".into(),
             timeouts: "drain_seconds: 1, header_seconds: 2, handshake_seconds: 2, body_idle_seconds: 2, \
                        upstream_header_seconds: 2"
                 .into(),
