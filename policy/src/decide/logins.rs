@@ -80,18 +80,29 @@ impl Logins {
 
     /// What is said to a request for tokens; `None` where it is none.
     pub(super) fn request<G>(&self, policy: &Policy, agent: AgentId, ask: &RequestStage<'_>) -> Option<Decision<G>> {
-        let Target::Canonical(path) = ask.target else { return None };
-        let is_asked = |login: &&Login| login.server == *ask.authority && *login.path == *path.as_str();
-        let login = self.of(agent, ask.authority.host()).find(is_asked)?;
         if *ask.method != Method::POST {
             return None;
         }
+        let mut logins = self.of(agent, ask.authority.host()).filter(|login| login.server == *ask.authority).peekable();
+        logins.peek()?;
+        let path = match ask.target {
+            Target::Canonical(path) => path.as_str(),
+            // Who knows what the provider would take it for.
+            Target::Odd { .. } => return Some(Decision::deny(Reason::PathAmbiguous)),
+        };
+        let login = logins.find(|login| is_endpoint(&login.path, path))?;
         // The refresh stub stands in the body; none belongs into the head.
         if ask.tokens.iter().any(|token| token.slot == SlotRef::Elsewhere || is_stub(policy, token)) {
             return Some(Decision::deny(Reason::StubOutOfSlot));
         }
         Some(Decision::Answer(Answer::OauthToken(login.credential)))
     }
+}
+
+/// Whether a provider might take a path for its endpoint: as deny rules read paths, without case and with a slash more.
+fn is_endpoint(endpoint: &str, path: &str) -> bool {
+    let plain = |path: &str| path.strip_suffix('/').unwrap_or(path).to_ascii_lowercase();
+    plain(endpoint) == plain(path)
 }
 
 /// The agents that some rule grants a credential.
@@ -121,7 +132,7 @@ impl Policy {
     ) -> Option<CredentialId> {
         let is_it = |login: &&Login| {
             let stub = self.credential(login.credential).refresh_stub().unwrap_or_default().as_bytes();
-            login.server == *server && *login.path == *path && !stub.is_empty() && bool::from(stub.ct_eq(refresh_token))
+            login.server == *server && is_endpoint(&login.path, path) && !stub.is_empty() && bool::from(stub.ct_eq(refresh_token))
         };
         self.index.logins.of(agent, server.host()).find(is_it).map(|login| login.credential)
     }
