@@ -9,6 +9,7 @@ mod run;
 pub(crate) mod say;
 mod stub;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -63,7 +64,7 @@ enum Command {
         helper: u32,
         program: PathBuf,
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        arguments: Vec<PathBuf>,
+        arguments: Vec<OsString>,
     },
 }
 
@@ -150,5 +151,26 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_argument_of_a_program_reaches_it_as_it_is() {
+        for arguments in [&["-h", "x"][..], &["--help"], &["--"], &["--", "-h", "--", ""], &["--version"], &[""], &[]] {
+            let exec = stubgate_policy::secret_source::Exec {
+                program: std::path::Path::new("/bin/token").into(),
+                arguments: arguments.iter().map(|one| Box::from(*one)).collect(),
+                timeout: std::time::Duration::from_secs(1),
+            };
+            let line = std::iter::once("stubgate".into()).chain(programs::step_arguments(7, &exec));
+            match Cli::try_parse_from(line).unwrap().command {
+                Command::RunProgram { helper: 7, program, arguments: given } => {
+                    assert_eq!(
+                        (&*program, &*given),
+                        (&*exec.program, &*arguments.iter().map(OsString::from).collect::<Vec<_>>())
+                    );
+                }
+                other => panic!("{other:?}"),
+            }
+        }
     }
 }

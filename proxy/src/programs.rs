@@ -16,15 +16,19 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use stubgate_credentials::{NotRun, Programs, Running};
 use stubgate_policy::secret_source::Exec;
 use stubgate_policy::{Policy, Source};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+#[cfg(test)]
+pub(crate) use helper::step_arguments;
 pub(crate) use helper::{help, step};
 
 /// The first argument of the process that runs programs, and of the step between it and a program.
@@ -35,8 +39,10 @@ pub(crate) const STEP: &str = "--run-program";
 /// What the environment of a program holds, and nothing else.
 pub(crate) const ENVIRONMENT: [(&str, &str); 2] = [("PATH", "/usr/bin:/bin"), ("LANG", "C.UTF-8")];
 
-/// Questions that wait to be passed on; each credential has one at a time.
-const WAITING: usize = 1024;
+/// Programs that run at once. Others wait for them on the appliance's side, and can be given up there.
+const AT_ONCE: usize = 16;
+/// What a program is given beyond its own time, to be ended.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// The programs that a policy names, each once for each way in which it is called.
 pub fn named_by(policy: &Policy) -> Vec<Exec> {
@@ -94,12 +100,15 @@ impl Helper {
 pub struct Runner {
     programs: Vec<Exec>,
     questions: Option<mpsc::Sender<Question>>,
+    slots: Arc<Semaphore>,
     is_gone: Arc<AtomicBool>,
 }
 
 struct Question {
     program: u32,
     answer: oneshot::Sender<Answer>,
+    /// Held until it is answered, whoever still waits for that: until then the program may run.
+    slot: OwnedSemaphorePermit,
 }
 
 type Answer = Result<Zeroizing<Vec<u8>>, NotRun>;
@@ -108,7 +117,7 @@ impl Runner {
     /// Runs nothing; knows these.
     pub fn without(programs: Vec<Exec>) -> Self {
         let is_gone = Arc::new(AtomicBool::new(!programs.is_empty()));
-        Runner { programs, questions: None, is_gone }
+        Runner { programs, questions: None, slots: Arc::new(Semaphore::new(AT_ONCE)), is_gone }
     }
 
     /// Through a helper. Called in a runtime.
@@ -119,10 +128,10 @@ impl Runner {
         let Helper { programs, child: _, socket } = helper;
         socket.set_nonblocking(true)?;
         let socket = UnixStream::from_std(socket)?;
-        let (questions, asked) = mpsc::channel(WAITING);
+        let (questions, asked) = mpsc::channel(AT_ONCE);
         let is_gone = Arc::<AtomicBool>::default();
         tokio::spawn(converse(socket, asked, Arc::clone(&is_gone)));
-        Ok(Runner { programs, questions: Some(questions), is_gone })
+        Ok(Runner { programs, questions: Some(questions), slots: Arc::new(Semaphore::new(AT_ONCE)), is_gone })
     }
 
     /// Whether it was named at the start, with these arguments.
@@ -140,12 +149,18 @@ impl Programs for Runner {
     fn run(&self, program: &Exec) -> Running<'_> {
         let found = self.programs.iter().position(|known| known == program);
         let found = found.and_then(|at| u32::try_from(at).ok());
+        let limit = program.timeout + SLACK;
         Box::pin(async move {
             let program = found.ok_or(NotRun::Unknown)?;
             let questions = self.questions.as_ref().ok_or(NotRun::NoHelper)?;
+            // Its own time begins when it has a slot. Whoever gives up before that leaves nothing behind.
+            let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(|_| NotRun::NoHelper)?;
             let (answer, answered) = oneshot::channel();
-            questions.send(Question { program, answer }).await.map_err(|_| NotRun::NoHelper)?;
-            answered.await.unwrap_or(Err(NotRun::NoHelper))
+            questions.send(Question { program, answer, slot }).await.map_err(|_| NotRun::NoHelper)?;
+            match timeout(limit, answered).await {
+                Ok(answer) => answer.unwrap_or(Err(NotRun::NoHelper)),
+                Err(_) => Err(NotRun::TimedOut),
+            }
         })
     }
 }
@@ -153,19 +168,22 @@ impl Programs for Runner {
 /// Passes questions on, and answers back, until either side has gone.
 async fn converse(socket: UnixStream, mut asked: mpsc::Receiver<Question>, is_gone: Arc<AtomicBool>) {
     let (mut read, mut write) = socket.into_split();
-    let waiting = Arc::new(Mutex::new(HashMap::<u32, oneshot::Sender<Answer>>::new()));
+    let waiting = Arc::new(Mutex::new(HashMap::<u32, (oneshot::Sender<Answer>, OwnedSemaphorePermit)>::new()));
     let answering = async {
         while let Ok((id, answer)) = wire::read_answer(&mut read).await {
             let asker = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             // Whoever gave up on it has no use for it.
-            let _ = asker.map(|asker| asker.send(answer));
+            let _ = asker.map(|(asker, _slot)| asker.send(answer));
         }
     };
     let asking = async {
         let mut id = 0_u32;
-        while let Some(Question { program, answer }) = asked.recv().await {
+        while let Some(Question { program, answer, slot }) = asked.recv().await {
+            if answer.is_closed() {
+                continue;
+            }
             id = id.wrapping_add(1);
-            waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, answer);
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, (answer, slot));
             if write.write_all(&wire::question(id, program)).await.is_err() {
                 return false;
             }

@@ -3,11 +3,12 @@
 //! It has the rights that the appliance had when it started it, without capabilities, and can gain none. It ends with the
 //! appliance: when the socket is closed. What it runs ends with it.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream as StdStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::sync::Arc;
 
@@ -25,11 +26,11 @@ use tokio::sync::{Mutex, Semaphore};
 use zeroize::Zeroizing;
 
 use super::wire::{self, Ended, OUTPUT_MAXIMUM_BYTES};
-use super::{ENVIRONMENT, STEP};
+use super::{AT_ONCE, ENVIRONMENT, STEP};
 use crate::lockdown;
 
-/// Programs that run at once; others wait.
-const AT_ONCE: usize = 16;
+/// Questions that are open at once. The appliance has [`AT_ONCE`] at most; whoever has more waits until some are answered.
+const OPEN: usize = 4 * AT_ONCE;
 /// Files that a program may have open.
 const FILES: u64 = 1024;
 
@@ -45,7 +46,14 @@ pub(crate) fn help() -> ExitCode {
         socket.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let local = tokio::task::LocalSet::new();
-        runtime.block_on(local.run_until(serve(socket, programs)))
+        runtime.block_on(local.run_until(async {
+            // What a service manager sends to all processes is the appliance's to follow; this one ends after it. Once a
+            // signal is listened for it ends nobody.
+            for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+                drop(signal(kind)?);
+            }
+            serve(socket, programs).await
+        }))
     })();
     match served {
         Ok(()) => ExitCode::SUCCESS,
@@ -56,22 +64,21 @@ pub(crate) fn help() -> ExitCode {
     }
 }
 
-async fn serve(socket: StdStream, programs: Vec<Exec>) -> io::Result<()> {
-    // What a service manager sends to all processes is the appliance's to follow; this one ends after it. Once a signal is
-    // listened for it ends nobody.
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
-        drop(signal(kind)?);
-    }
+/// Answers questions until nobody is there to ask them, on a [`tokio::task::LocalSet`].
+pub(super) async fn serve(socket: StdStream, programs: Vec<Exec>) -> io::Result<()> {
     let (mut read, write) = UnixStream::from_std(socket)?.into_split();
     let (write, slots) = (Arc::new(Mutex::new(write)), Arc::new(Semaphore::new(AT_ONCE)));
     let mut running = tokio::task::JoinSet::new();
     loop {
+        while running.try_join_next().is_some() {}
+        while running.len() >= OPEN {
+            running.join_next().await;
+        }
         // Dropping what runs kills it.
         let Ok((id, number)) = wire::read_question(&mut read).await else { return Ok(()) };
-        while running.try_join_next().is_some() {}
+        // Whoever asks for what there is not is not the appliance that we know.
         let program = usize::try_from(number).ok().and_then(|number| programs.get(number)).cloned();
-        // Nobody asks for more than there are: whoever does is not the appliance that we know.
-        let Some(program) = program.filter(|_| running.len() < 4 * programs.len() + AT_ONCE) else { return Ok(()) };
+        let Some(program) = program else { return Ok(()) };
         let (write, slots) = (Arc::clone(&write), Arc::clone(&slots));
         running.spawn_local(async move {
             let slot = slots.acquire().await;
@@ -107,8 +114,7 @@ async fn run(program: &Exec) -> Ended {
         return Ended::NotStarted(error.raw_os_error());
     }
     let mut command = Command::new("/proc/self/exe");
-    command.arg(STEP).arg(std::process::id().to_string()).arg(&*program.program);
-    command.args(program.arguments.iter().map(|argument| &**argument));
+    command.args(step_arguments(std::process::id(), program));
     command.env_clear().envs(ENVIRONMENT).current_dir("/").process_group(0).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = match command.spawn() {
@@ -171,8 +177,15 @@ async fn count(mut from: impl AsyncRead + Unpin) -> u64 {
     total
 }
 
+/// The step's command line. What stands behind `--` is the program's, whatever it looks like.
+pub(crate) fn step_arguments(helper: u32, program: &Exec) -> Vec<OsString> {
+    let mut line = vec![STEP.into(), helper.to_string().into(), "--".into(), OsString::from(&*program.program)];
+    line.extend(program.arguments.iter().map(|argument| OsString::from(&**argument)));
+    line
+}
+
 /// Becomes the program: dies with `helper`, which started this process.
-pub(crate) fn step(helper: u32, program: &Path, arguments: &[PathBuf]) -> ExitCode {
+pub(crate) fn step(helper: u32, program: &Path, arguments: &[OsString]) -> ExitCode {
     let error = match set_parent_process_death_signal(Some(Signal::KILL)) {
         // It may have gone before that.
         Ok(()) if getppid().map(Pid::as_raw_pid) != i32::try_from(helper).ok() => return ExitCode::FAILURE,

@@ -52,7 +52,8 @@ async fn only_what_was_named_is_asked_for_and_each_gets_its_own_answer() {
     let (questions, asked) = mpsc::channel(4);
     let is_gone = Arc::<AtomicBool>::default();
     tokio::spawn(converse(UnixStream::from_std(ours).unwrap(), asked, Arc::clone(&is_gone)));
-    let runner = Runner { programs: programs.clone(), questions: Some(questions), is_gone };
+    let slots = Arc::new(Semaphore::new(AT_ONCE));
+    let runner = Runner { programs: programs.clone(), questions: Some(questions), slots, is_gone };
     assert_eq!(runner.run(&exec("/bin/b", &["y"])).await.unwrap_err(), NotRun::Unknown);
     assert!(runner.knows(&programs[1]) && !runner.knows(&exec("/bin/b", &[])));
     let (mut read, mut write) = UnixStream::from_std(theirs).unwrap().into_split();
@@ -76,4 +77,59 @@ async fn without_a_helper_programs_are_known_and_not_run() {
     let runner = Runner::without(vec![exec("/bin/a", &[])]);
     assert_eq!(runner.run(&exec("/bin/a", &[])).await.unwrap_err(), NotRun::NoHelper);
     assert_eq!((runner.is_there(), Runner::without(Vec::new()).is_there()), (Some(false), None));
+}
+
+#[tokio::test]
+async fn no_more_is_asked_for_than_runs_at_once_and_what_nobody_waits_for_is_not_asked() {
+    let (ours, theirs) = StdStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let child = Command::new("/bin/true").spawn().unwrap();
+    let program = exec("/bin/a", &[]);
+    let runner = Arc::new(Runner::through(Helper { programs: vec![program.clone()], child, socket: ours }).unwrap());
+    let (mut read, mut write) = UnixStream::from_std(theirs).unwrap().into_split();
+    let ask = || {
+        let (runner, program) = (Arc::clone(&runner), program.clone());
+        tokio::spawn(async move { runner.run(&program).await })
+    };
+    // All of them are given up, the first ones while they run.
+    let mut given_up: Vec<_> = (0..AT_ONCE).map(|_| ask()).collect();
+    let mut open = Vec::new();
+    for _ in 0..AT_ONCE {
+        open.push(wire::read_question(&mut read).await.unwrap().0);
+    }
+    given_up.extend((0..100).map(|_| ask()));
+    tokio::task::yield_now().await;
+    for asker in given_up {
+        asker.abort();
+        assert!(asker.await.unwrap_err().is_cancelled());
+    }
+    assert_eq!(runner.slots.available_permits(), 0, "they run all the same");
+    let last = ask();
+    let output = Ended::Output(Zeroizing::new(b"of the last".to_vec()));
+    write.write_all(&wire::answer(open[0], &Ended::TimedOut)).await.unwrap();
+    let (id, _) = wire::read_question(&mut read).await.unwrap();
+    assert_eq!(usize::try_from(id).unwrap(), AT_ONCE + 1, "the hundred were never asked for");
+    write.write_all(&wire::answer(id, &output)).await.unwrap();
+    assert_eq!(&**last.await.unwrap().unwrap(), b"of the last");
+}
+
+#[tokio::test]
+async fn however_many_questions_come_each_is_answered() {
+    let (ours, theirs) = StdStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let local = tokio::task::LocalSet::new();
+    let serving = local.run_until(helper::serve(theirs, vec![exec("/nowhere/to/be/found", &[])]));
+    let asking = async {
+        let (mut read, mut write) = UnixStream::from_std(ours).unwrap().into_split();
+        let questions: Vec<u8> = (0..500).flat_map(|id| wire::question(id, 0)).collect();
+        write.write_all(&questions).await.unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        while seen.len() < 500 {
+            let (id, answer) = wire::read_answer(&mut read).await.unwrap();
+            assert!(matches!(answer, Err(NotRun::NotStarted(_))) && seen.insert(id));
+        }
+    };
+    let (served, ()) = tokio::join!(serving, asking);
+    served.unwrap();
 }
