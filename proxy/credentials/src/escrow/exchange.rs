@@ -203,6 +203,8 @@ pub(crate) fn judge(answer: &Response<Zeroizing<Vec<u8>>>) -> Verdict {
         None => format!("the provider answered {}", status.as_u16()),
     };
     match (status, code) {
+        // Another kind of success than the standard's says nothing of what became of the tokens.
+        _ if status.is_success() => Verdict::Unclear(said, after),
         (StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED, Some("invalid_grant")) => Verdict::Gone,
         (StatusCode::TOO_MANY_REQUESTS, _) => Verdict::Later(said, after),
         (_, Some("temporarily_unavailable")) => Verdict::Later(said, after),

@@ -19,6 +19,8 @@ const LONGEST: usize = 64 * 1024;
 const UNSAID_LIFE: Duration = Duration::from_secs(3600);
 /// A token is refreshed at least this long before its end, where it lives three times as long.
 const AHEAD: Duration = Duration::from_secs(300);
+/// How far the clocks of replicas may be apart.
+const SKEW: Duration = Duration::from_secs(300);
 
 /// A login, as it stands in the store.
 #[derive(Clone)]
@@ -69,6 +71,12 @@ impl Login {
         let ahead = (life / 5).max(AHEAD.min(life / 3));
         let jitter = ahead.mul_f64(early.clamp(0.0, 1.0) / 10.0);
         ends.checked_sub(ahead + jitter).unwrap_or(self.obtained)
+    }
+
+    /// Whether it is to be refreshed now. Also where the clock stood wrong when the pair was had: its end is then unknown.
+    pub(crate) fn is_due(&self, early: f64, now: SystemTime) -> bool {
+        let is_of_the_future = now.checked_add(SKEW).is_some_and(|latest| self.obtained > latest);
+        is_of_the_future || self.due(early) <= now
     }
 
     /// Whether the access token is still good, as far as its provider says.

@@ -69,6 +69,14 @@ fn a_token_is_refreshed_a_fifth_of_its_life_ahead_and_at_least_five_minutes() {
 }
 
 #[test]
+fn a_pair_of_the_future_is_due_at_once() {
+    let login = login(Some(3600));
+    for (now, expected) in [(999_000, true), (999_699, true), (999_700, false), (1_000_000, false), (1_003_000, true)] {
+        assert_eq!(login.is_due(0.0, at(now)), expected, "{now}");
+    }
+}
+
+#[test]
 fn a_token_is_good_until_its_end() {
     assert!(login(Some(20)).is_good(at(1_000_019)));
     assert!(!login(Some(20)).is_good(at(1_000_020)));
