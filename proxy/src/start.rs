@@ -46,8 +46,8 @@ const TICK: Duration = Duration::from_millis(100);
 const TICKS_PER_LOOK: u32 = 10;
 /// How long a request's body may come slowly.
 const BODY_GRACE: Duration = Duration::from_secs(60);
-/// How long a refresh that is under way is waited for at the end.
-const SETTLE: Duration = Duration::from_secs(20);
+/// How long a refresh that is under way, and what it had, is seen to at the end: a request and its repetition.
+const SETTLE: Duration = Duration::from_secs(42);
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 

@@ -162,10 +162,12 @@ impl Escrow {
         }
     }
 
-    /// Waits until no refresh is under way, for the end of the process.
+    /// For the end of the process: lets no refresh begin, and waits until none is under way and every pair is stored.
     pub async fn settle(&self) {
+        let mut settling = tokio::task::JoinSet::new();
         for holder in self.all() {
-            holder.settle().await;
+            settling.spawn(async move { holder.settle().await });
         }
+        while settling.join_next().await.is_some() {}
     }
 }

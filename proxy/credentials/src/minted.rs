@@ -23,6 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stubgate_policy::{AgentId, CredentialId, Meaning, MintedStub, Policy, Standing};
 
+pub(crate) use key::give_to_owner_of_folder;
 pub use key::{KeyError, StubKey, make_folder};
 pub use revoked::{Revoked, RevokedError, revoke};
 pub use seal::Content;

@@ -43,9 +43,12 @@ fn place(store: &str) -> StorePlace {
 /// An escrow in which it is that much later.
 fn escrow(store: &str, later: u64) -> Escrow {
     let key = SealingKey::new(&Zeroizing::new([5; 32])).unwrap();
-    let mut escrow = Escrow::open(&place(store), key, Path::new(store)).unwrap();
-    escrow.clock = Arc::new(move || SystemTime::now() + Duration::from_secs(later));
-    escrow
+    let clock: Clock = Arc::new(move || SystemTime::now() + Duration::from_secs(later));
+    let store: Arc<dyn Store> = match place(store) {
+        StorePlace::Sqlite => Arc::new(Sqlite::open(Path::new(store)).unwrap()),
+        StorePlace::Postgres(place) => Arc::new(Postgres::new(place).impatient()),
+    };
+    Escrow::over(store, key, clock)
 }
 
 /// The part of the child, where the matrix starts this test in a process that dies. Prints the token, or why there is none.

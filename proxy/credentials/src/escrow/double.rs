@@ -259,7 +259,7 @@ impl Store for Shared {
         })
     }
 
-    fn patience(&self, _: &str, _: &Lease) -> Duration {
+    fn patience(&self) -> Duration {
         *self.patience.lock().unwrap()
     }
 }

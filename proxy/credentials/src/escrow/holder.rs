@@ -12,16 +12,18 @@
 
 mod turn;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use stubgate_policy::secret_source::OauthProvider;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::login::Login;
 use super::shelf::{Shelf, Shelved};
 use super::status::{Standing, Status, Unready};
-use super::store::StoreError;
+use super::store::{Lease, StoreError};
 use crate::fetch::{Fetch, Fetched, Fetching, HttpClient};
 use crate::secret::Secret;
 use crate::sources::SourceError;
@@ -35,6 +37,10 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(300), Duration::from_s
 
 /// The longest pause where the store is out of reach: a pair may be waiting to be stored.
 const AGAIN: Duration = Duration::from_secs(3);
+/// How long somebody else may be at it before that is an error to be said: no refresh takes as long.
+const OTHERS: Duration = Duration::from_secs(60);
+/// Between two tries to store a pair at the end of the process.
+const LAST_TRIES: Duration = Duration::from_millis(250);
 
 /// What time it is.
 pub(crate) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -49,6 +55,8 @@ pub(crate) struct Holder {
     /// Between 0 and 1, so that several replicas are not all early at once.
     early: f64,
     flight: tokio::sync::Mutex<()>,
+    /// No turn begins any more.
+    is_ending: AtomicBool,
     known: Mutex<Known>,
     changes: watch::Sender<u64>,
 }
@@ -61,10 +69,15 @@ struct Known {
     is_read: bool,
     /// A pair that the provider gave and the store has not taken yet.
     unstored: Option<Login>,
+    /// The lead under which it was had. Until the pair is stored nobody else may refresh: they would send the refresh token
+    /// that it replaces.
+    lease: Option<Lease>,
     /// The attempt that this process made last.
     own_attempt: Option<[u8; 16]>,
     /// An attempt of another holder, and when it was first seen to stand there without its holder.
-    orphan: Option<([u8; 16], SystemTime)>,
+    orphan: Option<([u8; 16], Instant)>,
+    /// Since when somebody else is at it.
+    others_since: Option<Instant>,
     error: Option<String>,
     failures: u32,
     not_before: Option<SystemTime>,
@@ -91,6 +104,7 @@ impl Holder {
             clock,
             early: f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX),
             flight: tokio::sync::Mutex::default(),
+            is_ending: AtomicBool::new(false),
             known: Mutex::default(),
             changes,
         }
@@ -99,10 +113,13 @@ impl Holder {
     /// The provider as a policy describes it now.
     pub(crate) fn describe(&self, provider: &OauthProvider) {
         let mut held = self.provider.lock().unwrap_or_else(PoisonError::into_inner);
-        if **held != *provider {
-            *held = Arc::new(provider.clone());
-            self.known().not_before = None;
+        if **held == *provider {
+            return;
         }
+        *held = Arc::new(provider.clone());
+        // Whoever knows something asks for the provider, so that nothing is asked of it in here.
+        drop(held);
+        self.known().not_before = None;
     }
 
     fn provider(&self) -> Arc<OauthProvider> {
@@ -130,11 +147,13 @@ impl Holder {
     }
 
     fn saw(&self, found: Option<Shelved>) {
-        let generation = |of: &Option<Shelved>| of.as_ref().map(|shelved| shelved.login.generation);
+        // A database that was put back counts generations a second time.
+        let pair = |of: &Option<Shelved>| of.as_ref().map(|shelved| (shelved.login.generation, shelved.login.obtained));
         let mut known = self.known();
-        let is_other = known.is_read && generation(&known.shelved) != generation(&found);
+        let is_other = known.is_read && pair(&known.shelved) != pair(&found);
         if is_other {
             (known.error, known.failures, known.not_before, known.orphan) = (None, 0, None, None);
+            known.others_since = None;
         }
         known.is_read = true;
         known.shelved = found;
@@ -155,7 +174,19 @@ impl Holder {
 
     /// Whether a refresh of this state makes sense now.
     fn wants(&self, login: &Login, now: SystemTime) -> bool {
-        login.lost.is_none() && login.refresh.is_some() && login.due(self.early) <= now
+        login.lost.is_none() && login.refresh.is_some() && login.is_due(self.early, now) && self.alien(login).is_none()
+    }
+
+    /// Why nothing of this login may be used here: another provider gave it than the one that the policy names.
+    fn alien(&self, login: &Login) -> Option<String> {
+        let provider = self.provider();
+        (login.provider != provider.name).then(|| {
+            format!(
+                "the login {} in escrow is one of {}, and the policy uses it for {}: name another login there, \
+                 or log in again: stubgate login {} --name {}",
+                self.name, login.provider, provider.name, provider.name, self.name
+            )
+        })
     }
 
     /// Refreshes it where it is due, to the end, whether or not anybody waits for that.
@@ -165,9 +196,23 @@ impl Holder {
         task.await.unwrap_or_else(|_| Err(Unready("the refresh was cut off as the process ends".into())))
     }
 
-    /// Waits until no refresh is under way.
+    /// For the end of the process: no refresh begins any more, the one that is under way is waited for, and a pair that it
+    /// had is stored, however long that takes.
     pub(crate) async fn settle(&self) {
-        drop(self.flight.lock().await);
+        self.is_ending.store(true, Ordering::SeqCst);
+        loop {
+            let flight = self.flight.lock().await;
+            let Some(login) = self.known().unstored.clone() else { return };
+            if self.put(login).await.is_ok() {
+                return;
+            }
+            drop(flight);
+            tokio::time::sleep(LAST_TRIES).await;
+        }
+    }
+
+    fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::SeqCst)
     }
 
     async fn value(self: &Arc<Self>) -> Result<Fetched, Unready> {
@@ -203,6 +248,9 @@ impl Holder {
         let now = (self.clock)();
         let known = self.known();
         let login = &known.shelved.as_ref()?.login;
+        if self.alien(login).is_some() {
+            return None;
+        }
         let secret = Secret::copy_of(&login.access);
         login.is_good(now).then_some(Fetched { secret, expires: login.ends })
     }
@@ -226,6 +274,7 @@ impl Holder {
                     format!("nobody has logged in yet: stubgate login {} --name {}", self.provider().name, self.name);
                 (Standing::Missing, Some(first))
             }
+            Some(login) if self.alien(login).is_some() => (Standing::Missing, self.alien(login)),
             Some(Login { lost: Some(lost), .. }) => {
                 let why = if lost.unanswered_since.is_some() {
                     "the provider takes the refresh token no more: an answer that held the next one was lost"
@@ -234,7 +283,7 @@ impl Holder {
                 };
                 (Standing::Lost, Some(format!("{why}; {again}")))
             }
-            Some(login) if login.refresh.is_none() && login.due(self.early) <= now => {
+            Some(login) if login.refresh.is_none() && login.is_due(self.early, now) => {
                 (Standing::Lost, Some(format!("there is no refresh token; {again}")))
             }
             Some(login) if !login.is_good(now) => (Standing::Ended, None),

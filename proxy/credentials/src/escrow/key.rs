@@ -4,9 +4,9 @@
 //! service; a passphrase is stretched with scrypt, for one machine. Where nothing is configured a key is made beside the
 //! states, which protects a copy of the database alone and not one of the folder: that is said to the operator.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -17,6 +17,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use zeroize::Zeroizing;
 
 use super::seal::{KEY_BYTES, SealingKey};
+use crate::minted::{give_to_owner_of_folder, make_folder};
 
 /// The most that is read of a key, or of a passphrase.
 const LONGEST: u64 = 4096;
@@ -183,10 +184,13 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, KeyError> {
 fn make(path: &Path, bytes: &[u8]) -> Result<bool, KeyError> {
     let at = |error| KeyError::Io(path.into(), error);
     let folder = path.parent().unwrap_or(Path::new("."));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at)?;
+    make_folder(folder).map_err(at)?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
+    // Left by who died with that number.
+    let _ = std::fs::remove_file(&draft);
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        give_to_owner_of_folder(&draft, &file)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         // Of two that start at once, one makes it.

@@ -1,10 +1,12 @@
 //! The store as the rest of the escrow sees it: logins go in and come out, and what lies there is sealed.
 //!
-//! It remembers the highest revision of each login that this process has seen, so that a state of before that was put back
-//! is refused and not used.
+//! It remembers the highest revision of each login that this process has seen, and when its pair of tokens was had, so that
+//! a state of before that was put back is refused and not used. A pair that was had later is none of those, whatever its
+//! number: it is what a person's new login makes of a database that was put back.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use super::login::Login;
 use super::seal::{Place, SealingKey};
@@ -14,7 +16,7 @@ use super::store::{Row, Store, StoreError};
 pub(crate) struct Shelf {
     pub(crate) store: Arc<dyn Store>,
     key: SealingKey,
-    seen: Mutex<HashMap<String, u64>>,
+    seen: Mutex<HashMap<String, (u64, SystemTime)>>,
 }
 
 /// A login and the number of the write that put it there.
@@ -31,11 +33,21 @@ impl Shelf {
 
     /// A login, if there is one.
     pub(crate) async fn read(&self, name: &str) -> Result<Option<Shelved>, StoreError> {
+        match self.read_once(name).await {
+            // What was read may have been overtaken by a write on its way here.
+            Err(StoreError::RolledBack(_)) => self.read_once(name).await,
+            done => done,
+        }
+    }
+
+    async fn read_once(&self, name: &str) -> Result<Option<Shelved>, StoreError> {
         let Some(row) = self.store.read(name).await? else { return Ok(None) };
         let place = Place { name, revision: row.revision, generation: row.generation };
         let state = self.key.open(place, &row.sealed).ok_or_else(|| StoreError::Sealed(name.into()))?;
         let login = Login::decode(&state).ok_or_else(|| StoreError::Sealed(name.into()))?;
-        self.saw(name, row.revision)?;
+        if !self.is_news(name, row.revision, login.obtained) {
+            return Err(StoreError::RolledBack(name.into()));
+        }
         Ok(Some(Shelved { login, revision: row.revision }))
     }
 
@@ -49,17 +61,22 @@ impl Shelf {
         if !self.store.write(name, &row).await? {
             return Ok(None);
         }
-        self.saw(name, revision)?;
+        self.is_news(name, revision, login.obtained);
         Ok(Some(revision))
     }
 
-    fn saw(&self, name: &str, revision: u64) -> Result<(), StoreError> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = seen.entry(name.to_owned()).or_insert(revision);
-        if revision < *last {
-            return Err(StoreError::RolledBack(name.into()));
+    /// Whether a state is not older than the newest that was seen; it is that one from now on.
+    fn is_news(&self, name: &str, revision: u64, obtained: SystemTime) -> bool {
+        let mut seen = self.seen();
+        let last = seen.entry(name.to_owned()).or_insert((revision, obtained));
+        if revision < last.0 && obtained <= last.1 {
+            return false;
         }
-        *last = revision;
-        Ok(())
+        *last = (revision, obtained);
+        true
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashMap<String, (u64, SystemTime)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -47,7 +47,7 @@ pub(crate) trait Store: Send + Sync {
 
     /// How long an attempt of another holder must have stood unchanged under our own lead until that holder is taken for
     /// dead.
-    fn patience(&self, attempted_in: &str, lease: &Lease) -> Duration;
+    fn patience(&self) -> Duration;
 }
 
 /// Why a store did not do what it was asked. The operator's matter; never a byte of what lies there.

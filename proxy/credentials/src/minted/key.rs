@@ -128,7 +128,7 @@ pub fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// What root makes belongs to whom the folder belongs: the command is run as root, the appliance is not.
-pub(super) fn give_to_owner_of_folder(path: &Path, file: &File) -> io::Result<()> {
+pub(crate) fn give_to_owner_of_folder(path: &Path, file: &File) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use super::super::double::{Act, LIFE, Provider, Shared, Time, first, provider};
 use super::super::seal::SealingKey;
 use super::super::shelf::Shelf;
 use super::super::status::Standing;
+use super::super::store::Store as _;
 use super::*;
 
 /// One replica, and what it shares with others.
@@ -44,6 +45,128 @@ async fn token(holder: &Arc<Holder>) -> String {
         Ok(fetched) => String::from_utf8_lossy(fetched.secret.reveal()).into_owned(),
         Err(unready) => format!("none: {unready}"),
     }
+}
+
+/// Lets time pass that no clock on a wall shows.
+async fn wait(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+/// A replica that had a pair which the store does not take, which is out of reach since.
+async fn with_an_unstored_pair(world: &World) -> Arc<Holder> {
+    let gate = Arc::new(Semaphore::new(0));
+    *world.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let replica = world.replica();
+    world.time.pass(LIFE + 1);
+    let asking = tokio::spawn({
+        let replica = Arc::clone(&replica);
+        async move { token(&replica).await }
+    });
+    while world.provider.requests() == 0 {
+        tokio::task::yield_now().await;
+    }
+    world.store.turn_down(true);
+    *world.provider.gate.lock().unwrap() = None;
+    gate.add_permits(1);
+    assert!(asking.await.unwrap().contains("out of reach"));
+    replica
+}
+
+#[tokio::test]
+async fn nobody_refreshes_while_a_pair_waits_to_be_stored() {
+    let world = World::new().await;
+    let replica = with_an_unstored_pair(&world).await;
+    world.store.turn_down(false);
+    let other = world.replica();
+    assert_eq!(token(&other).await, "none: another holder is refreshing it");
+    assert_eq!(world.provider.requests(), 1);
+    world.time.pass(5);
+    assert_eq!(token(&replica).await, "access-1");
+    assert_eq!(token(&other).await, "access-1");
+    world.time.pass(LIFE + 1);
+    assert_eq!(token(&other).await, "access-2", "the lead was let go");
+    assert!(!world.provider.is_dead());
+}
+
+#[tokio::test]
+async fn an_end_of_the_process_stores_a_pair_that_waits_and_begins_no_refresh() {
+    let world = World::new().await;
+    let replica = with_an_unstored_pair(&world).await;
+    let settling = tokio::spawn({
+        let replica = Arc::clone(&replica);
+        async move { replica.settle().await }
+    });
+    wait(3).await;
+    assert!(!settling.is_finished(), "the store is out of reach");
+    world.store.turn_down(false);
+    wait(3).await;
+    settling.await.unwrap();
+    assert_eq!(world.stored().await.generation, 2);
+    world.time.pass(LIFE + 1);
+    assert_eq!(token(&replica).await, "none: the process is ending");
+    assert_eq!(world.provider.requests(), 1);
+    assert_eq!(token(&world.replica()).await, "access-2");
+}
+
+#[tokio::test]
+async fn another_holder_that_never_ends_is_an_error_after_a_minute() {
+    let world = World::new().await;
+    let held = world.store.lead("l").await.unwrap().unwrap();
+    let replica = world.replica();
+    world.time.pass(LIFE - 1);
+    for waited in [0, 30, 29] {
+        wait(waited).await;
+        assert_eq!(token(&replica).await, "access-0");
+        assert_eq!(replica.status().standing, Standing::Ok);
+    }
+    wait(1).await;
+    assert_eq!(token(&replica).await, "access-0");
+    let status = replica.status();
+    assert_eq!(status.standing, Standing::Failing);
+    assert_eq!(status.last_error.unwrap(), "another holder is refreshing it for more than 60 seconds");
+    drop(held);
+    world.time.pass(5);
+    assert_eq!(token(&replica).await, "access-1");
+    assert_eq!(replica.status().standing, Standing::Ok);
+}
+
+#[tokio::test]
+async fn no_token_of_a_login_goes_to_another_provider_than_the_one_that_gave_it() {
+    let world = World::new().await;
+    let replica = world.replica();
+    let other = OauthProvider { name: "acme".into(), ..provider() };
+    replica.describe(&other);
+    for passed in [0, LIFE + 1] {
+        world.time.pass(passed);
+        let said = token(&replica).await;
+        assert!(said.starts_with("none: the login l in escrow is one of claude, and"), "{said}");
+        assert!(said.ends_with("stubgate login acme --name l"), "{said}");
+        assert!(replica.refresh().await.is_err());
+    }
+    assert_eq!((world.provider.requests(), world.stored().await.attempt), (0, None));
+    assert!(!replica.is_due());
+    replica.describe(&provider());
+    assert_eq!(token(&replica).await, "access-1");
+}
+
+#[tokio::test]
+async fn a_new_login_mends_a_database_that_was_put_back() {
+    let world = World::new().await;
+    let old = world.store.row("l").unwrap();
+    let replica = world.replica();
+    world.time.pass(LIFE + 1);
+    assert_eq!(token(&replica).await, "access-1");
+    world.store.put_back("l", old);
+    assert_eq!(replica.look().await.err(), Some(StoreError::RolledBack("l".into())));
+    world.time.pass(1);
+    let new = Login { generation: 2, access: super::super::double::secret("access-new"), ..first(world.time.now()) };
+    assert_eq!(world.shelf().write("l", &new, 1).await.unwrap(), Some(2));
+    assert!(replica.revision() > 2, "a lower number than it knows");
+    let changes = replica.changes.subscribe();
+    assert_eq!(token(&replica).await, "access-new");
+    assert!(changes.has_changed().unwrap(), "whoever keeps the value asks again");
 }
 
 #[tokio::test]
@@ -234,7 +357,7 @@ async fn an_attempt_of_who_may_be_alive_is_waited_for_and_of_who_is_not_taken_ov
     // The store was started anew: the lock is gone, and its holder is alive.
     world.store.lose_leads();
     assert!(token(&two).await.contains("may still be coming"));
-    world.time.pass(19);
+    wait(19).await;
     assert!(token(&two).await.contains("may still be coming"));
     gate.add_permits(1);
     assert_eq!(asking.await.unwrap(), "access-1");
@@ -254,7 +377,10 @@ async fn an_attempt_of_who_may_be_alive_is_waited_for_and_of_who_is_not_taken_ov
     shelf.write("l", &login, revision).await.unwrap().unwrap();
     world.time.pass(LIFE + 1);
     assert!(token(&two).await.contains("may still be coming"));
+    // The wall clock has no say in it.
     world.time.pass(20);
+    assert!(token(&two).await.contains("may still be coming"));
+    wait(20).await;
     gate.add_permits(1);
     assert_eq!(token(&two).await, "access-2");
 }

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use tokio::time::Instant;
+
 use super::super::exchange::{Tokens, Verdict, ask, client_secret, judge};
 use super::super::failpoint::{Step, pass};
 use super::super::login::{Attempt, Login, Lost};
 use super::super::shelf::Shelved;
 use super::super::status::Unready;
 use super::super::store::{Lease, StoreError};
-use super::{AGAIN, Holder, Known, PAUSE, PAUSES};
+use super::{AGAIN, Holder, Known, OTHERS, PAUSE, PAUSES};
 use crate::fetch::Unanswered;
 
 /// How often a pair is put over what others wrote meanwhile before the next turn goes on with it.
 const TRIES: u32 = 3;
 
 /// Why a turn came to nothing.
-struct Failed {
+pub(super) struct Failed {
     why: String,
     next: Next,
 }
@@ -48,6 +50,9 @@ impl Failed {
 impl Holder {
     pub(super) async fn take_turn(&self) -> Result<(), Unready> {
         let _flight = self.flight.lock().await;
+        if self.is_ending() {
+            return Err(Unready("the process is ending".into()));
+        }
         let now = (self.clock)();
         let last = self.known().error.clone();
         // Many may have waited for one turn that failed; they do not each make another.
@@ -57,11 +62,12 @@ impl Holder {
         let failed = match self.turn().await {
             Ok(()) => {
                 let mut known = self.known();
-                (known.error, known.failures, known.not_before) = (None, 0, None);
+                (known.error, known.failures, known.not_before, known.others_since) = (None, 0, None, None);
                 return Ok(());
             }
             Err(failed) => failed,
         };
+        let failed = self.known().not_for_ever(failed);
         let mut known = self.known();
         let is_good = known.shelved.as_ref().is_some_and(|shelved| shelved.login.is_good(now));
         match failed.next {
@@ -103,9 +109,16 @@ impl Holder {
             return Ok(());
         }
         let Some(shelved) = found else { return Ok(()) };
-        self.check_orphan(&shelved.login, &lease)?;
+        self.check_orphan(&shelved.login)?;
         let done = self.ask(shelved, &lease).await;
-        drop(lease);
+        let mut known = self.known();
+        if known.unstored.is_some() {
+            // It goes with the pair.
+            known.lease = Some(lease);
+        } else {
+            drop(lease);
+        }
+        drop(known);
         if done.is_ok() {
             pass(Step::Released);
         }
@@ -115,8 +128,10 @@ impl Holder {
     fn is_wanted(&self, found: Option<Shelved>) -> Result<bool, Failed> {
         let never = |why: &str| Failed { why: why.into(), next: Next::Never };
         let Some(Shelved { login, .. }) = found else { return Err(never("nobody has logged in yet")) };
-        let now = (self.clock)();
-        if login.due(self.early) > now {
+        if let Some(why) = self.alien(&login) {
+            return Err(never(&why));
+        }
+        if !login.is_due(self.early, (self.clock)()) {
             return Ok(false);
         }
         if login.lost.is_some() {
@@ -129,19 +144,18 @@ impl Holder {
     }
 
     /// An attempt of another holder may still be under way where the lock can be lost by who is alive.
-    fn check_orphan(&self, login: &Login, lease: &Lease) -> Result<(), Failed> {
+    fn check_orphan(&self, login: &Login) -> Result<(), Failed> {
         let Some(attempt) = &login.attempt else { return Ok(()) };
-        let patience = self.shelf.store.patience(&attempt.epoch, lease);
+        let patience = self.shelf.store.patience();
         let mut known = self.known();
         if patience.is_zero() || known.own_attempt == Some(attempt.id) {
             return Ok(());
         }
-        let now = (self.clock)();
         let seen = match known.orphan {
             Some((id, seen)) if id == attempt.id => seen,
-            _ => known.orphan.insert((attempt.id, now)).1,
+            _ => known.orphan.insert((attempt.id, Instant::now())).1,
         };
-        if now.duration_since(seen).unwrap_or_default() < patience {
+        if seen.elapsed() < patience {
             return Err(Failed::soon("the answer to another holder may still be coming"));
         }
         Ok(())
@@ -149,6 +163,10 @@ impl Holder {
 
     async fn ask(&self, mut shelved: Shelved, lease: &Lease) -> Result<(), Failed> {
         let provider = self.provider();
+        // The policy may have changed since it was wanted, and no other provider ever sees the refresh token.
+        if shelved.login.provider != provider.name {
+            return Err(Failed::soon("the policy names another provider by now"));
+        }
         let secret = {
             let provider = Arc::clone(&provider);
             let read = tokio::task::spawn_blocking(move || client_secret(&provider)).await;
@@ -160,6 +178,9 @@ impl Holder {
         let endpoint =
             endpoint.ok_or_else(|| Failed { why: "there is no token endpoint".into(), next: Next::Never })?;
 
+        if self.is_ending() {
+            return Err(Failed::soon("the process is ending"));
+        }
         let before = shelved.login.attempt.clone();
         let started = (self.clock)();
         let mut attempt = Attempt {
@@ -237,13 +258,13 @@ impl Holder {
     }
 
     /// Puts a pair that the provider gave over what others wrote meanwhile, unless one of them has a newer pair.
-    async fn put(&self, login: Login) -> Result<(), Failed> {
+    pub(super) async fn put(&self, login: Login) -> Result<(), Failed> {
         self.known().unstored = Some(login.clone());
         for _ in 0..TRIES {
             let found = self.look().await?;
             let is_newer = |found: &Shelved| found.login.generation >= login.generation && found.login.lost.is_none();
             if found.as_ref().is_some_and(is_newer) {
-                self.known().unstored = None;
+                self.known().stored();
                 return Ok(());
             }
             let before = found.map_or(0, |found| found.revision);
@@ -260,7 +281,7 @@ impl Holder {
         let generation = shelved.login.generation;
         let mut known = self.known();
         known.refreshes += 1;
-        known.unstored = None;
+        known.stored();
         drop(known);
         self.saw(Some(shelved));
         tracing::info!(login = &*self.name, generation, "refreshed a login");
@@ -292,6 +313,25 @@ impl Holder {
 }
 
 impl Known {
+    /// The pair is durable, or a newer one is: others may refresh again.
+    fn stored(&mut self) {
+        (self.unstored, self.lease) = (None, None);
+    }
+
+    /// What somebody else keeps us from for too long is an error like any other.
+    fn not_for_ever(&mut self, failed: Failed) -> Failed {
+        if !matches!(failed.next, Next::Soon) {
+            self.others_since = None;
+            return failed;
+        }
+        let since = *self.others_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < OTHERS {
+            return failed;
+        }
+        let why = format!("{} for more than {} seconds", failed.why, OTHERS.as_secs());
+        Failed { why, next: Next::Again }
+    }
+
     fn pause(&mut self, longest: Duration) -> Duration {
         self.failures = self.failures.saturating_add(1);
         PAUSE.saturating_mul(1 << (self.failures - 1).min(12)).min(longest)

@@ -1,8 +1,8 @@
 //! The store of several replicas: PostgreSQL.
 //!
 //! Who leads a login holds an advisory lock of a connection of its own, so that it is lost with the connection: when its
-//! process dies at once, and also when the server is started anew while its holder lives, which is why an attempt of
-//! another holder is then given the time that its answer could take. Each write names the revision that it replaces.
+//! process dies, and also when the server is started anew or the way to it breaks while its holder lives, which is why an
+//! attempt of another holder is always given the time that its answer could take. Each write names the revision that it replaces.
 //!
 //! Over TLS, verified for the name, but to a loopback address where no certificates were named. The password is read anew
 //! for each connection. While the server is away it is tried again with growing pauses, and every question has a limit.
@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_postgres::config::{Host, SslMode};
@@ -28,8 +29,16 @@ use crate::escrow::exchange;
 const LIMIT: Duration = Duration::from_secs(5);
 /// The longest pause between two tries to connect.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How long an attempt stands before its holder is taken for dead, where the server ran all the time.
-const GONE: Duration = Duration::from_secs(1);
+/// How long an attempt stands before its holder is taken for dead. A lock ends with its connection, and its holder may
+/// outlive that whatever the reason: both of its requests, and a while to store what they gave.
+const GONE: Duration = Duration::from_secs(2 * exchange::LIMIT.as_secs() + 1);
+/// When a connection on which nothing is heard is taken for dead: looked at after so long, then so often and so many times.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(5), 3);
+/// When one is that does not take what we send, in milliseconds.
+const UNSENT: u32 = 10_000;
+/// The same for the server, on the connection of who leads: the lock of a node that died must not outlive it for hours.
+const KEEPALIVE_THERE: &str =
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 /// The port of PostgreSQL.
 const PORT: u16 = 5432;
 /// The advisory lock under which tables are changed.
@@ -91,6 +100,7 @@ pub(crate) struct Postgres {
     /// One connection for questions; those who lead have their own.
     client: tokio::sync::Mutex<Option<Arc<Client>>>,
     rest: Mutex<Rest>,
+    patience: Duration,
 }
 
 /// After a failure: how many there were, and until when nothing is tried.
@@ -104,7 +114,27 @@ struct Rest {
 impl Postgres {
     /// Connects when it is first asked.
     pub(crate) fn new(place: PostgresPlace) -> Self {
-        Self { place, client: tokio::sync::Mutex::default(), rest: Mutex::default() }
+        Self { place, client: tokio::sync::Mutex::default(), rest: Mutex::default(), patience: GONE }
+    }
+
+    /// For tests in which whoever is gone is known to be dead.
+    #[cfg(test)]
+    pub(crate) fn impatient(mut self) -> Self {
+        self.patience = Duration::from_secs(1);
+        self
+    }
+
+    /// What comes of a question. A connection that gives no answer is replaced at the next one.
+    async fn asked<T>(
+        &self,
+        client: &Arc<Client>,
+        question: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StoreError> {
+        if let Ok(done) = timeout(LIMIT, question).await {
+            return done.map_err(said);
+        }
+        self.client.lock().await.take_if(|held| Arc::ptr_eq(held, client));
+        Err(late())
     }
 
     /// The connection for questions, made where there is none.
@@ -150,7 +180,7 @@ impl Store for Postgres {
         Box::pin(async move {
             let client = self.client().await?;
             let sql = "SELECT revision, generation, sealed FROM stubgate_login WHERE name = $1";
-            let row = limited(async { client.query_opt(sql, &[&name]).await.map_err(said) }).await?;
+            let row = self.asked(&client, client.query_opt(sql, &[&name])).await?;
             row.map(|row| {
                 let sealed = row.try_get(2).map_err(said)?;
                 let number = |at: usize| unsigned(row.try_get(at).map_err(said)?);
@@ -173,7 +203,7 @@ impl Store for Postgres {
             let (revision, generation) = (signed(row.revision)?, signed(row.generation)?);
             let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
                 [&name, &revision, &generation, &row.sealed];
-            let changed = limited(async { client.execute(sql, &parameters).await.map_err(said) }).await?;
+            let changed = self.asked(&client, client.execute(sql, &parameters)).await?;
             Ok(changed == 1)
         })
     }
@@ -182,7 +212,7 @@ impl Store for Postgres {
         Box::pin(async move {
             let client = self.client().await?;
             let sql = "SELECT name, revision FROM stubgate_login ORDER BY name";
-            let rows = limited(async { client.query(sql, &[]).await.map_err(said) }).await?;
+            let rows = self.asked(&client, client.query(sql, &[])).await?;
             let read = |row: &tokio_postgres::Row| {
                 Ok((row.try_get(0).map_err(said)?, unsigned(row.try_get(1).map_err(said)?)?))
             };
@@ -194,23 +224,40 @@ impl Store for Postgres {
         Box::pin(async move {
             // Its own: the lock is of the connection, and must end with the lead.
             let client = self.connect().await?;
-            let sql = "SELECT pg_try_advisory_lock($1), pg_postmaster_start_time()::text";
-            let key = lock_of(name);
-            let row = limited(async { client.query_one(sql, &[&key]).await.map_err(said) }).await?;
-            let is_had: bool = row.try_get(0).map_err(said)?;
-            let epoch: String = row.try_get(1).map_err(said)?;
+            let (is_had, epoch) = limited(async { lock(&client, lock_of(name)).await.map_err(said) }).await?;
             Ok(is_had.then(|| Lease { epoch: epoch.into(), _held: Box::new(client) }))
         })
     }
 
-    fn patience(&self, attempted_in: &str, lease: &Lease) -> Duration {
-        if attempted_in == &*lease.epoch { GONE } else { 2 * exchange::LIMIT + GONE }
+    fn patience(&self) -> Duration {
+        self.patience
     }
 }
 
+/// Whether the lock is this connection's now, and since when the server runs.
+async fn lock(client: &Client, number: i64) -> Result<(bool, String), tokio_postgres::Error> {
+    client.batch_execute(KEEPALIVE_THERE).await?;
+    let sql = "SELECT pg_try_advisory_lock($1), pg_postmaster_start_time()::text";
+    let row = client.query_one(sql, &[&number]).await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
 async fn limited<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let late = || StoreError::Unreachable(format!("no answer within {} seconds", LIMIT.as_secs()));
     timeout(LIMIT, work).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn late() -> StoreError {
+    StoreError::Unreachable(format!("no answer within {} seconds", LIMIT.as_secs()))
+}
+
+/// Has the system end a connection whose other side is gone without a word.
+fn keep_alive(stream: &TcpStream) -> std::io::Result<()> {
+    let (idle, between, count) = KEEPALIVE;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, idle)?;
+    sockopt::set_tcp_keepintvl(stream, between)?;
+    sockopt::set_tcp_keepcnt(stream, count)?;
+    Ok(sockopt::set_tcp_user_timeout(stream, UNSENT)?)
 }
 
 async fn connect(place: &PostgresPlace) -> Result<Client, StoreError> {
@@ -222,7 +269,7 @@ async fn connect(place: &PostgresPlace) -> Result<Client, StoreError> {
     }
     let unreachable = |error: std::io::Error| StoreError::Unreachable(format!("{host}:{port}: {error}"));
     let stream = (place.dial)(&host, port).await.map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
+    stream.set_nodelay(true).and_then(|()| keep_alive(&stream)).map_err(unreachable)?;
     match &place.tls {
         Some(tls) => {
             let connector = tls::Connector::new(Arc::clone(tls), &host)

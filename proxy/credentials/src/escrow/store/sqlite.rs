@@ -6,9 +6,9 @@
 //! and with nothing else. Folder and files are for the owner alone. A folder on a network file system has no such locks
 //! and is not for this.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{Doing, Lease, Row, Store, StoreError};
+use crate::minted::{give_to_owner_of_folder, make_folder};
 
 /// The folder below the state folder.
 pub(crate) const FOLDER: &str = "escrow";
@@ -43,10 +44,10 @@ impl Sqlite {
     pub(crate) fn open(state_dir: &Path) -> Result<Self, StoreError> {
         let folder = state_dir.join(FOLDER);
         let at = |error: io::Error| StoreError::Unreachable(format!("{}: {error}", folder.display()));
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(at)?;
+        make_folder(&folder).map_err(at)?;
         let file = folder.join(FILE);
         // SQLite would make it readable by all, and makes the files beside it as this one is.
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&file).map_err(at)?;
+        open(&file).map_err(at)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&file, flags).map_err(said)?;
         prepare(&mut connection)?;
@@ -120,7 +121,7 @@ impl Store for Sqlite {
         })
     }
 
-    fn patience(&self, _: &str, _: &Lease) -> Duration {
+    fn patience(&self) -> Duration {
         // The lock was had, so whoever held it is gone.
         Duration::ZERO
     }
@@ -128,11 +129,26 @@ impl Store for Sqlite {
 
 /// The file is never removed: a lock on a name that stands for another file by now would be worth nothing.
 fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    let file = open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens a file that is made where it is not there, and is then the appliance's, also where root asks for it. One that is
+/// there is never given to anybody: it could be a link to something else.
+fn open(path: &Path) -> io::Result<File> {
+    let options = || {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).mode(0o600);
+        options
+    };
+    match options().create_new(true).open(path) {
+        Ok(file) => give_to_owner_of_folder(path, &file).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options().open(path),
+        Err(error) => Err(error),
     }
 }
 
@@ -244,6 +260,28 @@ mod tests {
         assert!(files.len() >= 4, "the file, its log, its index and a lock");
         for file in files {
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", file.path());
+        }
+    }
+
+    #[tokio::test]
+    async fn what_root_makes_belongs_to_whom_the_state_folder_belongs() {
+        use std::os::unix::fs::MetadataExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(folder.path(), Some(65_534), Some(65_534)).unwrap();
+        }
+        let expected = folder.path().metadata().unwrap();
+        let made = folder.path().join(FOLDER);
+        let key = crate::escrow::KeySource::Made.load(&made).unwrap();
+        let store = Sqlite::open(folder.path()).unwrap();
+        store.write("a", &row(1)).await.unwrap();
+        let _held = store.lead("a").await.unwrap();
+        assert_eq!(key.made, Some(made.join("key")));
+        let files: Vec<_> = std::fs::read_dir(&made).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(files.len() >= 5, "{files:?}");
+        for path in files.iter().chain([&made]) {
+            let found = path.metadata().unwrap();
+            assert_eq!((found.uid(), found.gid()), (expected.uid(), expected.gid()), "{path:?}");
         }
     }
 
