@@ -83,15 +83,11 @@ fn login(asked: &Login, config: &Config) -> anyhow::Result<()> {
 fn meant(asked: &Login, config: &Config) -> anyhow::Result<(OauthProvider, String)> {
     let files = policy_files(&config.policy).context("the policy")?;
     let compiled = compile(&files).map_err(|_| anyhow!("the policy is wrong; see stubgate policy check"))?;
-    let named: Vec<Oauth> = compiled
-        .policy
-        .credentials()
-        .iter()
-        .filter_map(|credential| match credential.source() {
-            Source::Oauth(oauth) if *oauth.provider.name == *asked.provider => Some((**oauth).clone()),
-            _ => None,
-        })
-        .collect();
+    let all = compiled.policy.credentials().iter().filter_map(|credential| match credential.source() {
+        Source::Oauth(oauth) => Some((**oauth).clone()),
+        _ => None,
+    });
+    let (named, others): (Vec<Oauth>, Vec<Oauth>) = all.partition(|oauth| *oauth.provider.name == *asked.provider);
     let of_name = named.iter().find(|oauth| asked.name.as_deref().is_some_and(|name| *name == *oauth.login));
     let found = of_name.or(named.first());
     let provider = found.map(|oauth| oauth.provider.clone()).or_else(|| built_in_provider(&asked.provider));
@@ -111,6 +107,14 @@ fn meant(asked: &Login, config: &Config) -> anyhow::Result<(OauthProvider, Strin
             )
         }
     };
+    // Its tokens would be in the place of that provider's.
+    if let Some(other) = others.iter().find(|oauth| *oauth.login == *name) {
+        bail!(
+            "the policy uses the login {name} for {}: choose another one for {} with --name",
+            other.provider.name,
+            asked.provider
+        );
+    }
     if found.is_none_or(|oauth| *oauth.login != *name) {
         eprintln!("stubgate: no credential of the policy uses the login {name} yet");
     }

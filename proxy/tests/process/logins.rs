@@ -84,3 +84,14 @@ fn a_login_is_refreshed_under_the_lock_down_and_no_file_holds_a_token() {
         assert!(!bytes.windows(8).any(|part| part == b"access-o" || part == b"real-ref"), "{:?}", file.path());
     }
 }
+
+#[test]
+fn a_name_that_the_policy_uses_for_another_provider_is_refused() {
+    let site = site(OWN);
+    let mut login = Command::new(env!("CARGO_BIN_EXE_stubgate"));
+    login.args(["login", "claude", "--name", "team", "--import", "/nowhere", "--config"]);
+    let output = login.arg(site.path("etc/stubgate.yaml")).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("the policy uses the login team for acme: choose another one for claude with --name"), "{text}");
+}
