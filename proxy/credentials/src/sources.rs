@@ -15,7 +15,7 @@ pub(crate) mod vault;
 
 use std::io;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use stubgate_policy::{Reading, Source};
 use zeroize::Zeroizing;
@@ -23,6 +23,9 @@ use zeroize::Zeroizing;
 use crate::fetch::{Fetch, Fetched, Fetching, Means, NotRun};
 use crate::secret::{Secret, SecretError};
 use server::ServerError;
+
+/// The longest that anything is taken to live, whatever its server says: a year.
+pub(crate) const LONGEST_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Why a source gives no secret. Always the operator's matter; the text never holds a byte of a value.
 #[derive(Debug, thiserror::Error)]

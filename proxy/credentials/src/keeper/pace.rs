@@ -5,12 +5,16 @@ use std::time::{Duration, SystemTime};
 use stubgate_policy::{Reading, Source};
 use tokio::time::Instant;
 
+use crate::sources;
+
 /// How often a file is read without any sign of a change.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long a value from elsewhere is taken to be good where nobody says how long it is.
 const ELSEWHERE: Duration = Duration::from_secs(5 * 60);
 /// What a source is given in any case between two questions.
 const LEAST: Duration = Duration::from_millis(100);
+/// However long a value says that it lives: clocks can be added up to that.
+const MOST: Duration = sources::LONGEST_LIFE;
 /// The longest time before the second question, and before any later one.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -73,7 +77,7 @@ impl Pace {
             (Some(one), Some(other)) => one.min(other),
             (one, other) => one.or(other)?,
         };
-        Some(next.max(LEAST))
+        Some(next.clamp(LEAST, MOST))
     }
 
     /// How long the value is still good; `None` while nothing ends it, or where there is none.

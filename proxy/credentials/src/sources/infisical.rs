@@ -99,7 +99,7 @@ impl Infisical {
             _ => return Err(answer.otherwise().into()),
         }
         let token = Secret::new(answer.text(&["accessToken"])?)?;
-        let lasts = Duration::from_secs(answer.number(&["expiresIn"])?);
+        let lasts = answer.life(&["expiresIn"])?;
         Ok(Session { token, ends: begun + lasts.saturating_sub(MARGIN.min(lasts / 10)) })
     }
 

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -12,7 +13,7 @@ use stubgate_policy::Authority;
 use zeroize::Zeroizing;
 
 use super::file::File;
-use super::{SourceError, json_key};
+use super::{LONGEST_LIFE, SourceError, json_key};
 use crate::fetch::{HttpClient, Unanswered};
 use crate::secret::Secret;
 
@@ -113,6 +114,11 @@ impl Answer {
     /// The number at a path of keys; 0 where there is none.
     pub(crate) fn number(&self, path: &[&str]) -> Result<u64, ServerError> {
         Ok(self.written(path)?.and_then(|written| written.parse().ok()).unwrap_or(0))
+    }
+
+    /// A time to live, in seconds there; nothing where there is none, and never more than can be added to a clock.
+    pub(crate) fn life(&self, path: &[&str]) -> Result<Duration, ServerError> {
+        Ok(Duration::from_secs(self.number(path)?).min(LONGEST_LIFE))
     }
 
     /// Whether what it says has a phrase in it; for choosing among words, never for a decision.

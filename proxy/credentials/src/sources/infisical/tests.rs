@@ -106,3 +106,14 @@ async fn failures_are_said_in_plain_words_and_show_nothing_of_the_answer() {
     let why = site.outcome().await;
     assert!(why.starts_with("login refuses the login (status 401): look whether /"), "{why}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_its_server_says_lives_longer_than_clocks_go_lives_for_a_year() {
+    let site = Site::new();
+    site.script.says(200, format!(r#"{{"accessToken":"session-one","expiresIn":{}}}"#, u64::MAX));
+    for _ in 0..2 {
+        site.script.says(200, secret("value-one-0123"));
+        assert_eq!(site.outcome().await, "value-one-0123");
+    }
+    assert_eq!(site.script.asked(), [LOGIN, READ, READ]);
+}

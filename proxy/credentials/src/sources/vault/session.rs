@@ -47,15 +47,14 @@ impl Session {
         lease: &[&str],
         renewable: &[&str],
     ) -> Result<Self, ServerError> {
-        let lease = Some(Duration::from_secs(answer.number(lease)?)).filter(|lease| !lease.is_zero());
+        let lease = Some(answer.life(lease)?).filter(|lease| !lease.is_zero());
         let is_renewable = answer.written(renewable)? == Some("true");
         Ok(Session { token, begun, lease, is_renewable })
     }
 
     /// The same, of a token that is good also where nothing is known of it.
     pub(super) fn of(token: Secret, begun: Instant, answer: &Answer, lease: &[&str], renewable: &[&str]) -> Self {
-        let seconds = answer.number(lease).unwrap_or(0);
-        let lease = Some(Duration::from_secs(seconds)).filter(|lease| !lease.is_zero());
+        let lease = answer.life(lease).ok().filter(|lease| !lease.is_zero());
         let is_renewable = answer.written(renewable).ok().flatten() == Some("true");
         Session { token, begun, lease, is_renewable }
     }
@@ -66,10 +65,10 @@ impl Session {
 
     /// It lives on. Near the longest that a token may live, the time that is given gets shorter.
     pub(super) fn renewed(&mut self, begun: Instant, answer: &Answer) {
-        let seconds = answer.number(&["auth", "lease_duration"]).unwrap_or(0);
-        if seconds > 0 {
+        let lease = answer.life(&["auth", "lease_duration"]).unwrap_or_default();
+        if !lease.is_zero() {
             self.begun = begun;
-            self.lease = Some(Duration::from_secs(seconds));
+            self.lease = Some(lease);
         }
         self.is_renewable = answer.written(&["auth", "renewable"]).ok().flatten() == Some("true");
     }
