@@ -18,6 +18,14 @@ pub struct Reading {
     pub ttl: Option<Duration>,
 }
 
+impl Reading {
+    /// Whether both mean the same value, however often each reads it.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.source == other.source && self.json_key == other.json_key
+    }
+}
+
 impl From<Source> for Reading {
     fn from(source: Source) -> Self {
         Reading { source, json_key: None, ttl: None }

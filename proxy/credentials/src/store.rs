@@ -91,6 +91,13 @@ struct Held {
     is_stale: bool,
 }
 
+impl Held {
+    /// How long its value is good by itself, from now on; nothing where nobody knows.
+    fn life_left(&self) -> Duration {
+        self.expires.and_then(|end| end.duration_since(SystemTime::now()).ok()).unwrap_or_default()
+    }
+}
+
 impl CredentialStore {
     /// Holds the credentials of `policy`. Files and variables are read, blocking. What can't be read is missing, and
     /// requests that need it are refused.
@@ -115,7 +122,7 @@ impl CredentialStore {
         for credential in policy.credentials() {
             let name: Arc<str> = Arc::from(credential.name());
             let reading = credential.reading();
-            let is_known = before.get(&name).is_some_and(|held| held.reading == *reading);
+            let is_known = before.get(&name).is_some_and(|held| held.reading.is_same_place(reading));
             if is_known || !sources::is_local(&reading.source) {
                 continue;
             }
@@ -136,8 +143,8 @@ impl CredentialStore {
             let name: Arc<str> = Arc::from(credential.name());
             let reading = credential.reading();
             let last = before.get(&name);
-            let held = match last.filter(|held| held.reading == *reading) {
-                Some(held) => Held { stub: credential.stub().into(), ..Held::clone(held) },
+            let held = match last.filter(|held| held.reading.is_same_place(reading)) {
+                Some(held) => Held { reading: reading.clone(), stub: credential.stub().into(), ..Held::clone(held) },
                 None => {
                     let secret = read.remove(&name);
                     let is_other = |held: &Arc<Held>| !is_same(held.secret.as_ref(), secret.as_ref());
@@ -158,7 +165,8 @@ impl CredentialStore {
     pub fn put(&self, name: &str, reading: &Reading, fetched: Fetched) -> Put {
         let mut replaced = self.writing();
         let before = self.generation.load_full();
-        let Some((name, held)) = before.get_key_value(name).filter(|(_, held)| held.reading == *reading) else {
+        let Some((name, held)) = before.get_key_value(name).filter(|(_, held)| held.reading.is_same_place(reading))
+        else {
             return Put::Unwanted;
         };
         let Fetched { secret, expires } = fetched;
@@ -198,7 +206,8 @@ impl CredentialStore {
     fn change(&self, name: &str, reading: &Reading, change: impl FnOnce(&mut Held)) {
         let mut replaced = self.writing();
         let before = self.generation.load_full();
-        let Some((name, held)) = before.get_key_value(name).filter(|(_, held)| held.reading == *reading) else {
+        let Some((name, held)) = before.get_key_value(name).filter(|(_, held)| held.reading.is_same_place(reading))
+        else {
             return;
         };
         let mut now = Held::clone(held);
@@ -208,8 +217,8 @@ impl CredentialStore {
         self.store(&mut replaced, &before, after);
     }
 
-    /// Wipes what was replaced or dropped that long ago, once the last request that uses it is done; whether there was
-    /// any.
+    /// Wipes what was replaced or dropped that long ago, once the last request that uses it is done, and has ended by its
+    /// own account (a day later at the latest); whether there was any.
     pub fn forget_replaced(&self, after: Duration) -> bool {
         let mut replaced = self.writing();
         let is_less = replaced.forget(Instant::now(), after);
@@ -233,7 +242,7 @@ impl CredentialStore {
         for (name, last) in before {
             let now = after.get(name).and_then(|held| held.secret.as_ref());
             if let Some(old) = last.secret.as_ref().filter(|old| !is_same(now, Some(old))) {
-                replaced.add(name, &last.stub, old, Instant::now());
+                replaced.add(name, &last.stub, old, (Instant::now(), last.life_left()));
                 is_other = true;
             }
         }
@@ -325,8 +334,12 @@ impl CredentialStore {
         }
         let generation = self.generation.load();
         let held = generation.get(&swap.name).ok_or(SwapError::Changed)?;
-        if held.reading != *credential.reading() {
+        if !held.reading.is_same_place(credential.reading()) {
             return Err(SwapError::Changed);
+        }
+        // Whoever should have dropped it may be late.
+        if held.expires.is_some_and(|end| end <= SystemTime::now()) {
+            return Err(SwapError::Missing);
         }
         let secret = held.secret.as_deref().ok_or(SwapError::Missing)?;
         swap::header_value(slot, swap.stub.as_bytes(), secret, original.as_bytes())

@@ -13,6 +13,8 @@ use crate::secret::Secret;
 
 /// Values of one credential that were replaced and are still scrubbed from responses.
 const MAXIMUM_OF_ONE: usize = 4;
+/// The longest that a value is looked for because it is still good somewhere.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Latest first.
 #[derive(Default)]
@@ -24,12 +26,22 @@ struct Value {
     stub: Box<str>,
     secret: Arc<Secret>,
     since: Instant,
+    /// When it has ended, or nobody cares any more.
+    ends: Instant,
 }
 
 impl Replaced {
-    pub(super) fn add(&mut self, name: &Arc<str>, stub: &str, secret: &Arc<Secret>, since: Instant) {
+    /// Replaced just now, when it was still good for `life`.
+    pub(super) fn add(
+        &mut self,
+        name: &Arc<str>,
+        stub: &str,
+        secret: &Arc<Secret>,
+        (since, life): (Instant, Duration),
+    ) {
+        let ends = since + life.min(LONGEST);
         let (name, secret) = (Arc::clone(name), Arc::clone(secret));
-        self.0.push_front(Value { name: Arc::clone(&name), stub: stub.into(), secret, since });
+        self.0.push_front(Value { name: Arc::clone(&name), stub: stub.into(), secret, since, ends });
         let mut count = 0;
         self.0.retain(|value| {
             count += usize::from(value.name == name);
@@ -37,10 +49,10 @@ impl Replaced {
         });
     }
 
-    /// Drops what is older; whether there was any.
+    /// Drops what is older and has ended; whether there was any.
     pub(super) fn forget(&mut self, now: Instant, after: Duration) -> bool {
         let before = self.0.len();
-        self.0.retain(|value| now.saturating_duration_since(value.since) < after);
+        self.0.retain(|value| now.saturating_duration_since(value.since) < after || now < value.ends);
         self.0.len() < before
     }
 }

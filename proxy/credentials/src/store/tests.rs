@@ -297,7 +297,7 @@ fn a_value_is_put_in_force_only_where_policy_still_reads_it_from_there() {
     let set = Set::new("ghp_first_value");
     let (store, _) = CredentialStore::load(&set.policy);
     let reading = set.policy.credentials()[0].reading();
-    let end = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
+    let end = SystemTime::now() + Duration::from_secs(100);
     assert_eq!(store.put("github", reading, fetched("ghp_second_value", Some(end))), Put::Changed);
     assert_eq!(store.expires("github"), Some(end));
     let elsewhere = Reading::from(Source::Env("GITHUB".into()));
@@ -337,4 +337,52 @@ async fn what_was_replaced_or_dropped_is_scrubbed_for_a_while_and_then_forgotten
     tokio::time::advance(minute / 2).await;
     assert!(store.forget_replaced(minute) && !store.forget_replaced(minute));
     assert!(!is_found("value-number-1") && store.scrubber().is_empty());
+}
+
+#[test]
+fn a_value_that_has_ended_is_not_revealed_even_where_nobody_dropped_it() {
+    let set = Set::new("ghp_first_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let reading = set.policy.credentials()[0].reading();
+    store.put("github", reading, fetched("ghp_second_value", Some(SystemTime::now() - Duration::from_secs(1))));
+    assert_eq!(bearer(&store, &set.policy), Err(SwapError::Missing));
+}
+
+#[test]
+fn another_time_between_two_readings_is_no_other_credential() {
+    let set = Set::new("ghp_first_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let end = SystemTime::now() + Duration::from_secs(100);
+    let reading = set.policy.credentials()[0].reading();
+    store.put("github", reading, fetched("ghp_second_value", Some(end)));
+    let text = policy_text(set.folder.path(), "github");
+    let slower = policy(&text.replace("/github }", "/github, ttl_seconds: 77 }"));
+    assert_ne!(slower.credentials()[0].reading(), reading);
+    let loaded = store.reload(&slower);
+    assert!(loaded.changed.is_empty() && store.expires("github") == Some(end));
+    // Permits of before and of now; and what was asked for before arrives.
+    assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_second_value".into()));
+    assert_eq!(bearer(&store, &slower), Ok("Bearer ghp_second_value".into()));
+    assert_eq!(store.put("github", reading, fetched("ghp_third_value", None)), Put::Changed);
+    assert_eq!(bearer(&store, &slower), Ok("Bearer ghp_third_value".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_still_good_somewhere_is_scrubbed_until_it_ends_and_for_a_day_at_most() {
+    let set = Set::new("value-number-0");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let reading = set.policy.credentials()[0].reading();
+    let is_found = |value: &str| store.scrubber().scrub(value.as_bytes().to_vec().as_mut()) == 1;
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+    store.put("github", reading, fetched("value-number-1", Some(SystemTime::now() + hour)));
+    store.put("github", reading, fetched("value-number-2", Some(SystemTime::now() + 1000 * hour)));
+    store.drop_value("github", reading);
+    tokio::time::advance(hour - minute).await;
+    assert!(store.forget_replaced(minute) && !is_found("value-number-0"));
+    assert!(is_found("value-number-1") && is_found("value-number-2"));
+    tokio::time::advance(minute).await;
+    assert!(store.forget_replaced(minute));
+    assert!(!is_found("value-number-1") && is_found("value-number-2"));
+    tokio::time::advance(23 * hour).await;
+    assert!(store.forget_replaced(minute) && store.scrubber().is_empty());
 }
