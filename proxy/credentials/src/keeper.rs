@@ -26,6 +26,9 @@ use crate::store::{CredentialStore, Loaded, Put};
 use pace::Pace;
 use task::Task;
 
+/// The least time between two questions that an origin's refusal is the reason for.
+const BETWEEN_REFUSALS: Duration = Duration::from_secs(1);
+
 /// How long things take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
@@ -107,8 +110,10 @@ struct Kept {
     reading: Reading,
     wake: Arc<Notify>,
     task: AbortHandle,
-    /// The value that an origin refused last.
-    suspected: Option<String>,
+    /// When it was read last.
+    read: Arc<Mutex<Option<Instant>>>,
+    /// The value that an origin refused last, and when.
+    suspected: Option<(String, Instant)>,
 }
 
 impl Drop for Kept {
@@ -136,7 +141,7 @@ impl Keeper {
         let loaded = self.store.reload(policy);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let reading = |name: &str| policy.credentials().iter().find(|one| one.name() == name).map(|one| one.reading());
-        kept.retain(|name, kept| reading(name) == Some(&kept.reading));
+        let mut changed: HashMap<_, _> = kept.extract_if(|name, kept| reading(name) != Some(&kept.reading)).collect();
         for name in &loaded.changed {
             self.witness.fetched(name, News::Changed, None);
         }
@@ -148,29 +153,49 @@ impl Keeper {
                 continue;
             }
             let name: Arc<str> = credential.name().into();
-            let reading = credential.reading();
-            let mut pace = Pace::new(reading, self.terms.keep);
-            if self.store.available(&name) {
-                pace.succeeded(Instant::now(), None);
-            } else if sources::is_local(&reading.source) {
-                pace.failed();
-            }
-            let wake = Arc::new(Notify::new());
-            let task = Task {
-                name: Arc::clone(&name),
-                reading: reading.clone(),
-                source: (self.open)(&name, reading),
-                store: Arc::clone(&self.store),
-                witness: Arc::clone(&self.witness),
-                outside: self.outside.clone(),
-                limit: task::limit(reading, self.terms.fetch),
-                wake: Arc::clone(&wake),
-                pace,
-            };
-            let task = self.runtime.spawn(task.run()).abort_handle();
-            kept.insert(name, Kept { reading: reading.clone(), wake, task, suspected: None });
+            // The same value may go on, with other times.
+            let of_before = changed.remove(credential.name());
+            let of_before = of_before.filter(|kept| kept.reading.is_same_place(credential.reading()));
+            kept.insert(Arc::clone(&name), self.keep(name, credential.reading(), of_before));
         }
         loaded
+    }
+
+    fn keep(&self, name: Arc<str>, reading: &Reading, of_before: Option<Kept>) -> Kept {
+        let read = of_before.as_ref().map(|kept| Arc::clone(&kept.read)).unwrap_or_default();
+        let suspected = of_before.as_ref().and_then(|kept| kept.suspected.clone());
+        drop(of_before);
+        let mut pace = Pace::new(reading, self.terms.keep);
+        if self.store.available(&name) {
+            let last = *read.lock().unwrap_or_else(PoisonError::into_inner);
+            pace.succeeded(last.unwrap_or_else(Instant::now), self.store.expires(&name));
+            if self.store.is_stale(&name) {
+                pace.failed();
+            }
+        } else if sources::is_local(&reading.source) {
+            pace.failed();
+        }
+        let wake = Arc::new(Notify::new());
+        let next = {
+            let (open, terms, outside) = (Arc::clone(&self.open), self.terms, self.outside.clone());
+            let (store, witness) = (Arc::clone(&self.store), Arc::clone(&self.witness));
+            let (reading, wake, read) = (reading.clone(), Arc::clone(&wake), Arc::clone(&read));
+            move || Task {
+                name: Arc::clone(&name),
+                reading: reading.clone(),
+                source: open(&name, &reading),
+                store: Arc::clone(&store),
+                witness: Arc::clone(&witness),
+                outside: outside.clone(),
+                limit: task::limit(&reading, terms.fetch),
+                wake: Arc::clone(&wake),
+                pace: Pace::new(&reading, terms.keep),
+                read: Arc::clone(&read),
+            }
+        };
+        let first = Task { pace, ..next() };
+        let task = self.runtime.spawn(task::keep(first, next)).abort_handle();
+        Kept { reading: reading.clone(), wake, task, read, suspected }
     }
 
     /// Something changed on this machine, or may have: files are read again.
@@ -194,13 +219,16 @@ impl Keeper {
     }
 
     /// An origin refused the value of that version, which whoever calls this knows to be the one in use: its source is asked
-    /// once more, and not again for the same version. Whether it is asked.
+    /// once more, not again for the same version, and not within a second of the last time. Whether it is asked.
     pub fn suspect(&self, name: &str, version: &str) -> bool {
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(kept) = all.get_mut(name).filter(|kept| kept.suspected.as_deref() != Some(version)) else {
+        let Some(kept) = all.get_mut(name) else { return false };
+        let now = Instant::now();
+        let is_known = |(last, at): &(String, Instant)| last == version || now < *at + BETWEEN_REFUSALS;
+        if kept.suspected.as_ref().is_some_and(is_known) {
             return false;
-        };
-        kept.suspected = Some(version.to_owned());
+        }
+        kept.suspected = Some((version.to_owned(), now));
         kept.wake.notify_one();
         true
     }

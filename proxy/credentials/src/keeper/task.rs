@@ -1,11 +1,12 @@
 //! The task that keeps one credential.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use stubgate_policy::{Reading, Source};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::pace::Pace;
@@ -17,14 +18,40 @@ use crate::store::{CredentialStore, Put};
 /// How long is slept at most before the clocks are looked at again: the time of day may be set, and machines be suspended.
 const LOOK_AT_CLOCKS: Duration = Duration::from_secs(60);
 
-/// What a program is given beyond its own time, to be ended.
-const SLACK: Duration = Duration::from_secs(2);
+/// What a program may wait for others, and be ended in, beyond its own time, which whoever runs it bounds.
+const QUEUE: Duration = Duration::from_secs(5 * 60);
 
-/// How long one question may take.
+/// How long nothing is asked after an error of our own.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// How long one question may take: that of its source, and what is asked on the way to it.
 pub(super) fn limit(reading: &Reading, of_others: Duration) -> Duration {
     match &reading.source {
-        Source::Exec(exec) => exec.timeout + SLACK,
+        Source::Exec(exec) => exec.timeout + QUEUE,
+        Source::GithubApp(app) => limit(&app.private_key, of_others) + of_others,
         _ => of_others,
+    }
+}
+
+/// Keeps a credential as long as it is wanted, also where a task ends by an error of ours. Its value does not outlive who
+/// keeps it.
+pub(super) async fn keep(first: Task, next: impl Fn() -> Task + Send) {
+    let mut task = first;
+    loop {
+        let (name, reading) = (Arc::clone(&task.name), task.reading.clone());
+        let (store, witness) = (Arc::clone(&task.store), Arc::clone(&task.witness));
+        // It ends with this, which owns it.
+        let mut running = JoinSet::new();
+        running.spawn(task.run());
+        if !matches!(running.join_next().await, Some(Err(error)) if error.is_panic()) {
+            return;
+        }
+        store.drop_value(&name, &reading);
+        let text = format!("is not kept, by an error of stubgate's own; again in {} seconds", PAUSE.as_secs());
+        let text = crate::store::sentence(&name, &sources::describe(&reading.source), &text, false);
+        witness.failed(&name, "internal", &text, false);
+        sleep(PAUSE).await;
+        task = next();
     }
 }
 
@@ -38,21 +65,24 @@ pub(super) struct Task {
     pub(super) limit: Duration,
     pub(super) wake: Arc<Notify>,
     pub(super) pace: Pace,
+    /// When it was read last.
+    pub(super) read: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Task {
     pub(super) async fn run(mut self) {
         loop {
             self.until_due().await;
+            self.join_wakes();
             let outcome = self.ask().await;
             if !self.take(outcome) {
                 return;
             }
-            self.join_wakes();
         }
     }
 
-    /// Waits for the time of the next question, or for a reason to ask earlier. Drops the value when it ends meanwhile.
+    /// Waits for the time of the next question, or for a reason to ask earlier: that the value has ended is one, which is
+    /// dropped then. It comes before its time where the clock was set or the machine suspended.
     async fn until_due(&mut self) {
         let since = Instant::now();
         let wait = self.pace.next((self.outside.now)(), (self.outside.chance)());
@@ -64,7 +94,7 @@ impl Task {
             let wake = Arc::clone(&self.wake);
             tokio::select! {
                 () = wake.notified() => return,
-                () = self.end_of_value() => {}
+                is_dropped = self.end_of_value() => if is_dropped { return },
                 () = sleep(left.unwrap_or(LOOK_AT_CLOCKS).min(LOOK_AT_CLOCKS)) => {}
             }
         }
@@ -79,20 +109,20 @@ impl Task {
                 answer = &mut answer => {
                     return answer.unwrap_or(Err(SourceError::TimedOut { seconds: limit.as_secs() }));
                 }
-                () = self.end_of_value() => {}
+                _ = self.end_of_value() => {}
             }
         }
     }
 
-    /// Ready once the value has ended and was dropped, or when the clocks should be looked at.
-    async fn end_of_value(&mut self) {
+    /// Ready once the value has ended and was dropped, or when the clocks should be looked at; whether it was dropped.
+    async fn end_of_value(&mut self) -> bool {
         match self.pace.left(Instant::now(), (self.outside.now)()) {
             None => std::future::pending().await,
             Some(left) if left.is_zero() => {}
             Some(left) => {
                 sleep(left.min(LOOK_AT_CLOCKS)).await;
                 if self.pace.left(Instant::now(), (self.outside.now)()).is_none_or(|left| !left.is_zero()) {
-                    return;
+                    return false;
                 }
             }
         }
@@ -101,6 +131,7 @@ impl Task {
             let text = self.say(&"has given no new value in time, and the last one has ended or is too old", false);
             self.witness.failed(&self.name, "ended", &text, false);
         }
+        true
     }
 
     /// Whether the credential is still wanted.
@@ -113,7 +144,9 @@ impl Task {
             Ok(fetched) => {
                 let expires = fetched.expires;
                 let put = self.store.put(&self.name, &self.reading, fetched);
-                self.pace.succeeded(Instant::now(), expires);
+                let at = Instant::now();
+                self.pace.succeeded(at, expires);
+                *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
                 if put == Put::Unwanted {
                     return false;
                 }
@@ -132,11 +165,9 @@ impl Task {
         crate::store::sentence(&self.name, &sources::describe(&self.reading.source), error, kept)
     }
 
-    /// Whoever asked while a question was under way has its answer. But a file may have changed after it was opened.
+    /// Whoever asked until now is answered by the question that begins. What comes during one is a reason to ask once more,
+    /// as its answer may be older.
     fn join_wakes(&self) {
-        if sources::is_local(&self.reading.source) {
-            return;
-        }
         // Takes a waiting wake-up, if there is one.
         let mut wakes = pin!(self.wake.notified());
         wakes.as_mut().enable();

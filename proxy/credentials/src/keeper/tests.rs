@@ -26,6 +26,7 @@ enum Answer {
     /// After the semaphore has a permit.
     Late(Arc<Semaphore>, &'static str),
     Never,
+    Panic,
 }
 
 impl Double {
@@ -50,6 +51,7 @@ impl Double {
                 Ok(fetched(text, None))
             }
             Some(Answer::Never) => std::future::pending().await,
+            Some(Answer::Panic) => panic!("as the test wants it"),
             None => Err(SourceError::Other("is down".into())),
         }
     }
@@ -94,12 +96,23 @@ struct World {
     heard: Arc<Heard>,
     sources: HashMap<&'static str, Arc<Double>>,
     begun: Instant,
+    /// By how much the time of day was set forward.
+    set: Arc<Mutex<Duration>>,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+/// The same, read every so many seconds.
+fn policy_with_ttl(seconds: u32) -> Policy {
+    compile(policy_text(&["one"], "").replace(", \"\"] }", &format!(", \"\"], ttl_seconds: {seconds} }}")))
+}
+
 /// Credentials of these names, each from a program.
 fn policy(names: &[&str], more: &str) -> Policy {
+    compile(policy_text(names, more))
+}
+
+fn policy_text(names: &[&str], more: &str) -> String {
     let mut text = "version: 1\nagents: { a: { sources: [\"192.0.2.1/32\"] } }\ncredentials:\n".to_owned();
     for name in names {
         text.push_str(&format!(
@@ -112,6 +125,10 @@ fn policy(names: &[&str], more: &str) -> Policy {
         let rule = "agents: [a], methods: [GET], credentials:";
         text.push_str(&format!("  - {{ name: {name}, hosts: [{name}.example], {rule} [{name}] }}\n"));
     }
+    text
+}
+
+fn compile(text: String) -> Policy {
     let file = stubgate_policy::SourceFile { name: "p.yaml".into(), text };
     stubgate_policy::compile(&[file]).unwrap_or_else(|found| panic!("{found:?}")).policy
 }
@@ -122,14 +139,16 @@ impl World {
         let (store, heard) = (Arc::new(store), Arc::<Heard>::default());
         let sources: HashMap<_, Arc<Double>> = [("one", Arc::default()), ("two", Arc::default())].into();
         let begun = Instant::now();
-        let outside =
-            Outside { now: Arc::new(move || SystemTime::UNIX_EPOCH + begun.elapsed()), chance: Arc::new(|| 0.5) };
+        let set = Arc::<Mutex<Duration>>::default();
+        let by = Arc::clone(&set);
+        let now = move || SystemTime::UNIX_EPOCH + begun.elapsed() + *by.lock().unwrap();
+        let outside = Outside { now: Arc::new(now), chance: Arc::new(|| 0.5) };
         let of = sources.clone();
         let open: Opener = Arc::new(move |name, _| Arc::new(Shared(Arc::clone(&of[name]))));
         let terms = Terms { keep: HOUR, ..Terms::default() };
         let witness = Arc::clone(&heard) as Arc<dyn Witness>;
         let keeper = Keeper::new(Arc::clone(&store), open, witness, outside, terms, Handle::current());
-        World { keeper, store, heard, sources, begun }
+        World { keeper, store, heard, sources, begun, set }
     }
 
     /// Lets tasks run until all of them wait.
@@ -166,8 +185,11 @@ async fn a_source_that_hangs_holds_up_no_other_and_is_given_up_on() {
     assert_eq!(world.heard(), ["two First"]);
     assert!(world.store.available("two") && !world.store.available("one"));
     assert_eq!(world.store.without_value().len(), 1);
-    world.pass(11 * SECOND).await;
-    assert!(world.heard().is_empty(), "a program has a little more than its time, to be ended");
+    world.pass(309 * SECOND).await;
+    assert!(
+        !world.heard().iter().any(|one| one.starts_with("one")),
+        "programs wait for each other beyond their own time"
+    );
     world.pass(2 * SECOND).await;
     assert_eq!(world.heard()[0], "one timeout lost");
     assert!(world.sources["one"].asked() > 1, "and is asked again");
@@ -198,7 +220,7 @@ async fn a_source_that_fails_is_asked_again_after_times_that_grow() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_question_is_asked_at_a_time_and_whoever_asks_meanwhile_joins_it() {
+async fn one_question_is_asked_at_a_time_and_one_more_for_whoever_asks_meanwhile() {
     let world = World::new();
     let permits = Arc::new(Semaphore::new(0));
     world.sources["one"].then(Answer::Late(Arc::clone(&permits), "value-of-one"));
@@ -209,10 +231,11 @@ async fn one_question_is_asked_at_a_time_and_whoever_asks_meanwhile_joins_it() {
     }
     world.keeper.follow(&policy(&["one"], ""));
     world.settle().await;
+    world.sources["one"].then(Answer::Value("value-2-of-one", None));
     permits.add_permits(1);
     world.pass(60 * SECOND).await;
-    assert_eq!((world.sources["one"].asked(), world.sources["one"].most_at_once.load(Ordering::SeqCst)), (1, 1));
-    assert_eq!(world.heard(), ["one First"]);
+    assert_eq!((world.sources["one"].asked(), world.sources["one"].most_at_once.load(Ordering::SeqCst)), (2, 1));
+    assert_eq!(world.heard(), ["one First", "one Changed"], "what the first answer was too old for is not missed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -328,6 +351,8 @@ async fn a_value_that_an_origin_refused_is_asked_for_once_more() {
         world.settle().await;
     }
     assert_eq!(world.sources["one"].asked(), 2, "not again for the same value");
+    assert!(!world.keeper.suspect("one", "second"), "so soon after the first");
+    world.pass(SECOND).await;
     assert!(world.keeper.suspect("one", "second") && !world.keeper.suspect("unknown", "second"));
     world.settle().await;
     assert_eq!(world.heard(), ["one First", "one Same", "one Changed"]);
@@ -342,4 +367,90 @@ async fn a_keeper_that_is_dropped_asks_nobody_any_more() {
     drop(keeper);
     sleep(HOUR).await;
     assert_eq!(sources["one"].asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_time_between_two_readings_keeps_the_value_and_its_end_and_counts_from_now_on() {
+    let world = World::new();
+    let end = world.at(HOUR);
+    world.sources["one"].then(Answer::Value("value-1-of-one", Some(end)));
+    world.keeper.follow(&policy(&["one"], ""));
+    world.settle().await;
+    assert!(world.keeper.follow(&policy_with_ttl(100)).changed.is_empty());
+    assert!(world.store.available("one") && world.store.expires("one") == Some(end));
+    world.pass(90 * SECOND).await;
+    assert_eq!(world.sources["one"].asked(), 1);
+    world.pass(10 * SECOND).await;
+    assert!(world.sources["one"].asked() > 1 && world.store.is_stale("one"));
+    // Failing all along, it ends when it would have.
+    world.keeper.follow(&policy_with_ttl(200));
+    world.pass(HOUR - 110 * SECOND).await;
+    assert!(world.store.available("one"));
+    world.pass(20 * SECOND).await;
+    assert!(!world.store.available("one"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_times_do_not_let_a_value_of_a_source_that_fails_stay_for_longer() {
+    let world = World::new();
+    world.sources["one"].then(Answer::Value("value-1-of-one", None));
+    world.keeper.follow(&policy(&["one"], ""));
+    world.pass(HOUR / 2).await;
+    assert!(world.store.is_stale("one"));
+    world.keeper.follow(&policy_with_ttl(100));
+    world.pass(HOUR / 2 + 2 * SECOND).await;
+    assert!(!world.store.available("one"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_clock_jumps_past_the_end_of_a_value_another_one_is_asked_for_at_once() {
+    let world = World::new();
+    world.sources["one"].then(Answer::Value("value-1-of-one", Some(world.at(10 * HOUR))));
+    world.keeper.follow(&policy(&["one"], ""));
+    world.settle().await;
+    *world.set.lock().unwrap() = 11 * HOUR;
+    world.sources["one"].then(Answer::Value("value-2-of-one", Some(world.at(30 * HOUR))));
+    world.pass(61 * SECOND).await;
+    assert_eq!(world.heard(), ["one First", "one ended lost", "one First"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_our_own_drops_the_value_and_the_credential_is_kept_again_after_a_pause() {
+    let world = World::new();
+    world.sources["one"].then(Answer::Value("value-1-of-one", None));
+    world.sources["one"].then(Answer::Panic);
+    world.keeper.follow(&policy(&["one"], ""));
+    world.settle().await;
+    world.keeper.ask_all();
+    world.settle().await;
+    assert!(!world.store.available("one"));
+    world.sources["one"].then(Answer::Value("value-2-of-one", None));
+    world.pass(9 * SECOND).await;
+    assert_eq!(world.heard(), ["one First", "one internal lost"]);
+    world.pass(2 * SECOND).await;
+    assert_eq!(world.heard(), ["one First"]);
+    world.sources["one"].then(Answer::Value("value-3-of-one", None));
+    world.keeper.ask_all();
+    world.settle().await;
+    assert_eq!(world.heard(), ["one Changed"], "and it can be woken as before");
+}
+
+#[test]
+fn a_question_has_the_time_of_all_that_is_asked_on_the_way() {
+    let ten = Duration::from_secs(10);
+    let exec = |policy: &Policy| policy.credentials()[0].reading().clone();
+    let program = exec(&policy(&["one"], ""));
+    let of_program = task::limit(&program, ten);
+    assert!(of_program > ten);
+    let app = stubgate_policy::secret_source::GithubApp {
+        server: stubgate_policy::Authority::parse(stubgate_policy::Scheme::Https, b"api.github.com").unwrap(),
+        base_path: "".into(),
+        app_id: "1".into(),
+        private_key: Box::new(program),
+        installation: 1,
+        repositories: Box::default(),
+        permissions: Box::default(),
+    };
+    let app = stubgate_policy::Source::GithubApp(Box::new(app)).into();
+    assert_eq!(task::limit(&app, ten), of_program + ten);
 }
