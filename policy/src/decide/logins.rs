@@ -132,7 +132,10 @@ impl Policy {
     ) -> Option<CredentialId> {
         let is_it = |login: &&Login| {
             let stub = self.credential(login.credential).refresh_stub().unwrap_or_default().as_bytes();
-            login.server == *server && is_endpoint(&login.path, path) && !stub.is_empty() && bool::from(stub.ct_eq(refresh_token))
+            login.server == *server
+                && is_endpoint(&login.path, path)
+                && !stub.is_empty()
+                && bool::from(stub.ct_eq(refresh_token))
         };
         self.index.logins.of(agent, server.host()).find(is_it).map(|login| login.credential)
     }

@@ -93,5 +93,8 @@ fn a_name_that_the_policy_uses_for_another_provider_is_refused() {
     let output = login.arg(site.path("etc/stubgate.yaml")).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("the policy uses the login team for acme: choose another one for claude with --name"), "{text}");
+    assert!(
+        text.contains("the policy uses the login team for acme: choose another one for claude with --name"),
+        "{text}"
+    );
 }
