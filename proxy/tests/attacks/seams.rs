@@ -124,7 +124,7 @@ async fn trailers_are_held_against_the_value_of_now() {
     says.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n".to_vec()).unwrap();
     conn.send(format!("GET /long HTTP/1.1\r\nhost: {OPEN}\r\nte: trailers\r\n\r\n")).await;
     assert_eq!(conn.head().await.status, 200);
-    assert_eq!(conn.some().await, b"5\r\nfirst\r\n");
+    assert_eq!(conn.exactly(10).await, b"5\r\nfirst\r\n");
     lab.write_secret("api", rotated);
     credential_taken(&lab).await;
     says.send(format!("0\r\nx-echo: {rotated}\r\n\r\n").into_bytes()).unwrap();
@@ -172,7 +172,7 @@ async fn the_first_credential_of_a_policy_is_looked_for_in_what_is_under_way() {
         says.send(format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n{coding}\r\n3\r\none\r\n").into()).unwrap();
         conn.send(format!("GET {path} HTTP/1.1\r\nhost: {OPEN}\r\n\r\n")).await;
         assert_eq!(conn.head().await.status, 200);
-        assert_eq!(conn.some().await, b"3\r\none\r\n", "nothing is looked at, or altered");
+        assert_eq!(conn.exactly(8).await, b"3\r\none\r\n", "nothing is looked at, or altered");
         open.push((says, conn));
     }
     assert_eq!(lab.reload(POLICY).await, "taken");

@@ -56,7 +56,7 @@ async fn a_correct_101_makes_a_tunnel_both_ways() {
         let answer = conn.ask(&handshake(way, &path)).await;
         assert_eq!((answer.status, answer.header("sec-websocket-accept")), (101, Some(accept(KEY))), "{way:?}");
         says.send(b"\x81\x02hi".into()).unwrap();
-        assert_eq!(conn.some().await, b"\x81\x02hi");
+        assert_eq!(conn.exactly(4).await, b"\x81\x02hi");
         let frame = masked(0x81, b"hello");
         conn.send(&frame).await;
         let arrived =
