@@ -182,7 +182,7 @@ pub(crate) struct GithubState {
     pub(crate) beyond: Option<&'static str>,
     pub(crate) refusal: Option<(u16, &'static str)>,
     /// With their ends.
-    tokens: Vec<(String, SystemTime)>,
+    pub(crate) tokens: Vec<(String, SystemTime)>,
 }
 
 impl Github {
