@@ -277,12 +277,14 @@ impl Origin {
             self.kept.requests.lock().unwrap().push(seen.clone());
             match self.reply(&seen) {
                 Reply::Bytes(bytes) => {
-                    if io.write_all(&bytes).await.is_err() {
+                    // TLS keeps what the socket did not take until it is flushed.
+                    if io.write_all(&bytes).await.is_err() || io.flush().await.is_err() {
                         return;
                     }
                 }
                 Reply::Close(bytes) => {
                     let _ = io.write_all(&bytes).await;
+                    let _ = io.flush().await;
                     let _ = io.shutdown().await;
                     return;
                 }
