@@ -20,6 +20,7 @@ mod store;
 mod swap;
 #[expect(unsafe_code, reason = "locked memory is had from the system alone")]
 mod sys;
+mod written;
 
 pub use fetch::{Answering, Fetch, Fetched, Fetching, HttpClient, Means, NotRun, Programs, Running, Unanswered};
 pub use keeper::{Keeper, News, Opener, Outside, Terms, Witness, opener};

@@ -15,9 +15,10 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::deposit::Granted;
-use super::exchange::{Shown, Tokens, Verdict, ask, client_secret, error_code, judge, percent};
+use super::exchange::{Shown, Tokens, Verdict, ask, client_secret, error_code, judge};
 use crate::fetch::HttpClient;
 use crate::secret::Secret;
+use crate::written::encoded;
 
 /// How much slower a provider has us ask when it says so (RFC 8628, 3.5).
 const SLOWER: Duration = Duration::from_secs(5);
@@ -89,7 +90,9 @@ impl Consent {
             ("state", &state),
         ];
         let fields = fields.iter().filter(|(_, value)| !value.is_empty());
-        url.push_str(&fields.map(|(name, value)| format!("{name}={}", percent(value))).collect::<Vec<_>>().join("&"));
+        url.push_str(
+            &fields.map(|(name, value)| format!("{name}={}", encoded(value, false))).collect::<Vec<_>>().join("&"),
+        );
         Ok(Self { url, verifier, state: state.to_string(), redirect })
     }
 

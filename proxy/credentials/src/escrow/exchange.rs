@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use crate::fetch::{HttpClient, Unanswered};
 use crate::secret::Secret;
+use crate::written;
 
 /// How long an answer may take, of every kind.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
@@ -103,7 +104,7 @@ fn request(
         OauthBody::Json => {
             all.extend(secret.map(|secret| ("client_secret", secret.reveal())));
             request = request.header(CONTENT_TYPE, "application/json");
-            json(&all)
+            written::object(&all)
         }
         OauthBody::Form => {
             if let Some(secret) = secret {
@@ -119,9 +120,9 @@ fn request(
 /// RFC 6749, 2.3.1: both are form-encoded before they go into the header.
 fn basic(client: &str, secret: &Secret) -> Option<HeaderValue> {
     let mut pair = Zeroizing::new(Vec::with_capacity(3 * (client.len() + secret.reveal().len()) + 1));
-    encode(&mut pair, client.as_bytes());
+    written::encode(&mut pair, client.as_bytes());
     pair.push(b':');
-    encode(&mut pair, secret.reveal());
+    written::encode(&mut pair, secret.reveal());
     let value = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(&*pair))));
     let mut value = HeaderValue::from_str(&value).ok()?;
     value.set_sensitive(true);
@@ -137,53 +138,9 @@ fn form(fields: &[(&str, &[u8])]) -> Zeroizing<Vec<u8>> {
         }
         body.extend_from_slice(name.as_bytes());
         body.push(b'=');
-        encode(&mut body, value);
+        written::encode(&mut body, value);
     }
     body
-}
-
-/// A value as it stands in a query.
-pub(crate) fn percent(value: &str) -> String {
-    let mut text = Vec::with_capacity(3 * value.len());
-    encode(&mut text, value.as_bytes());
-    String::from_utf8_lossy(&text).into_owned()
-}
-
-fn encode(into: &mut Vec<u8>, value: &[u8]) {
-    for &byte in value {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            into.push(byte);
-        } else {
-            let digit = |value: u8| if value < 10 { b'0' + value } else { b'A' + value - 10 };
-            into.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
-        }
-    }
-}
-
-fn json(fields: &[(&str, &[u8])]) -> Zeroizing<Vec<u8>> {
-    let room = fields.iter().map(|(name, value)| name.len() + 6 * value.len() + 6).sum::<usize>() + 2;
-    let mut body = Zeroizing::new(Vec::with_capacity(room));
-    for (at, (name, value)) in fields.iter().enumerate() {
-        body.push(if at > 0 { b',' } else { b'{' });
-        quote(&mut body, name.as_bytes());
-        body.push(b':');
-        quote(&mut body, value);
-    }
-    body.push(b'}');
-    body
-}
-
-/// All of our fields are visible ASCII and spaces; what is not is left out rather than written wrongly.
-fn quote(into: &mut Vec<u8>, value: &[u8]) {
-    into.push(b'"');
-    for &byte in value {
-        match byte {
-            b'"' | b'\\' => into.extend_from_slice(&[b'\\', byte]),
-            b' '..=b'~' => into.push(byte),
-            _ => {}
-        }
-    }
-    into.push(b'"');
 }
 
 /// What an answer means.

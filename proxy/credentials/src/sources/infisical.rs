@@ -13,10 +13,11 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::file::File;
-use super::server::{self, Answer, Server, ServerError, encoded};
+use super::server::{self, Answer, Server, ServerError};
 use super::{Given, SourceError, json_key};
 use crate::fetch::{Fetch, Fetching, HttpClient};
 use crate::secret::Secret;
+use crate::written::{self, encoded};
 
 /// How long before its end a session is no longer begun with.
 const MARGIN: Duration = Duration::from_secs(30);
@@ -80,7 +81,7 @@ impl Infisical {
     async fn login(&self) -> Result<Session, SourceError> {
         let client_id = server::of_file(&self.client_id, &self.what.client_id_file).await?;
         let client_secret = server::of_file(&self.client_secret, &self.what.client_secret_file).await?;
-        let body = server::object(&[("clientId", client_id.reveal()), ("clientSecret", client_secret.reveal())]);
+        let body = written::object(&[("clientId", client_id.reveal()), ("clientSecret", client_secret.reveal())]);
         let begun = Instant::now();
         let target = "/api/v1/auth/universal-auth/login";
         let answer = self.server.ask(Method::POST, target, HeaderMap::new(), Some(body)).await?;

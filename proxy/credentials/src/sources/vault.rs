@@ -15,10 +15,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-use super::server::{self, Answer, Server, ServerError, encoded};
+use super::server::{self, Answer, Server, ServerError};
 use super::{Given, SourceError, json_key};
 use crate::fetch::{Fetch, Fetching, HttpClient};
 use crate::secret::Secret;
+use crate::written::{self, encoded};
 use session::{Login, Session, State};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -119,7 +120,7 @@ impl Vault {
     async fn renew(&self, session: &mut Session) {
         let Ok(headers) = self.headers(Some(&session.token)) else { return };
         let begun = Instant::now();
-        let body = server::object(&[]);
+        let body = written::object(&[]);
         match self.server.ask(Method::POST, "/v1/auth/token/renew-self", headers, Some(body)).await {
             Ok(answer) if answer.status == StatusCode::OK => session.renewed(begun, &answer),
             Ok(answer) if answer.status.is_client_error() => session.is_renewable = false,

@@ -69,9 +69,9 @@ fn a_provider_may_have_us_wait_for_an_hour_at_most() {
 #[test]
 fn requests_are_written_as_the_provider_wants_them() {
     let fields: &[(&str, &[u8])] = &[("grant_type", b"refresh_token"), ("refresh_token", b"a+b/c=\"\\")];
-    assert_eq!(*json(fields), *br#"{"grant_type":"refresh_token","refresh_token":"a+b/c=\"\\"}"#);
+    assert_eq!(*written::object(fields), *br#"{"grant_type":"refresh_token","refresh_token":"a+b/c=\"\\"}"#);
     assert_eq!(*form(fields), *b"grant_type=refresh_token&refresh_token=a%2Bb%2Fc%3D%22%5C");
-    let read: serde_json::Value = serde_json::from_slice(&json(fields)).unwrap();
+    let read: serde_json::Value = serde_json::from_slice(&written::object(fields)).unwrap();
     assert_eq!(read["refresh_token"], "a+b/c=\"\\");
     let secret = Secret::new(Zeroizing::new(b"se cret/1".iter().map(|b| if *b == b' ' { b'+' } else { *b }).collect()));
     let value = basic("an id", &secret.ok().unwrap()).unwrap();

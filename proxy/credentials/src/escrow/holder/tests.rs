@@ -25,6 +25,20 @@ impl World {
         world
     }
 
+    /// Has the provider keep its answers back until the gate is opened.
+    fn holds_answers(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        *self.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+        gate
+    }
+
+    /// Waits until the provider was asked.
+    async fn is_asked(&self) {
+        while self.provider.requests() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn shelf(&self) -> Shelf {
         Shelf::new(self.store.clone(), SealingKey::new(&Zeroizing::new([1; 32])).unwrap())
     }
@@ -56,17 +70,14 @@ async fn wait(seconds: u64) {
 
 /// A replica that had a pair which the store does not take, which is out of reach since.
 async fn with_an_unstored_pair(world: &World) -> Arc<Holder> {
-    let gate = Arc::new(Semaphore::new(0));
-    *world.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let gate = world.holds_answers();
     let replica = world.replica();
     world.time.pass(LIFE + 1);
     let asking = tokio::spawn({
         let replica = Arc::clone(&replica);
         async move { token(&replica).await }
     });
-    while world.provider.requests() == 0 {
-        tokio::task::yield_now().await;
-    }
+    world.is_asked().await;
     world.store.turn_down(true);
     *world.provider.gate.lock().unwrap() = None;
     gate.add_permits(1);
@@ -209,17 +220,14 @@ async fn many_that_ask_at_once_make_one_refresh() {
 #[tokio::test]
 async fn a_refresh_goes_on_when_whoever_asked_for_it_is_gone() {
     let world = World::new().await;
-    let gate = Arc::new(Semaphore::new(0));
-    *world.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let gate = world.holds_answers();
     let replica = world.replica();
     world.time.pass(LIFE + 1);
     let asking = tokio::spawn({
         let replica = Arc::clone(&replica);
         async move { token(&replica).await }
     });
-    while world.provider.requests() == 0 {
-        tokio::task::yield_now().await;
-    }
+    world.is_asked().await;
     asking.abort();
     gate.add_permits(1);
     let _ = asking.await;
@@ -230,14 +238,11 @@ async fn a_refresh_goes_on_when_whoever_asked_for_it_is_gone() {
 #[tokio::test]
 async fn the_attempt_is_durable_before_the_request_leaves() {
     let world = World::new().await;
-    let gate = Arc::new(Semaphore::new(0));
-    *world.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let gate = world.holds_answers();
     let replica = world.replica();
     world.time.pass(LIFE + 1);
     let asking = tokio::spawn(async move { token(&replica).await });
-    while world.provider.requests() == 0 {
-        tokio::task::yield_now().await;
-    }
+    world.is_asked().await;
     assert!(world.stored().await.attempt.is_some());
     gate.add_permits(1);
     assert_eq!(asking.await.unwrap(), "access-1");
@@ -246,14 +251,11 @@ async fn the_attempt_is_durable_before_the_request_leaves() {
 #[tokio::test]
 async fn two_replicas_never_refresh_at_once_and_both_use_what_one_had() {
     let world = World::new().await;
-    let gate = Arc::new(Semaphore::new(0));
-    *world.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let gate = world.holds_answers();
     let (one, two) = (world.replica(), world.replica());
     world.time.pass(LIFE - 1);
     let asking = tokio::spawn(async move { token(&one).await });
-    while world.provider.requests() == 0 {
-        tokio::task::yield_now().await;
-    }
+    world.is_asked().await;
     assert_eq!(token(&two).await, "access-0", "still good, and the other one is refreshing it");
     gate.add_permits(1);
     assert_eq!(asking.await.unwrap(), "access-1");
@@ -346,14 +348,11 @@ async fn an_error_of_the_server_leaves_the_attempt_and_a_refusal_does_not() {
 async fn an_attempt_of_who_may_be_alive_is_waited_for_and_of_who_is_not_taken_over() {
     let world = World::new().await;
     *world.store.patience.lock().unwrap() = Duration::from_secs(20);
-    let gate = Arc::new(Semaphore::new(0));
-    *world.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let gate = world.holds_answers();
     let (one, two) = (world.replica(), world.replica());
     world.time.pass(LIFE + 1);
     let asking = tokio::spawn(async move { token(&one).await });
-    while world.provider.requests() == 0 {
-        tokio::task::yield_now().await;
-    }
+    world.is_asked().await;
     // The store was started anew: the lock is gone, and its holder is alive.
     world.store.lose_leads();
     assert!(token(&two).await.contains("may still be coming"));
@@ -388,17 +387,14 @@ async fn an_attempt_of_who_may_be_alive_is_waited_for_and_of_who_is_not_taken_ov
 #[tokio::test]
 async fn a_pair_that_the_store_does_not_take_is_used_by_nobody_until_it_does() {
     let world = World::new().await;
-    let gate = Arc::new(Semaphore::new(0));
-    *world.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let gate = world.holds_answers();
     let replica = world.replica();
     world.time.pass(LIFE - 10);
     let asking = tokio::spawn({
         let replica = Arc::clone(&replica);
         async move { token(&replica).await }
     });
-    while world.provider.requests() == 0 {
-        tokio::task::yield_now().await;
-    }
+    world.is_asked().await;
     world.store.turn_down(true);
     gate.add_permits(1);
     assert_eq!(asking.await.unwrap(), "access-0", "requests go on");
@@ -416,14 +412,11 @@ async fn a_pair_that_the_store_does_not_take_is_used_by_nobody_until_it_does() {
 #[tokio::test]
 async fn a_pair_had_in_time_goes_over_the_loss_that_another_holder_wrote() {
     let world = World::new().await;
-    let gate = Arc::new(Semaphore::new(0));
-    *world.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let gate = world.holds_answers();
     let (one, two) = (world.replica(), world.replica());
     world.time.pass(LIFE + 1);
     let asking = tokio::spawn(async move { token(&one).await });
-    while world.provider.requests() == 0 {
-        tokio::task::yield_now().await;
-    }
+    world.is_asked().await;
     world.store.lose_leads();
     *world.provider.gate.lock().unwrap() = None;
     world.provider.say([Act::Say(400, r#"{"error":"invalid_grant"}"#)]);
@@ -437,15 +430,12 @@ async fn a_pair_had_in_time_goes_over_the_loss_that_another_holder_wrote() {
 #[tokio::test]
 async fn a_newer_pair_of_another_holder_is_taken_where_ours_is_refused() {
     let world = World::new().await;
-    let gate = Arc::new(Semaphore::new(0));
-    *world.provider.gate.lock().unwrap() = Some(Arc::clone(&gate));
+    let gate = world.holds_answers();
     let (one, two) = (world.replica(), world.replica());
     world.time.pass(LIFE + 1);
     world.provider.say([Act::Say(400, r#"{"error":"invalid_grant"}"#)]);
     let asking = tokio::spawn(async move { token(&one).await });
-    while world.provider.requests() == 0 {
-        tokio::task::yield_now().await;
-    }
+    world.is_asked().await;
     world.store.lose_leads();
     *world.provider.gate.lock().unwrap() = None;
     assert_eq!(token(&two).await, "access-1");

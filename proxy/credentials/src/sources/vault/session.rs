@@ -9,9 +9,10 @@ use zeroize::Zeroizing;
 
 use super::super::SourceError;
 use super::super::file::File;
-use super::super::server::{self, Answer, ServerError, encoded};
+use super::super::server::{self, Answer, ServerError};
 use super::unwell;
 use crate::secret::Secret;
+use crate::written::{self, encoded};
 
 /// A token with less time left than this is renewed at each question: the next one may be minutes away.
 const SHORT: Duration = Duration::from_secs(10 * 60);
@@ -128,12 +129,12 @@ impl Login {
             Login::AppRole { mount, role_id, secret_id } => {
                 let role_id = server::of_file(&role_id.0, &role_id.1).await?;
                 let secret_id = server::of_file(&secret_id.0, &secret_id.1).await?;
-                let body = server::object(&[("role_id", role_id.reveal()), ("secret_id", secret_id.reveal())]);
+                let body = written::object(&[("role_id", role_id.reveal()), ("secret_id", secret_id.reveal())]);
                 (target(mount), body)
             }
             Login::Kubernetes { mount, role, token } => {
                 let token = server::of_file(&token.0, &token.1).await?;
-                (target(mount), server::object(&[("jwt", token.reveal()), ("role", role.as_bytes())]))
+                (target(mount), written::object(&[("jwt", token.reveal()), ("role", role.as_bytes())]))
             }
         })
     }
