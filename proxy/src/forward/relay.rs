@@ -143,7 +143,7 @@ impl Relay {
             if inspector.decodes() {
                 self.length = None;
             }
-            inspector.expect(self.length);
+            inspector.announce(self.length);
         }
         self.inspector = inspector;
         self

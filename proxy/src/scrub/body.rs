@@ -92,7 +92,7 @@ impl Inspector {
     }
 
     /// Says how long the body is. The last piece of it then leaves whole, and not but for its end.
-    pub fn expect(&mut self, length: Option<u64>) {
+    pub fn announce(&mut self, length: Option<u64>) {
         self.left = length.filter(|_| self.decoder.is_none());
     }
 
