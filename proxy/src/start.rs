@@ -1,7 +1,8 @@
 //! Wiring: from a checked configuration to a running appliance, and from SIGTERM to its end.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+mod sockets;
+
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
@@ -11,7 +12,7 @@ use arc_swap::ArcSwap;
 use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, TrustRoots, bundle_pem, client_config, system_clock};
 use stubgate_credentials::CredentialStore;
 use stubgate_credentials::minted::{self, Minting, Revoked, StubKey};
-use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, NameBudget, Resolver, ResolverConfig};
+use stubgate_dns::{ForwardZone, NameBudget, Resolver, ResolverConfig};
 use stubgate_policy::secret_source::Exec;
 use stubgate_policy::{Policy, compile};
 use tokio::net::TcpListener;
@@ -32,13 +33,16 @@ use crate::listen::{self, Admissions, Handshakes};
 use crate::live::{Live, Rate};
 use crate::lockdown::{self, Confinement, Identity, Part, Plan};
 use crate::logins;
-use crate::metrics::{Listener, Metrics};
+use crate::metrics::Metrics;
 use crate::programs::{self, Helper};
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line};
 use crate::reload::{First, Reloader};
 use crate::request::Ids;
 use crate::snapshot::Snapshot;
+
+pub use sockets::Addresses;
+use sockets::{Sockets, listed};
 
 /// How often waiting records are written and idle connections looked through.
 const TICK: Duration = Duration::from_millis(100);
@@ -48,8 +52,6 @@ const TICKS_PER_LOOK: u32 = 10;
 const BODY_GRACE: Duration = Duration::from_secs(60);
 /// How long a refresh that is under way, and what it had, is seen to at the end: a request and its repetition.
 const SETTLE: Duration = Duration::from_secs(42);
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 4096;
 
 /// An appliance with its sockets open, that serves nothing yet.
 pub struct Started {
@@ -62,30 +64,6 @@ pub struct Started {
     /// What runs programs for credentials, where there are any; or those that nobody can run.
     helper: Option<Result<Helper, Vec<Exec>>>,
     ca: Arc<CertificateAuthority>,
-}
-
-/// Opened before there is a runtime, so that no thread is there when the process is locked down.
-struct Sockets {
-    agents: Vec<(Listener, StdListener)>,
-    admin: Vec<StdListener>,
-    dns: Option<stubgate_dns::Bound>,
-}
-
-/// Where the appliance listens, as the system chose where port 0 was asked for.
-#[derive(Clone, Debug, Default)]
-pub struct Addresses {
-    /// Plain HTTP.
-    pub http: Vec<SocketAddr>,
-    /// TLS.
-    pub https: Vec<SocketAddr>,
-    /// CONNECT, absolute-form and SOCKS5.
-    pub proxy: Vec<SocketAddr>,
-    /// Redirected connections; those for TPROXY after the others.
-    pub transparent: Vec<SocketAddr>,
-    /// Metrics.
-    pub admin: Vec<SocketAddr>,
-    /// DNS.
-    pub dns: Vec<SocketAddr>,
 }
 
 /// The CA that a configuration means: the operator's files, or the one in `state_dir`, made if it is not there.
@@ -123,7 +101,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
     let config = Arc::new(config);
     let metrics = Metrics::new();
     let zones = zones(&config);
-    let sockets = open_sockets(&config, &zones)?;
+    let sockets = Sockets::open(&config, &zones)?;
     let ca = certificate_authority_as_user(&config)?;
     if ca.is_new() {
         tracing::warn!(
@@ -239,31 +217,6 @@ pub fn stub_key(config: &Config) -> Result<StubKey, minted::KeyError> {
     if config.stubs.has_own_key { StubKey::load(path) } else { StubKey::load_or_create(path) }
 }
 
-fn open_sockets(config: &Config, zones: &[ForwardZone]) -> anyhow::Result<Sockets> {
-    let mut agents = Vec::new();
-    for (listener, addresses) in [
-        (Listener::Http, &config.listen.http),
-        (Listener::Https, &config.listen.https),
-        (Listener::Proxy, &config.listen.proxy),
-        (Listener::Transparent, &config.listen.transparent),
-    ] {
-        for &address in addresses {
-            agents.push((listener, bind(address).with_context(|| format!("listen.{} {address}", listener.as_str()))?));
-        }
-    }
-    for &address in &config.listen.tproxy {
-        let socket = bind_transparent(address).with_context(|| format!("listen.transparent tproxy {address}"))?;
-        agents.push((Listener::Transparent, socket));
-    }
-    let mut admin = Vec::new();
-    for &address in &config.listen.admin {
-        admin.push(bind(address).with_context(|| format!("listen.admin {address}"))?);
-    }
-    let dns =
-        if config.listen.dns.is_empty() { None } else { Some(DnsServer::bind(dns_config(config, zones.to_vec()))?) };
-    Ok(Sockets { agents, admin, dns })
-}
-
 /// Becomes the user that the configuration names, with folders to write in.
 fn become_user(config: &Config) -> anyhow::Result<()> {
     let Some(user) = &config.process.user else { return Ok(()) };
@@ -346,21 +299,7 @@ impl Started {
 
     /// Where it listens.
     pub fn addresses(&self) -> Addresses {
-        let mut found = Addresses::default();
-        for (listener, socket) in &self.sockets.agents {
-            let of = match listener {
-                Listener::Http => &mut found.http,
-                Listener::Https => &mut found.https,
-                Listener::Proxy => &mut found.proxy,
-                Listener::Transparent => &mut found.transparent,
-            };
-            of.extend(socket.local_addr());
-        }
-        found.admin.extend(self.sockets.admin.iter().filter_map(|socket| socket.local_addr().ok()));
-        if let Some(dns) = &self.sockets.dns {
-            found.dns.extend(dns.local_addrs());
-        }
-        found
+        self.sockets.addresses()
     }
 
     /// Reads the policy, then serves until `stop` completes, then drains.
@@ -422,12 +361,6 @@ impl Started {
     }
 }
 
-/// Addresses as one field of a log line; a listener that is not there has none.
-fn listed(addresses: &[SocketAddr]) -> Option<String> {
-    let all: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
-    (!all.is_empty()).then(|| all.join(" "))
-}
-
 /// Takes nothing new, lets what is under way end, and cuts what is left at the deadline.
 async fn drain(appliance: &Appliance) {
     let limit = appliance.timeouts.drain;
@@ -476,59 +409,10 @@ fn lifecycle(appliance: &Appliance, outcome: &'static str) {
     let _ = appliance.audit.write(&line);
 }
 
-fn socket(address: SocketAddr) -> std::io::Result<socket2::Socket> {
-    let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM.nonblocking(), Some(socket2::Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    Ok(socket)
-}
-
-fn listening(socket: socket2::Socket, address: SocketAddr) -> std::io::Result<StdListener> {
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-fn bind(address: SocketAddr) -> std::io::Result<StdListener> {
-    listening(socket(address)?, address)
-}
-
-/// A socket that TPROXY can hand connections to whose destination is no address of ours.
-fn bind_transparent(address: SocketAddr) -> anyhow::Result<StdListener> {
-    let socket = socket(address)?;
-    let set = if address.is_ipv6() { socket.set_ip_transparent_v6(true) } else { socket.set_ip_transparent_v4(true) };
-    set.map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied => {
-            anyhow!("TPROXY takes the capability CAP_NET_ADMIN (or CAP_NET_RAW), which stubgate was not given; REDIRECT does without")
-        }
-        _ => error.into(),
-    })?;
-    Ok(listening(socket, address)?)
-}
-
 /// Addresses that must never be dialled: the machine's, and those that lead back to us.
 fn own_addresses(config: &Config) -> std::io::Result<Vec<IpAddr>> {
     let mut own: Vec<IpAddr> = if_addrs::get_if_addrs()?.iter().map(if_addrs::Interface::ip).collect();
     own.extend(config.advertise.v4.iter().copied().map(IpAddr::V4));
     own.extend(config.advertise.v6.iter().copied().map(IpAddr::V6));
     Ok(own)
-}
-
-fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
-    let v4 = config.advertise.v4.iter().copied().map(IpAddr::V4);
-    DnsConfig {
-        udp_and_tcp: config.listen.dns.clone(),
-        advertise: v4.chain(config.advertise.v6.iter().copied().map(IpAddr::V6)).collect(),
-        forward,
-        queries_per_second: config.limits.dns_queries_per_second,
-        burst: config.limits.dns_burst,
-        forward_timeout: config.timeouts.dns_forward,
-        tcp_connections_per_agent: config.limits.dns_connections_per_agent,
-        tcp_idle: config.timeouts.dns_idle,
-        max_forwards: config.limits.dns_forwards,
-        ..DnsConfig::default()
-    }
 }
