@@ -1,30 +1,14 @@
 //! Messages that are compressed one by one inside of a body (law 4, law 9): gRPC's and those of the Connect protocol. A
 //! server answers in the coding that its client used, whatever it was told to accept.
 
-use std::io::Write as _;
-
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
-
 use crate::client::{Answer, Conn};
 use crate::lab::{DEVBOT, Lab, REAL, Setup};
+use crate::scrub::{gzip, zlib};
 
 const OPEN: &str = "open.example.test";
 /// The stub, as long as the credential.
 const SHOWN: &str = "proxy-token-api**************";
 const GRPC: &str = "content-type: application/grpc+proto\r\ngrpc-encoding: gzip\r\n";
-
-fn gzip(text: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zlib(text: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(text).unwrap();
-    encoder.finish().unwrap()
-}
 
 fn message(flags: u8, payload: &[u8]) -> Vec<u8> {
     [&[flags], &u32::try_from(payload.len()).unwrap().to_be_bytes()[..], payload].concat()
