@@ -49,6 +49,7 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
         };
         match accepted {
             Ok((tcp, peer)) => {
+                let Some(tcp) = shedding.spare(tcp) else { continue };
                 let whence = whence(&tcp, peer, listener);
                 admit(&appliance, tcp, whence);
             }

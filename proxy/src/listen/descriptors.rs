@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::metrics::Listener;
 
@@ -49,6 +49,20 @@ impl Shedding {
             }
         }
         self.reserve = reserve();
+    }
+
+    /// A connection that was accepted, unless its descriptor is needed for the reserve: a file that was opened while it was
+    /// given up may have taken it, and without one nobody could be turned away later.
+    pub(super) fn spare(&mut self, tcp: TcpStream) -> Option<TcpStream> {
+        if self.reserve.is_none() {
+            self.reserve = reserve();
+        }
+        if self.reserve.is_some() {
+            return Some(tcp);
+        }
+        drop(tcp);
+        self.reserve = reserve();
+        None
     }
 }
 
