@@ -18,6 +18,9 @@ use crate::fetch::{Fetch, Fetching};
 /// The most that is read of a file, and one byte that shows there is more: JSON has room for other keys beside the secret's.
 const BUFFER_BYTES: usize = json_key::DOCUMENT_MAXIMUM_BYTES + 1;
 
+/// How often a file that changes while it is read is read again.
+const AGAIN: usize = 3;
+
 /// A file as a source.
 pub(crate) struct File {
     path: Arc<Path>,
@@ -51,8 +54,20 @@ impl Fetch for File {
     }
 }
 
-/// What a file holds, blocking.
+/// What a file holds, blocking. Read again at once where it changed meanwhile, or another one took its place: who
+/// rotates secrets writes for a moment only.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, SourceError> {
+    let mut read = read_once(path);
+    for _ in 0..AGAIN {
+        if !matches!(read, Err(SourceError::Changed)) {
+            break;
+        }
+        read = read_once(path);
+    }
+    read
+}
+
+fn read_once(path: &Path) -> Result<Zeroizing<Vec<u8>>, SourceError> {
     // Asked before opening: opening a pipe would wait for a writer.
     if !std::fs::metadata(path)?.is_file() {
         return Err(SourceError::NotAFile);
