@@ -109,8 +109,8 @@ impl Witness for Said {
         }
         match news {
             News::First | News::Changed => {
-                tracing::info!(credential = name, "credential has a new value");
                 self.record("taken", name, "a new value is in use");
+                tracing::info!(credential = name, "credential has a new value");
             }
             News::Same => {
                 tracing::info!(credential = name, "credential can be read again, with the value of before");
@@ -123,13 +123,14 @@ impl Witness for Said {
         if self.state().problems.insert(name.into(), text.to_owned()).as_deref() == Some(text) {
             return;
         }
-        tracing::error!(credential = name, kind, "{text}");
         let note = if kept {
             "cannot be read; the last good value stays in use"
         } else {
             "cannot be read; requests that need it are refused"
         };
+        // Records come first: who reads in the log that something happened finds it there.
         self.record("failed", name, note);
+        tracing::error!(credential = name, kind, "{text}");
         self.count();
         if let Some(appliance) = self.appliance.upgrade().filter(|_| !kept) {
             appliance.decide_again();

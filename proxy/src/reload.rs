@@ -278,6 +278,7 @@ impl Reloader {
         metrics.policy_generation.set(i64::try_from(self.generation).unwrap_or(i64::MAX));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         metrics.policy_last_success.set(i64::try_from(now).unwrap_or(i64::MAX));
+        self.record("taken", snapshot.policy.fingerprint());
         tracing::info!(
             generation = self.generation,
             fingerprint = snapshot.policy.fingerprint(),
@@ -285,19 +286,18 @@ impl Reloader {
             agents = snapshot.policy.agents().len(),
             "policy taken"
         );
-        self.record("taken", snapshot.policy.fingerprint());
     }
 
     fn failed(&self, why: &str) {
         self.appliance.metrics.reload(Reload::Failed).inc();
         self.appliance.metrics.policy_last_ok.set(0);
         let snapshot = self.appliance.snapshot.load();
+        self.record("failed", snapshot.policy.fingerprint());
         if snapshot.is_ready() {
             tracing::error!("policy not taken; the last good one stays in force\n{why}");
         } else {
             tracing::error!("no usable policy; everything is refused until there is one\n{why}");
         }
-        self.record("failed", snapshot.policy.fingerprint());
     }
 
     fn record(&self, outcome: &'static str, fingerprint: &str) {
