@@ -32,8 +32,10 @@ fn is_alive(pid: i32) -> bool {
 
 #[test]
 fn a_program_is_run_without_a_shell_with_an_empty_environment_and_nothing_open() {
-    let script = "ls /proc/$$/fd > FOLDER/open; { env; echo args: $# $1; echo cwd: $(pwd); \
-                  grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status; cat; } > FOLDER/seen; cat SECRET";
+    // It may be run more than once; what it leaves is whole at any time.
+    let script = "ls /proc/$$/fd > FOLDER/open.$$; { env; echo args: $# $1; echo cwd: $(pwd); \
+                  grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status; cat; } > FOLDER/seen.$$; \
+                  mv FOLDER/open.$$ FOLDER/open; mv FOLDER/seen.$$ FOLDER/seen; cat SECRET";
     let site = site(script, "");
     // What stubgate was started with is nobody's business.
     let left_open = rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 77).unwrap();
