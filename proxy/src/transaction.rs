@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
+use stubgate_credentials::Version;
 use stubgate_policy::{Permit, Policy, Reason, RuleId};
 use stubgate_scrub::Tally;
 
@@ -52,6 +53,8 @@ struct Begun {
     policy: Arc<Policy>,
     rule: RuleId,
     credential: Option<Arc<str>>,
+    /// Which value of it was sent, or is about to be.
+    version: Option<Version>,
 }
 
 /// How an exchange ended.
@@ -98,15 +101,21 @@ impl Transaction {
             policy: Arc::clone(&snapshot.policy),
             rule: permit.rule(),
             credential: permit.swap().map(|swap| Arc::clone(&swap.name)),
+            version: None,
         });
     }
 
-    /// Writes the decision to allow, before anything goes out.
+    /// Writes the decision to allow, before anything goes out. `version` is of the credential that will.
     ///
     /// # Errors
     /// `audit_full` where a request with a credential can't be recorded.
-    pub async fn begin(&mut self, snapshot: &Snapshot, permit: &Permit) -> Result<(), Refusal> {
-        self.begun = self.permitted.take();
+    pub async fn begin(
+        &mut self,
+        snapshot: &Snapshot,
+        permit: &Permit,
+        version: Option<Version>,
+    ) -> Result<(), Refusal> {
+        self.begun = self.permitted.take().map(|permitted| Begun { version, ..permitted });
         let line = self.line(Event::Begin, self.begun.as_ref());
         let written = self.appliance.audit.write_with_others(&line).await;
         if written.is_err() && permit.swap().is_some() {
@@ -328,6 +337,7 @@ impl Transaction {
             line.decision = Some("allow");
             line.rule = Some(begun.rule());
             line.credential = begun.credential.as_deref();
+            line.credential_version = begun.version;
             line.policy = Some(begun.policy.fingerprint());
         }
         line

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use stubgate_credentials::Version;
 use stubgate_credentials::minted::StubId;
 use stubgate_policy::{Authority, Reason};
 
@@ -101,6 +102,8 @@ pub struct Line<'a> {
     pub reason: Option<Reason>,
     /// The credential swapped in, or the one that a reload is about, by name.
     pub credential: Option<&'a str>,
+    /// Which value of it, as a keyed hash.
+    pub credential_version: Option<Version>,
     /// The credential, by name, whose stub a refused request presented.
     pub stub_of: Option<&'a str>,
     /// The agent, by name, that the stub was minted for.
@@ -178,6 +181,7 @@ impl Line<'_> {
             rule: None,
             reason: None,
             credential: None,
+            credential_version: None,
             stub_of: None,
             stub_agent: None,
             stub_id: None,
@@ -225,6 +229,7 @@ impl Line<'_> {
         object.text("rule", self.rule);
         object.word_if("reason", self.reason.map(Reason::as_str));
         object.text("credential", self.credential);
+        object.display("credential_version", self.credential_version);
         object.text("stub_of", self.stub_of);
         object.text("stub_agent", self.stub_agent);
         object.display("stub_id", self.stub_id);

@@ -121,6 +121,7 @@ fn every_field_is_in_the_documents() {
         rule: text,
         reason: Some(Reason::Internal),
         credential: text,
+        credential_version: Some(1.into()),
         stub_of: text,
         stub_agent: text,
         stub_id: Some(1.into()),

@@ -15,7 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 
 use super::StubId;
-use super::key::{give_to_owner_of_folder, make_folder};
+use crate::key_file::{give_to_owner_of_folder, make_folder};
 
 /// Longest list that is read, in bytes: some 700,000 stubs.
 const LONGEST_BYTES: u64 = 20 << 20;
