@@ -22,6 +22,7 @@ use crate::client::Client;
 use crate::quarantine;
 use crate::record::suppress::Admission;
 use crate::record::{Event, Layer, Line, Wire};
+use crate::rejected;
 use crate::request::{Known, Refusal};
 use crate::snapshot::Snapshot;
 
@@ -133,6 +134,17 @@ impl Transaction {
     pub fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.first_byte = Some(self.known.at.elapsed());
+        if status == StatusCode::UNAUTHORIZED
+            && let Some(begun) = &self.begun
+            && let (Some(credential), Some(version)) = (begun.credential.as_deref(), begun.version)
+        {
+            let line = Line {
+                layer: Layer::Credential,
+                status: Some(status.as_u16()),
+                ..self.line(Event::Rejected, Some(begun))
+            };
+            rejected::by_origin(&self.appliance, credential, version, line);
+        }
     }
 
     /// Counts that a deadline ended it.

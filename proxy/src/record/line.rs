@@ -36,6 +36,8 @@ pub enum Event {
     Gap,
     /// A reload of policy or credentials.
     Reload,
+    /// An origin answered 401 to a credential.
+    Rejected,
     /// What a policy that was taken allows more and less than the one before it.
     PolicyChanged,
     /// A file of that policy that is not what it was.
@@ -268,7 +270,7 @@ impl Line<'_> {
 impl Event {
     /// Every event, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Event; 12] = [
+    pub(super) const ALL: [Event; 13] = [
         Event::Begin,
         Event::End,
         Event::Refused,
@@ -277,6 +279,7 @@ impl Event {
         Event::Suppressed,
         Event::Gap,
         Event::Reload,
+        Event::Rejected,
         Event::PolicyChanged,
         Event::PolicyFile,
         Event::Quarantined,
@@ -293,6 +296,7 @@ impl Event {
             Event::Suppressed => "suppressed",
             Event::Gap => "gap",
             Event::Reload => "reload",
+            Event::Rejected => "rejected",
             Event::PolicyChanged => "policy_changed",
             Event::PolicyFile => "policy_file",
             Event::Quarantined => "quarantined",

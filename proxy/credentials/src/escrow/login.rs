@@ -79,6 +79,11 @@ impl Login {
         is_of_the_future || self.due(early) <= now
     }
 
+    /// Tells one pair of tokens from another, also where a database was put back, which counts generations a second time.
+    pub(crate) fn pair(&self) -> (u64, SystemTime) {
+        (self.generation, self.obtained)
+    }
+
     /// Whether the access token is still good, as far as its provider says.
     pub(crate) fn is_good(&self, now: SystemTime) -> bool {
         self.ends.is_none_or(|ends| now < ends)

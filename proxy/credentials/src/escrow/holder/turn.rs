@@ -131,7 +131,7 @@ impl Holder {
         if let Some(why) = self.alien(&login) {
             return Err(never(&why));
         }
-        if !login.is_due(self.early, (self.clock)()) {
+        if !login.is_due(self.early, (self.clock)()) && !self.known().is_refused(&login) {
             return Ok(false);
         }
         if login.lost.is_some() {
@@ -313,6 +313,11 @@ impl Holder {
 }
 
 impl Known {
+    /// Whether an origin refused the access token of this pair.
+    pub(super) fn is_refused(&self, login: &Login) -> bool {
+        self.refused == Some(login.pair())
+    }
+
     /// The pair is durable, or a newer one is: others may refresh again.
     fn stored(&mut self) {
         (self.unstored, self.lease) = (None, None);
