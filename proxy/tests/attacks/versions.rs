@@ -79,6 +79,20 @@ async fn the_records_of_a_request_name_the_value_that_its_origin_got() {
     assert!(versions.values().all(|of_one| of_one.len() == 1), "{versions:?}");
     assert_eq!(versions.values().collect::<BTreeSet<_>>().len(), versions.len(), "{versions:?}");
     assert_eq!(versions.len(), 2, "both were in use");
+    // And so the operator is told it, from the file.
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_stubgate"))
+        .args(["audit", "query", "--credential", "api", "--agent", "devbot", "--since", "24h"])
+        .arg(lab.audit_path())
+        .output()
+        .unwrap();
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(table.lines().count(), 1 + AGENTS * EACH, "{table}");
+    for row in table.lines().skip(1) {
+        let cells: Vec<&str> = row.split_whitespace().collect();
+        let [_, "devbot", "api", version, "200", "complete", "GET", url] = &cells[..] else { panic!("{row}") };
+        let path = url.strip_prefix("https://api.example.test").unwrap();
+        assert!(versions[&*sent[path]].contains(*version), "{row}");
+    }
     // What a reload put in use is named by the same word.
     let taken: BTreeSet<String> = of_event(&lab, "reload")
         .iter()
