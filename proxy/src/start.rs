@@ -217,10 +217,15 @@ pub fn stub_key(config: &Config) -> Result<StubKey, minted::KeyError> {
     if config.stubs.has_own_key { StubKey::load(path) } else { StubKey::load_or_create(path) }
 }
 
+/// Where the key of versions is.
+pub(crate) fn version_key_file(config: &Config) -> PathBuf {
+    config.state_dir.join("version.key")
+}
+
 /// What versions of credentials are made with: the key in `state_dir`, made if it is not there. One that can't be had stops
 /// no appliance; records of one run can then not be compared with those of another.
 fn version_key(config: &Config) -> anyhow::Result<VersionKey> {
-    let kept = VersionKey::load_or_create(&config.state_dir.join("version.key"));
+    let kept = VersionKey::load_or_create(&version_key_file(config));
     kept.or_else(|error| {
         tracing::warn!(%error, "versions of credentials in records are of this run alone: there is no key for them");
         VersionKey::random().context("the key of versions")

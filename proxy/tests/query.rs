@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -70,6 +71,75 @@ TIME                  AGENT         CREDENTIAL    VERSION           STATUS  ENDE
     let said = "found 4 in 7 records\nleft out 1 line that can't be read as records, first ";
     assert!(err(&output).starts_with(said), "{}", err(&output));
     assert!(err(&output).ends_with("audit.jsonl:4\n"), "{}", err(&output));
+}
+
+#[test]
+fn a_value_that_leaked_is_looked_for_by_what_it_is() {
+    let site = site();
+    let folder = site.path();
+    fs::write(folder.join("leaked"), "ghp_real_value\n").unwrap();
+    let with = |file: &str| query(folder, &["--config", "stubgate.yaml", "--value-file", file]);
+    let output = with("leaked");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("version.key: "), "without the key nobody can tell: {}", err(&output));
+    // With the key of this test the value's version is known: see the unit test, and openssl.
+    fs::create_dir_all(folder.join("state")).unwrap();
+    fs::write(folder.join("state/version.key"), "0b".repeat(32)).unwrap();
+    fs::set_permissions(folder.join("state/version.key"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert_eq!(out(&with("leaked")), "");
+    let used = both(12, "leaked").replace("00000000000000ff", "ed58d9b2aca21a14");
+    fs::write(folder.join("audit.jsonl"), used).unwrap();
+    assert_eq!(paths(&with("leaked")), ["leaked"]);
+    fs::write(folder.join("leaked"), "two lines\nof-a-secret").unwrap();
+    let output = with("leaked");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).starts_with("stubgate: leaked: ") && !err(&output).contains("of-a"), "{}", err(&output));
+}
+
+/// The table in docs/audit.md is what its records give.
+#[test]
+fn the_example_in_the_documents_is_what_is_printed() {
+    let record = |time: &str, event: &str, id: &str, more: &str| {
+        format!("{{\"time\":\"2026-11-21T{time}.000001Z\",\"event\":\"{event}\",\"id\":\"{id}\",{more}}}\n")
+    };
+    let http = |agent: &str, version: &str, what: &str| {
+        let (method, path) = what.split_once(' ').unwrap();
+        format!(
+            "\"layer\":\"http\",\"agent\":\"{agent}\",\"authority\":\"https://api.github.com:443\",\"method\":\"{method}\",\
+             \"path\":\"{path}\",\"credential\":\"github\",\"credential_version\":\"{version}\""
+        )
+    };
+    let (old, new) = ("37488d91daf83ef8", "c05be1f8a09b3e52");
+    let (user, graphql) = (http("devbot", old, "GET /user"), http("devbot", old, "POST /graphql"));
+    let stolen = http("reviewbot", "", "GET /user").replace("\"credential\"", "\"stub_of\"");
+    let records = [
+        record("08:14:03", "begin", "1", &user),
+        record("08:14:04", "end", "1", &format!("{user},\"status\":200,\"outcome\":\"complete\"")),
+        record("08:14:09", "begin", "2", &graphql),
+        record("08:14:09", "rejected", "2", &format!("{graphql},\"status\":401").replace("http\"", "credential\"")),
+        record(
+            "08:14:09",
+            "reload",
+            "",
+            &format!(
+                "\"layer\":\"credential\",\"credential\":\"github\",\"credential_version\":\"{new}\",\"outcome\":\"taken\",\
+                 \"note\":\"a new value is in use\""
+            ),
+        ),
+        record("08:14:10", "end", "2", &format!("{graphql},\"status\":401,\"outcome\":\"complete\"")),
+        record(
+            "08:15:30",
+            "refused",
+            "3",
+            &format!("{stolen},\"status\":403,\"decision\":\"deny\",\"reason\":\"stub_of_other_agent\""),
+        ),
+        record("08:15:41", "begin", "4", &http("devbot", new, "GET /events")),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("audit"), records.concat()).unwrap();
+    let printed = query(folder.path(), &["audit", "--credential", "github"]);
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/audit.md")).unwrap();
+    assert!(document.contains(out(&printed)) && out(&printed).lines().count() == 7, "{}", out(&printed));
 }
 
 #[test]

@@ -46,6 +46,14 @@ impl VersionKey {
         VersionKey(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
+    /// Reads the key in a file.
+    ///
+    /// # Errors
+    /// Where there is none, or it can't be trusted.
+    pub fn load(path: &Path) -> Result<Self, KeyError> {
+        Ok(VersionKey::new(&*key_file::load(path)?))
+    }
+
     /// Reads the key in a file, or makes one there.
     ///
     /// # Errors
@@ -62,7 +70,8 @@ impl VersionKey {
         Ok(VersionKey::new(&*key_file::random()?))
     }
 
-    pub(crate) fn version(&self, secret: &Secret) -> Version {
+    /// Which value this is.
+    pub fn version(&self, secret: &Secret) -> Version {
         let hash = hmac::sign(&self.0, secret.reveal());
         // A hash has 32 bytes.
         Version(hash.as_ref().first_chunk().copied().map_or(0, u64::from_be_bytes))

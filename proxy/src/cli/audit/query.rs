@@ -1,7 +1,12 @@
 //! `stubgate audit query`: what the audit files say of a credential, an agent, a time.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use stubgate_credentials::{Secret, Version, VersionKey};
+use zeroize::Zeroizing;
 
 use super::entry::{Entry, Row};
 use super::files;
@@ -12,6 +17,10 @@ use crate::cli::records::Records;
 use crate::cli::say::{count, put};
 use crate::cli::{UNUSABLE, WRONG, fail};
 use crate::config::Config;
+use crate::start;
+
+/// More than any value of a credential has, with its line break.
+const LONGEST_VALUE: usize = 16 * 1024;
 
 pub(super) const NOTES: &str = "\
 A request is one line, when it began and how it ended; one without an end is `begun`. With --json each record is printed as it is.
@@ -34,6 +43,9 @@ pub(in crate::cli) struct Args {
     /// With this value of a credential: 16 hexadecimal digits, as records name it
     #[arg(long, value_name = "VERSION")]
     credential_version: Option<String>,
+    /// With the value of a credential that stands in this file, `-` for standard input: one that leaked, say
+    #[arg(long, value_name = "FILE", requires = "config", conflicts_with = "credential_version")]
+    value_file: Option<PathBuf>,
     /// By this agent
     #[arg(long, value_name = "NAME")]
     agent: Option<String>,
@@ -70,9 +82,14 @@ pub(super) fn main(args: &Args) -> ExitCode {
 }
 
 fn query(args: &Args) -> Result<ExitCode, ExitCode> {
-    let mut printing = Printing::new(filter(args), args.json);
+    let config = args.config.as_deref().map(Config::read).transpose().map_err(|problem| check::refuse(&problem))?;
+    let mut filter = filter(args);
+    if let (Some(file), Some(config)) = (&args.value_file, &config) {
+        filter.version = Some(version_of(file, config).map_err(|why| fail(UNUSABLE, why))?.to_string());
+    }
+    let mut printing = Printing::new(filter, args.json);
     let mut records = Records::default();
-    match &args.config {
+    match &config {
         Some(config) => {
             let path = named(config)?;
             for (path, file) in files::open(&path).map_err(|error| fail(UNUSABLE, error))? {
@@ -99,10 +116,26 @@ fn query(args: &Args) -> Result<ExitCode, ExitCode> {
 }
 
 /// The file that a configuration has records written to.
-fn named(file: &Path) -> Result<PathBuf, ExitCode> {
-    let config = Config::read(file).map_err(|problem| check::refuse(&problem))?;
+fn named(config: &Config) -> Result<PathBuf, ExitCode> {
     let none = || fail(UNUSABLE, "records go to standard output alone; name the files that it is kept in, or -");
     files::first(&config.audit).map(Path::to_owned).ok_or_else(none)
+}
+
+/// Which value it is that stands in a file. Nothing of it is shown, whatever is wrong.
+fn version_of(file: &Path, config: &Config) -> Result<Version, String> {
+    let at = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
+    let key = VersionKey::load(&start::version_key_file(config)).map_err(|error| error.to_string())?;
+    // Nothing grows, which would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_VALUE + 1));
+    let read = |from: &mut dyn Read, into: &mut Vec<u8>| from.take(LONGEST_VALUE as u64).read_to_end(into);
+    let read = if file == Path::new("-") {
+        read(&mut std::io::stdin().lock(), &mut bytes)
+    } else {
+        File::open(file).and_then(|mut file| read(&mut file, &mut bytes))
+    };
+    read.map_err(|error| at(&error))?;
+    let secret = Secret::new(bytes).map_err(|error| at(&error))?;
+    Ok(key.version(&secret))
 }
 
 fn filter(args: &Args) -> Filter {
