@@ -28,8 +28,8 @@ pub use revoked::{Revoked, RevokedError, revoke};
 pub use seal::Content;
 pub use shape::{BEGINNINGS, LONGEST, Shape, looks_minted, well_formed};
 
-pub(crate) use crate::key_file::give_to_owner_of_folder;
 pub use crate::key_file::{KeyError, make_folder};
+pub(crate) use crate::key_file::{give_to_owner_of_folder, open_or_make};
 use seal::{NO_NAME, Name, Tag};
 
 /// Longest life of a minted stub.

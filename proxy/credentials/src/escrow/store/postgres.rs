@@ -363,7 +363,11 @@ fn said(error: tokio_postgres::Error) -> StoreError {
             let passing = ["57", "53", "08", "40", "25006"].iter().any(|class| text.starts_with(class));
             if passing { StoreError::Unreachable(text) } else { StoreError::Unusable(text) }
         }
-        None => StoreError::Unreachable(error.to_string()),
+        None => {
+            // "error performing TLS handshake" alone helps nobody.
+            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            StoreError::Unreachable(format!("{error}{}", source.unwrap_or_default()))
+        }
     }
 }
 
