@@ -94,6 +94,18 @@ mod tests {
     }
 
     #[test]
+    fn what_mints_its_values_is_asked_less_often_from_the_beginning() {
+        let text = "version: 1\nagents: { a: { sources: [192.0.2.1/32] } }\ncredentials:\n  app:\n    stub: proxy-token-app\n    \
+                    slots: [bearer]\n    hosts: [a.example]\n    source: { github_app: { app_id: 1, installation: 2, \
+                    private_key: { file: /key } } }\nrules:\n  - { name: r, agents: [a], hosts: [a.example], methods: [GET], \
+                    credentials: [app] }\n";
+        let files = [stubgate_policy::SourceFile { name: "p".into(), text: text.into() }];
+        let policy = stubgate_policy::compile(&files).unwrap_or_else(|found| panic!("{found:?}")).policy;
+        let source = policy.credentials()[0].source();
+        assert_eq!((asked(source, 1), asked(source, 24)), (6, 6 + 23));
+    }
+
+    #[test]
     fn what_was_quiet_for_hours_begins_anew() {
         let mut suspicion = Suspicion::new(&env());
         let mut at = Instant::now();
