@@ -439,12 +439,8 @@ async fn an_attempt_of_who_may_be_alive_is_waited_for_and_of_who_is_not_taken_ov
 
     // This time the holder is dead, before it sent anything.
     let mut login = world.stored().await;
-    login.attempt = Some(super::super::login::Attempt {
-        id: [9; 16],
-        started: world.time.now(),
-        epoch: "1".into(),
-        unanswered_since: None,
-    });
+    login.attempt =
+        Some(super::super::login::Attempt { id: [9; 16], started: world.time.now(), unanswered_since: None });
     let shelf = world.shelf();
     let revision = shelf.read("l").await.unwrap().unwrap().revision;
     shelf.write("l", &login, revision).await.unwrap().unwrap();
