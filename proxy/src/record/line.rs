@@ -35,6 +35,8 @@ pub enum Event {
     Gap,
     /// A reload of policy or credentials.
     Reload,
+    /// A credential ends soon, and its source gives nothing that ends later.
+    Expiring,
     /// What a policy that was taken allows more and less than the one before it.
     PolicyChanged,
     /// A file of that policy that is not what it was.
@@ -263,7 +265,7 @@ impl Line<'_> {
 impl Event {
     /// Every event, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Event; 12] = [
+    pub(super) const ALL: [Event; 13] = [
         Event::Begin,
         Event::End,
         Event::Refused,
@@ -272,6 +274,7 @@ impl Event {
         Event::Suppressed,
         Event::Gap,
         Event::Reload,
+        Event::Expiring,
         Event::PolicyChanged,
         Event::PolicyFile,
         Event::Quarantined,
@@ -288,6 +291,7 @@ impl Event {
             Event::Suppressed => "suppressed",
             Event::Gap => "gap",
             Event::Reload => "reload",
+            Event::Expiring => "expiring",
             Event::PolicyChanged => "policy_changed",
             Event::PolicyFile => "policy_file",
             Event::Quarantined => "quarantined",
