@@ -3,6 +3,7 @@
 mod attack;
 mod ca;
 mod check;
+mod credential;
 mod login;
 mod policy;
 mod run;
@@ -54,6 +55,9 @@ enum Command {
     /// Make stubs that one agent can use and nobody else, and call them back
     #[command(subcommand)]
     Stub(stub::Stub),
+    /// Say how credentials stand, and try one
+    #[command(subcommand)]
+    Credential(credential::Credential),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
@@ -130,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Ca(command) => ca::main(&command),
         Command::Login(asked) => login::main(&asked),
         Command::Stub(command) => stub::main(&command),
+        Command::Credential(command) => credential::main(&command),
         Command::Attack(asked) => attack::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
