@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use stubgate_credentials::CredentialStore;
-use stubgate_credentials::escrow::Escrow;
+use stubgate_credentials::escrow::{Escrow, Status};
 use stubgate_policy::{Policy, Reading, Source};
 
 use crate::metrics::Metrics;
@@ -104,15 +104,17 @@ impl Health {
             unheard.map(|(name, _)| name.clone()).collect()
         };
         for name in unheard {
-            self.fetched(&name, None);
+            self.fetched(&name, None, None);
         }
     }
 
-    /// A source gave a value, which ends then.
-    pub fn fetched(&self, name: &str, expires: Option<SystemTime>) {
+    /// A source gave a value, which ends then. Of a login whose refresh token is known to end, that end counts.
+    pub fn fetched(&self, name: &str, expires: Option<SystemTime>, escrow: Option<&Escrow>) {
         let now = (self.clock)();
         let mut entries = self.entries();
         let Some(entry) = entries.get_mut(name) else { return };
+        let of_login = status(&entry.reading.source, escrow).and_then(|status| status.refresh_ends);
+        let expires = of_login.max(expires);
         entry.last_success = Some(now);
         entry.expires = expires;
         entry.refreshes = entry.refreshes.saturating_add(1);
@@ -188,14 +190,18 @@ impl Health {
 }
 
 fn login(source: &Source, escrow: Option<&Escrow>) -> Option<Login> {
-    let Source::Oauth(oauth) = source else { return None };
-    let status = escrow?.status(&oauth.login)?;
+    let status = status(source, escrow)?;
     Some(Login {
         name: status.login.into(),
         standing: status.standing.as_str().to_owned(),
         generation: status.generation,
         advice: status.advice,
     })
+}
+
+fn status(source: &Source, escrow: Option<&Escrow>) -> Option<Status> {
+    let Source::Oauth(oauth) = source else { return None };
+    escrow?.status(&oauth.login)
 }
 
 /// A kind of source, as policy writes it.

@@ -150,7 +150,7 @@ impl Said {
 impl Witness for Said {
     fn fetched(&self, name: &str, news: News, expires: Option<SystemTime>) {
         if let Some(appliance) = self.appliance.upgrade() {
-            appliance.health.fetched(name, expires);
+            appliance.health.fetched(name, expires, appliance.escrow.get().map(AsRef::as_ref));
         }
         let had_problem = self.state().problems.remove(name).is_some();
         if news == News::Same && !had_problem {

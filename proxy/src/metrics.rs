@@ -147,7 +147,7 @@ impl Metrics {
             ),
             credential_expiry: times(
                 "stubgate_credential_expiry_timestamp_seconds",
-                "When the value in use ends, where its source says so.",
+                "When the value in use ends, or the refresh token behind it, where its source says so.",
             ),
             credential_success: times(
                 "stubgate_credential_last_success_timestamp_seconds",

@@ -23,7 +23,7 @@ pub struct Standing {
     pub state: State,
     /// When its source gave a value last, RFC 3339 as all times here.
     pub last_success: Option<String>,
-    /// When the value in use ends, where its source says so.
+    /// When the value in use ends, or, of a login, the refresh token behind it, where its source says so.
     pub expires: Option<String>,
     /// Within which time it ends, once people were told of that: `7 days`, `1 day` or `1 hour`.
     pub ends_within: Option<String>,

@@ -61,10 +61,10 @@ fn series_follow_what_sources_do_and_go_with_their_credential() {
     let world = World::new();
     world.health.follow(&policy(&["one", "two"], ""));
     assert_eq!(world.series(), ["refreshes_total{credential=\"one\"} 0", "refreshes_total{credential=\"two\"} 0"]);
-    world.health.fetched("one", world.after(DAY));
+    world.health.fetched("one", world.after(DAY), None);
     world.health.failed("two", "timeout", "gave no answer", false);
     world.health.failed("two", "timeout", "gave no answer", false);
-    world.health.fetched("stranger", world.after(DAY));
+    world.health.fetched("stranger", world.after(DAY), None);
     world.health.failed("stranger", "timeout", "", true);
     assert_eq!(
         world.series(),
@@ -98,20 +98,20 @@ fn people_are_told_of_an_end_once_after_the_source_was_asked_for_better() {
     let world = World::new();
     world.health.follow(&policy(&["one", "two"], ""));
     let end = world.after(30 * DAY);
-    world.health.fetched("one", end);
-    world.health.fetched("two", world.after(DAY / 24));
+    world.health.fetched("one", end, None);
+    world.health.fetched("two", world.after(DAY / 24), None);
     world.pass(22 * DAY);
     assert_eq!(world.due(), []);
     world.pass(DAY + DAY / 2);
     assert_eq!(world.due(), [("one".to_owned(), Due::Ask)]);
     assert_eq!((world.due(), world.health.ending()), (vec![], 0), "its answer is waited for");
-    world.health.fetched("one", end);
+    world.health.fetched("one", end, None);
     let told = world.health.look();
     assert_eq!(told, [Ending { name: "one".into(), due: Due::Tell(Ahead::Week), end: end.unwrap() }]);
     assert_eq!((world.due(), world.health.ending()), (vec![], 1));
     world.health.failed("one", "timeout", "gave no answer", true);
     assert_eq!(world.due(), [], "once for each value");
-    world.health.fetched("one", world.after(30 * DAY));
+    world.health.fetched("one", world.after(30 * DAY), None);
     assert_eq!((world.due(), world.health.ending()), (vec![], 0));
 }
 

@@ -61,10 +61,9 @@ fn the_state_of_a_credential_is_told_by_metrics_and_by_the_command() {
     let refreshes = "\nstubgate_credential_refreshes_total{credential=\"api\"} ";
     assert!(metrics().contains(refreshes) && !metrics().contains(&format!("{refreshes}0")), "{}", metrics());
     assert!(!metrics().contains("stubgate_credential_expiry_timestamp_seconds{"), "a file tells no end");
-    let begun = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let success = "stubgate_credential_last_success_timestamp_seconds{credential=\"api\"} ";
     let told = metrics().lines().find_map(|line| line.strip_prefix(success).map(str::to_owned)).unwrap();
-    assert!(told.parse::<u64>().unwrap().abs_diff(begun) < 60, "{told}");
+    assert!(told.parse::<i64>().unwrap().abs_diff(ahead(0)) < 60, "{told}");
 
     fs::remove_file(site.path("secrets/api")).unwrap();
     running.said("credential api: ");
@@ -117,7 +116,7 @@ fn a_value_that_its_source_does_not_renew_is_told_of_ahead_of_its_end() {
     let (_, operators) = running.serving();
     running.said("credential api: ");
     // An hour and a little from now.
-    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3605;
+    let end = ahead(3605);
     fs::write(&answer, format!("{{\"value\": \"{SECRET}\", \"expires_at\": {end}}}")).unwrap();
     running.signal(rustix::process::Signal::HUP);
     running.said("credential has a new value");
@@ -200,26 +199,57 @@ fn a_credential_is_tried_with_what_its_program_gives_and_a_source_that_gives_not
     assert!(code == Some(1) && text.contains("is not set (the appliance has an environment of its own"), "{text}");
 }
 
+/// Seconds since 1970, so many from now.
+fn ahead(seconds: i64) -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap() + seconds
+}
+
+/// A policy whose credential is a login, with a check.
+fn write_login(site: &Site) {
+    let provider = "{ name: acme, token_url: \"https://api.example.test/v1/oauth/token\", client_id: c, body: json }";
+    site.write_source(&format!("{{ oauth: {{ provider: {provider}, login: team }} }}"));
+    check(site, "/status/200");
+}
+
+/// Puts a login in escrow whose access token ends then, and maybe its refresh token.
+fn log_in(site: &Site, ends: i64, more: &str) {
+    let login = format!(
+        r#"{{"claudeAiOauth":{{"accessToken":"{SECRET}","refreshToken":"real-refresh-of-team","expiresAt":{ends}000{more},"scopes":[]}}}}"#
+    );
+    fs::write(site.path("login.json"), login).unwrap();
+    let mut import = Command::new(env!("CARGO_BIN_EXE_stubgate"));
+    import.args(["login", "acme", "--config"]).arg(site.path("etc/stubgate.yaml"));
+    assert!(import.arg("--import").arg(site.path("login.json")).output().unwrap().status.success());
+}
+
 #[test]
 fn a_login_is_tried_with_the_token_that_it_has_and_never_refreshed() {
     let site = Site::new(SECRET);
-    site.write_source("{ oauth: { provider: { name: acme, token_url: \"https://api.example.test/v1/oauth/token\", client_id: c, body: json }, login: team } }");
-    check(&site, "/status/200");
+    write_login(&site);
     let (code, text) = test(&site);
     assert!(code == Some(1) && text.contains("nobody has logged in yet: stubgate login acme --name team"), "{text}");
     for (ends, expected) in [(36_000, Some(0)), (-60, Some(1))] {
-        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-        let ends = now + ends * 1000;
-        let login = format!(
-            r#"{{"claudeAiOauth":{{"accessToken":"{SECRET}","refreshToken":"real-refresh-of-team","expiresAt":{ends},"scopes":[]}}}}"#
-        );
-        fs::write(site.path("login.json"), login).unwrap();
-        let mut import = Command::new(env!("CARGO_BIN_EXE_stubgate"));
-        import.args(["login", "acme", "--config"]).arg(site.path("etc/stubgate.yaml"));
-        assert!(import.arg("--import").arg(site.path("login.json")).output().unwrap().status.success());
+        log_in(&site, ahead(ends), "");
         let (code, text) = test(&site);
         assert_eq!(code, expected, "{text}");
-        assert_eq!(text.contains("only the appliance refreshes it"), ends < now, "{text}");
+        assert_eq!(text.contains("only the appliance refreshes it"), ends < 0, "{text}");
         assert_eq!(*site.origin.shown.lock().unwrap(), [SECRET], "shown once, and no refresh token ever");
     }
+}
+
+#[test]
+fn a_login_whose_refresh_token_ends_is_told_of_also_where_its_access_token_is_renewed() {
+    let site = Site::new(SECRET);
+    write_login(&site);
+    let mut running = site.start();
+    let (_, operators) = running.serving();
+    let end = ahead(3605);
+    log_in(&site, ahead(1800), &format!(",\"refreshTokenExpiresAt\":{end}000"));
+    running.said("credential has a new value");
+    assert_eq!(running.said("credential ends in less than 1 hour")["credential"], "api");
+    let series = format!("\nstubgate_credential_expiry_timestamp_seconds{{credential=\"api\"}} {end}\n");
+    assert!(admin(operators, "/metrics").1.contains(&series), "not the end of its access token");
+    let (code, text) = status(&site, operators, &[]);
+    assert!(code == Some(0) && text.contains("  login team: ok, generation 1\n"), "{text}");
+    assert!(!text.contains(SECRET) && !text.contains("real-refresh"), "{text}");
 }

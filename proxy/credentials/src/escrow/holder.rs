@@ -328,6 +328,7 @@ impl Holder {
             login: self.name.clone(),
             standing,
             expires: login.and_then(|login| login.ends),
+            refresh_ends: login.and_then(|login| login.refresh_ends),
             generation: login.map_or(0, |login| login.generation),
             refreshes: known.refreshes,
             obtained: login.map(|login| login.obtained),
