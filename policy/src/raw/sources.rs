@@ -7,7 +7,7 @@ use crate::schema::Limit;
 /// An absolute path of a file.
 const FILE: &str = "^/.*[^/]$";
 /// The form of an address of a server.
-const HTTPS: &str = "^https://[^/?#@]+";
+pub(super) const HTTPS: &str = "^https://[^/?#@]+";
 /// The form of a path below something.
 const BELOW: &str = "^[^/].*[^/]$|^[^/]$";
 /// Something, whatever it is.

@@ -245,7 +245,11 @@ fn serve(tcp: TcpStream, config: Arc<ServerConfig>, shown: &Mutex<Vec<String>>) 
         let value = head.lines().find(|line| line.to_ascii_lowercase().starts_with("authorization:"));
         let value = value.and_then(|line| line.split(' ').next_back()).unwrap_or_default();
         shown.lock().unwrap().push(value.to_owned());
-        io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")?;
+        // The status that is asked for, else 200.
+        let status = head.split(' ').nth(1).and_then(|path| path.strip_prefix("/status/")).unwrap_or("200");
+        let body = if status == "204" { "" } else { "hi" };
+        let more = if status == "302" { "location: https://elsewhere.example/\r\n" } else { "" };
+        write!(io, "HTTP/1.1 {status} X\r\n{more}content-length: {}\r\n\r\n{body}", body.len())?;
     }
 }
 

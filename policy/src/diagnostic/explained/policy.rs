@@ -207,6 +207,13 @@ pub(super) const ALL: &[Explained] = &[
         "Remove it.",
     ),
     e(
+        BAD_CHECK,
+        "`stubgate credential test` sends the real credential there. It goes where agents' requests may carry it, over verified \
+         https, and nowhere else.",
+        "credentials:\n  forge: { stub: stub-forge-1, slots: [bearer], hosts: [api.forge.example], source: { env: FORGE }, check: { url: \"https://forge.example/user\" } }\n",
+        "Write `https://`, one of the credential's `hosts`, and a path there; `expect` takes statuses from 200 to 599.",
+    ),
+    e(
         BAD_METHOD,
         "Methods are compared in exact case, and `get` is a method that no client sends.",
         "rules:\n  - { name: r, agents: [devbot], hosts: [a.example], methods: [get] }\n",

@@ -56,10 +56,11 @@ impl Granted {
         if [&access, &refresh].iter().any(|token| token.reveal().ends_with(b"-stub")) {
             return Err(DepositError::NotALogin("it holds the stubs of an agent"));
         }
-        let ends = UNIX_EPOCH.checked_add(Duration::from_millis(oauth.ends));
-        let life = ends.and_then(|ends| ends.duration_since(now).ok()).unwrap_or_default();
+        let left = |ends: u64| UNIX_EPOCH.checked_add(Duration::from_millis(ends))?.duration_since(now).ok();
+        let life = left(oauth.ends).unwrap_or_default();
+        let refresh_life = oauth.refresh_ends.and_then(left);
         let scopes = Some(oauth.scopes.into_iter().map(Into::into).collect());
-        Ok(Self(Tokens { access, refresh: Some(refresh), life: Some(life), scopes }))
+        Ok(Self(Tokens { access, refresh: Some(refresh), life: Some(life), refresh_life, scopes }))
     }
 }
 
@@ -78,6 +79,9 @@ struct OfClaude {
     /// Milliseconds.
     #[serde(rename = "expiresAt")]
     ends: u64,
+    /// Likewise, where it stands.
+    #[serde(rename = "refreshTokenExpiresAt", default)]
+    refresh_ends: Option<u64>,
     #[serde(default)]
     scopes: Vec<String>,
 }
@@ -102,6 +106,7 @@ impl Escrow {
             obtained: now,
             ends: tokens.life.and_then(|life| now.checked_add(life)),
             refresh: tokens.refresh,
+            refresh_ends: tokens.refresh_life.and_then(|life| now.checked_add(life)),
             scopes: tokens.scopes.unwrap_or_default(),
             attempt: None,
             lost: None,
@@ -137,7 +142,9 @@ mod tests {
         let file = r#"{"claudeAiOauth":{"accessToken":"sk-ant-oat01-a","refreshToken":"sk-ant-ort01-r","expiresAt":160000,
             "scopes":["user:profile"],"subscriptionType":"max"},"mcpOAuth":{}}"#;
         let granted = read(file).unwrap();
-        assert_eq!(granted.0.life, Some(Duration::from_secs(60)));
+        assert_eq!((granted.0.life, granted.0.refresh_life), (Some(Duration::from_secs(60)), None));
+        let with_end = file.replace("160000,", "160000,\"refreshTokenExpiresAt\":400000,");
+        assert_eq!(read(&with_end).unwrap().0.refresh_life, Some(Duration::from_secs(300)));
         assert_eq!(granted.0.refresh.unwrap().reveal(), b"sk-ant-ort01-r");
         assert_eq!(read(&file.replace("160000", "1")).unwrap().0.life, Some(Duration::ZERO));
         for (text, why) in [
