@@ -86,6 +86,31 @@ fn a_login_is_refreshed_under_the_lock_down_and_no_file_holds_a_token() {
 }
 
 #[test]
+fn a_token_that_its_origin_refuses_is_refreshed_ahead_of_time_and_agents_can_not_have_refreshes_at_will() {
+    let site = site(OWN);
+    said(&import(&site, "acme", "access-one-0123", 36_000));
+    let mut running = site.start();
+    let (proxy, _) = running.serving();
+    shows(&site, proxy, "access-one-0123");
+    let next = "access-after-real-refresh-access-one-0123";
+    site.origin.refused.lock().unwrap().extend(["access-one-0123".into(), next.into()]);
+    let mut agent = Agent::connect(proxy, &site.client()).unwrap();
+    assert_eq!(agent.get().unwrap(), 401, "it goes to the agent as it is");
+    assert_eq!(running.said("an origin answers 401")["credential"], "api");
+    assert_eq!(running.said("refreshed a login")["generation"], 2);
+    shows(&site, proxy, next);
+    // Each pair that was had would be another one to be refused.
+    for _ in 0..300 {
+        assert_eq!(agent.get().unwrap(), 401);
+    }
+    let shown = site.origin.shown.lock().unwrap().clone();
+    let refreshes = shown.iter().filter(|token| token.starts_with("real-refresh") || token.starts_with("next"));
+    assert_eq!(refreshes.count(), 1, "{shown:?}");
+    let told = site.audit().lines().filter(|line| line.contains("\"event\":\"rejected\"")).count();
+    assert_eq!(told, 1);
+}
+
+#[test]
 fn a_name_that_the_policy_uses_for_another_provider_is_refused() {
     let site = site(OWN);
     let mut login = Command::new(env!("CARGO_BIN_EXE_stubgate"));

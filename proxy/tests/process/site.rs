@@ -210,43 +210,47 @@ impl Drop for Running {
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     pub(crate) shown: Arc<Mutex<Vec<String>>>,
+    /// Those that it answers 401 to.
+    pub(crate) refused: Arc<Mutex<Vec<String>>>,
 }
 
 impl Origin {
     fn start(internet: CertificateAuthority) -> Self {
         let sockets = TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = Origin { address: sockets.local_addr().unwrap(), shown: Arc::default() };
+        let origin = Origin { address: sockets.local_addr().unwrap(), shown: Arc::default(), refused: Arc::default() };
         let minter = Minter::new(Arc::new(internet), &MinterConfig::default(), system_clock()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let config = runtime.block_on(minter.server_config(&LeafName::Dns(HOST))).unwrap();
         let mut config: ServerConfig = (*config).clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let (config, shown) = (Arc::new(config), Arc::clone(&origin.shown));
+        let (config, shared) = (Arc::new(config), origin.clone());
         std::thread::spawn(move || {
             for tcp in sockets.incoming().map_while(Result::ok) {
-                let (config, shown) = (Arc::clone(&config), Arc::clone(&shown));
+                let (config, origin) = (Arc::clone(&config), shared.clone());
                 // A connection that its client cuts is no failure.
-                std::thread::spawn(move || serve(tcp, config, &shown));
+                std::thread::spawn(move || serve(tcp, config, &origin));
             }
         });
         origin
     }
 }
 
-fn serve(tcp: TcpStream, config: Arc<ServerConfig>, shown: &Mutex<Vec<String>>) -> io::Result<()> {
+fn serve(tcp: TcpStream, config: Arc<ServerConfig>, origin: &Origin) -> io::Result<()> {
     let tls = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut io = StreamOwned::new(tls, tcp);
     loop {
         let head = head(&mut io)?;
         if head.starts_with("POST /v1/oauth/token ") {
-            token(&mut io, &head, shown)?;
+            token(&mut io, &head, &origin.shown)?;
             continue;
         }
         let value = head.lines().find(|line| line.to_ascii_lowercase().starts_with("authorization:"));
         let value = value.and_then(|line| line.split(' ').next_back()).unwrap_or_default();
-        shown.lock().unwrap().push(value.to_owned());
+        origin.shown.lock().unwrap().push(value.to_owned());
+        let is_refused = origin.refused.lock().unwrap().iter().any(|refused| refused == value);
         // The status that is asked for, else 200.
-        let status = head.split(' ').nth(1).and_then(|path| path.strip_prefix("/status/")).unwrap_or("200");
+        let asked = head.split(' ').nth(1).and_then(|path| path.strip_prefix("/status/"));
+        let status = if is_refused { "401" } else { asked.unwrap_or("200") };
         let body = if status == "204" { "" } else { "hi" };
         let more = if status == "302" { "location: https://elsewhere.example/\r\n" } else { "" };
         write!(io, "HTTP/1.1 {status} X\r\n{more}content-length: {}\r\n\r\n{body}", body.len())?;
