@@ -8,4 +8,5 @@ mod memory;
 mod program;
 mod programs;
 mod rotation;
+mod servers;
 mod site;

@@ -77,6 +77,16 @@ impl Site {
         fs::write(self.path("etc/stubgate.yaml"), config).unwrap();
     }
 
+    /// A CA of servers besides that of the internet, and where one of them is.
+    pub(crate) fn trust(&self, authority: &str, server: &str, address: SocketAddr) {
+        fs::write(self.path("servers.pem"), authority).unwrap();
+        let config = fs::read_to_string(self.path("etc/stubgate.yaml")).unwrap();
+        let config = config
+            .replace("[../internet.pem]", "[../internet.pem, ../servers.pem]")
+            .replace("connect_to: { ", &format!("connect_to: {{ \"{server}\": \"{address}\", "));
+        fs::write(self.path("etc/stubgate.yaml"), config).unwrap();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
