@@ -3,6 +3,7 @@
 
 mod asked;
 mod double;
+#[allow(dead_code, reason = "shared with the lab, which asks for more of it")]
 mod github;
 mod infisical;
 mod vault;
