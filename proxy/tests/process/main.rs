@@ -9,4 +9,5 @@ mod memory;
 mod program;
 mod programs;
 mod rotation;
+mod servers;
 mod site;

@@ -77,6 +77,16 @@ impl Site {
         fs::write(self.path("etc/stubgate.yaml"), config).unwrap();
     }
 
+    /// A CA of servers besides that of the internet, and where one of them is.
+    pub(crate) fn trust(&self, authority: &str, server: &str, address: SocketAddr) {
+        fs::write(self.path("servers.pem"), authority).unwrap();
+        let config = fs::read_to_string(self.path("etc/stubgate.yaml")).unwrap();
+        let config = config
+            .replace("[../internet.pem]", "[../internet.pem, ../servers.pem]")
+            .replace("connect_to: { ", &format!("connect_to: {{ \"{server}\": \"{address}\", "));
+        fs::write(self.path("etc/stubgate.yaml"), config).unwrap();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -244,6 +254,10 @@ fn serve(tcp: TcpStream, config: Arc<ServerConfig>, origin: &Origin) -> io::Resu
             token(&mut io, &head, &origin.shown)?;
             continue;
         }
+        if head.starts_with("POST /v1/oauth/device ") {
+            offer(&mut io, &head)?;
+            continue;
+        }
         let value = head.lines().find(|line| line.to_ascii_lowercase().starts_with("authorization:"));
         let value = value.and_then(|line| line.split(' ').next_back()).unwrap_or_default();
         origin.shown.lock().unwrap().push(value.to_owned());
@@ -257,16 +271,28 @@ fn serve(tcp: TcpStream, config: Arc<ServerConfig>, origin: &Origin) -> io::Resu
     }
 }
 
-/// Answers a refresh: the next pair is named after the one before.
+/// Offers a login on another device (RFC 8628, 3.2).
+fn offer(io: &mut (impl io::Read + io::Write), head: &str) -> io::Result<()> {
+    io.read_exact(&mut vec![0; length(head)])?;
+    let answer = r#"{"device_code":"device-code-0123","user_code":"ABCD-EFGH","verification_uri":"https://api.example.test/device",
+        "expires_in":600,"interval":1}"#;
+    write!(io, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())
+}
+
+/// Answers a refresh: the next pair is named after the one before. The first pair is for the code of a device, and ends soon.
 fn token(io: &mut (impl io::Read + io::Write), head: &str, shown: &Mutex<Vec<String>>) -> io::Result<()> {
     let mut body = vec![0; length(head)];
     io.read_exact(&mut body)?;
     let asked: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
-    let token = asked["refresh_token"].as_str().unwrap_or_default();
-    shown.lock().unwrap().push(token.to_owned());
-    let answer = format!(
-        r#"{{"access_token":"access-after-{token}","refresh_token":"next-{token}","expires_in":36000,"scope":"a"}}"#
-    );
+    let answer = if asked["device_code"] == "device-code-0123" {
+        r#"{"access_token":"access-one-0123","refresh_token":"real-refresh-access-one-0123","expires_in":1,"scope":"a"}"#.to_owned()
+    } else {
+        let token = asked["refresh_token"].as_str().unwrap_or_default();
+        shown.lock().unwrap().push(token.to_owned());
+        format!(
+            r#"{{"access_token":"access-after-{token}","refresh_token":"next-{token}","expires_in":36000,"scope":"a"}}"#
+        )
+    };
     write!(io, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())
 }
 
