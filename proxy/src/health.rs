@@ -169,6 +169,7 @@ impl Health {
                 (true, true) => State::Stale,
                 (false, _) => State::NoValue,
             },
+            version: credentials.version(name).map(|version| version.to_string()),
             last_success: entry.last_success.map(rfc3339),
             expires: entry.expires.map(rfc3339),
             ends_within: entry.notice.told().map(|ahead| ahead.as_str().to_owned()),

@@ -61,6 +61,7 @@ fn tell_ending(appliance: &Appliance, name: &str, ahead: Ahead, end: SystemTime)
     let policy = Arc::clone(&appliance.snapshot.load().policy);
     let line = Line {
         credential: Some(name),
+        credential_version: appliance.credentials.version(name),
         note: Some(&note),
         policy: Some(policy.fingerprint()),
         ..Line::new(Event::Expiring, Layer::Credential)

@@ -1,6 +1,6 @@
 //! Trying a credential once, for a person: the request of its check, with the value in it.
 //!
-//! Beside [`CredentialStore::header_value`](crate::CredentialStore::header_value) the one place where a value is put into a
+//! Beside [`Granted::header_value`](crate::Granted::header_value) the one place where a value is put into a
 //! header. No agent is behind it and no stub is swapped; what holds is the rest of law 3: it stands in a slot that the
 //! credential declares, and the request is for a host that it is bound to, since nothing but policy makes a
 //! [`Check`](stubgate_policy::Check).

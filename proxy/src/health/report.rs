@@ -21,6 +21,8 @@ pub struct Standing {
     pub source: String,
     /// Whether it can be used.
     pub state: State,
+    /// Which value is in use, as records name it: a keyed hash.
+    pub version: Option<String>,
     /// When its source gave a value last, RFC 3339 as all times here.
     pub last_success: Option<String>,
     /// When the value in use ends, or, of a login, the refresh token behind it, where its source says so.

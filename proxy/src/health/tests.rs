@@ -127,10 +127,10 @@ fn a_report_says_how_each_stands_and_no_more() {
     let text = serde_json::to_string(&report).unwrap();
     assert_eq!(
         text,
-        r#"{"ready":true,"credentials":[{"name":"one","source":"exec","state":"no_value","last_success":null,"#
+        r#"{"ready":true,"credentials":[{"name":"one","source":"exec","state":"no_value","version":null,"last_success":null,"#
             .to_owned()
             + r#""expires":null,"ends_within":null,"refreshes":0,"failures":0,"last_failure":null,"login":null},"#
-            + r#"{"name":"two","source":"exec","state":"no_value","last_success":null,"expires":null,"ends_within":null,"#
+            + r#"{"name":"two","source":"exec","state":"no_value","version":null,"last_success":null,"expires":null,"ends_within":null,"#
             + r#""refreshes":0,"failures":1,"last_failure":{"time":"2024-10-04T00:00:00.000000Z","kind":"timeout","#
             + r#""text":"gave no answer"},"login":null}]}"#
     );

@@ -70,6 +70,7 @@ fn the_state_of_a_credential_is_told_by_metrics_and_by_the_command() {
     let (code, text) = status(&site, operators, &["--json"]);
     let told: Value = serde_json::from_str(&text).unwrap();
     let one = &told["credentials"][0];
+    assert_eq!(one["version"].as_str().unwrap().len(), 16, "{text}");
     assert_eq!((code, &one["name"], &one["state"]), (Some(1), &"api".into(), &"stale".into()), "{text}");
     assert_eq!(one["last_failure"]["kind"], "unreadable");
     assert!(one["last_failure"]["text"].as_str().unwrap().contains("the last good value stays in use"), "{text}");
@@ -80,9 +81,13 @@ fn the_state_of_a_credential_is_told_by_metrics_and_by_the_command() {
     let text = fs::read_to_string(site.path("etc/policy/policy.yaml")).unwrap();
     fs::write(site.path("etc/policy/policy.yaml"), text.replace("api:\n", "other:\n").replace("[api]\n", "[other]\n"))
         .unwrap();
-    // What was swapped and scrubbed stays counted: it happened.
-    let is_of_api =
-        |line: &str| line.contains("{credential=\"api\"") && !line.contains("_swaps_") && !line.contains("_scrubbed_");
+    // What was swapped, scrubbed and rejected stays counted: it happened.
+    let is_of_api = |line: &str| {
+        line.contains("{credential=\"api\"")
+            && !line.contains("_swaps_")
+            && !line.contains("_scrubbed_")
+            && !line.contains("_rejections_")
+    };
     until("its series are gone", || !metrics().lines().any(is_of_api));
     assert!(metrics().contains("stubgate_credential_refreshes_total{credential=\"other\"} 0\n"), "{}", metrics());
     let (code, text) = status(&site, operators, &[]);
@@ -204,9 +209,8 @@ fn ahead(seconds: i64) -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap() + seconds
 }
 
-/// A policy whose credential is a login, with a check.
-fn write_login(site: &Site) {
-    let provider = "{ name: acme, token_url: \"https://api.example.test/v1/oauth/token\", client_id: c, body: json }";
+/// A policy whose credential is a login of this provider, with a check.
+fn write_login(site: &Site, provider: &str) {
     site.write_source(&format!("{{ oauth: {{ provider: {provider}, login: team }} }}"));
     check(site, "/status/200");
 }
@@ -214,33 +218,45 @@ fn write_login(site: &Site) {
 /// Puts a login in escrow whose access token ends then, and maybe its refresh token.
 fn log_in(site: &Site, ends: i64, more: &str) {
     let login = format!(
-        r#"{{"claudeAiOauth":{{"accessToken":"{SECRET}","refreshToken":"real-refresh-of-team","expiresAt":{ends}000{more},"scopes":[]}}}}"#
+        r#"{{"claudeAiOauth":{{"accessToken":"{SECRET}","refreshToken":"real-refresh-of-team","expiresAt":{ends}000{more},"scopes":["user:inference"]}}}}"#
     );
     fs::write(site.path("login.json"), login).unwrap();
     let mut import = Command::new(env!("CARGO_BIN_EXE_stubgate"));
-    import.args(["login", "acme", "--config"]).arg(site.path("etc/stubgate.yaml"));
+    import.args(["login", "claude", "--config"]).arg(site.path("etc/stubgate.yaml"));
     assert!(import.arg("--import").arg(site.path("login.json")).output().unwrap().status.success());
 }
 
 #[test]
-fn a_login_is_tried_with_the_token_that_it_has_and_never_refreshed() {
+fn a_login_is_tried_with_the_token_that_it_has() {
     let site = Site::new(SECRET);
-    write_login(&site);
+    write_login(&site, "claude");
     let (code, text) = test(&site);
-    assert!(code == Some(1) && text.contains("nobody has logged in yet: stubgate login acme --name team"), "{text}");
+    assert!(code == Some(1) && text.contains("nobody has logged in yet: stubgate login claude --name team"), "{text}");
     for (ends, expected) in [(36_000, Some(0)), (-60, Some(1))] {
         log_in(&site, ahead(ends), "");
         let (code, text) = test(&site);
         assert_eq!(code, expected, "{text}");
         assert_eq!(text.contains("only the appliance refreshes it"), ends < 0, "{text}");
-        assert_eq!(*site.origin.shown.lock().unwrap(), [SECRET], "shown once, and no refresh token ever");
+        assert_eq!(*site.origin.shown.lock().unwrap(), [SECRET], "shown once, while it was good");
     }
+}
+
+#[test]
+fn trying_a_login_never_refreshes_it() {
+    let site = Site::new(SECRET);
+    write_login(&site, crate::logins::OWN);
+    let mut login = Command::new(env!("CARGO_BIN_EXE_stubgate"));
+    login.args(["login", "acme", "--config"]).arg(site.path("etc/stubgate.yaml"));
+    assert!(login.output().unwrap().status.success());
+    test(&site);
+    let shown = site.origin.shown.lock().unwrap().clone();
+    assert!(!shown.iter().any(|token| token.starts_with("real-refresh")), "however due it is: {shown:?}");
 }
 
 #[test]
 fn a_login_whose_refresh_token_ends_is_told_of_also_where_its_access_token_is_renewed() {
     let site = Site::new(SECRET);
-    write_login(&site);
+    write_login(&site, "claude");
     let mut running = site.start();
     let (_, operators) = running.serving();
     let end = ahead(3605);

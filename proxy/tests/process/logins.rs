@@ -9,7 +9,7 @@ use crate::site::{Agent, Site};
 const SECRET: &str = "real-secret-of-api-0123456789";
 
 const CLAUDE: &str = "claude";
-const OWN: &str = "{ name: acme, token_url: \"https://api.example.test/v1/oauth/token\", \
+pub(crate) const OWN: &str = "{ name: acme, token_url: \"https://api.example.test/v1/oauth/token\", \
                    device_url: \"https://api.example.test/v1/oauth/device\", client_id: c, body: json }";
 
 /// A site whose credential is a login of this provider.

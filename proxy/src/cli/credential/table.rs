@@ -106,6 +106,7 @@ mod tests {
             name: name.into(),
             source: "file".into(),
             state,
+            version: None,
             last_success: Some("2026-11-21T16:00:00.123456Z".into()),
             expires: None,
             ends_within: None,
