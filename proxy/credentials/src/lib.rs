@@ -12,6 +12,7 @@ pub mod escrow;
 mod fetch;
 mod forms;
 mod keeper;
+pub mod kinds;
 pub mod minted;
 mod secret;
 pub mod slots;
