@@ -6,7 +6,8 @@
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use stubgate_policy::Reason;
+use stubgate_credentials::kinds::Kind;
+use stubgate_policy::{OnCredential, Reason};
 
 use crate::budget::Limit;
 use crate::lockdown::Part;
@@ -20,6 +21,7 @@ pub struct Metrics {
     connections: IntGaugeVec,
     swaps: IntCounterVec,
     scrubbed: IntCounterVec,
+    shown: IntCounterVec,
     tripwires: IntCounterVec,
     reloads: IntCounterVec,
     lockdown: IntGaugeVec,
@@ -135,6 +137,11 @@ impl Metrics {
                 "Times that the credential of that name was found in a response, and replaced by its stub.",
                 &["credential"],
             ),
+            shown: counters(
+                "stubgate_credentials_shown_total",
+                "Times that a response showed a known kind of credential that is none of the policy's, by kind and by what was done.",
+                &["kind", "done"],
+            ),
             tripwires: counters(
                 "stubgate_tripwires_total",
                 "Stubs seen where they have no business, by reason of refusal.",
@@ -213,6 +220,11 @@ impl Metrics {
         for &limit in Limit::ALL {
             metrics.limit_reached(limit).inc_by(0);
         }
+        for kind in Kind::ALL {
+            for act in [OnCredential::Allow, OnCredential::Replace, OnCredential::Deny] {
+                metrics.shown(kind, act).inc_by(0);
+            }
+        }
         metrics
     }
 
@@ -265,6 +277,11 @@ impl Metrics {
     /// Finds of a credential in responses, by its name in policy.
     pub fn scrubbed(&self, credential: &str) -> IntCounter {
         self.scrubbed.with_label_values(&[credential])
+    }
+
+    /// Credentials of others in responses.
+    pub fn shown(&self, kind: Kind, act: OnCredential) -> IntCounter {
+        self.shown.with_label_values(&[kind.as_str(), act.as_str()])
     }
 
     /// A stub where it has no business.
