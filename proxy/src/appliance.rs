@@ -158,6 +158,8 @@ pub fn refresh(appliance: &Appliance) {
     metrics.agents_quarantined.set(i64::try_from(appliance.quarantine.len(&policy)).unwrap_or(i64::MAX));
     metrics.credentials_missing.set(count(&|name| !credentials.available(name)));
     metrics.credentials_stale.set(count(&|name| credentials.is_stale(name)));
+    let is_rejected = |name: &str| appliance.keeper.get().is_some_and(|keeper| keeper.is_suspect(name));
+    metrics.credentials_rejected.set(count(&is_rejected));
     for part in crate::lockdown::Part::ALL {
         let confinement = appliance.confinement.get();
         let is_in_force = confinement.is_some_and(|confinement| confinement.state(part).is_in_force());

@@ -1,10 +1,13 @@
 //! The command line. One definition gives the parser, the help and, later, man pages and completions.
 
 mod attack;
+mod audit;
 mod ca;
 mod check;
 mod login;
+mod moment;
 mod policy;
+mod records;
 mod run;
 pub(crate) mod say;
 mod stub;
@@ -54,6 +57,9 @@ enum Command {
     /// Make stubs that one agent can use and nobody else, and call them back
     #[command(subcommand)]
     Stub(stub::Stub),
+    /// Read audit records
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
@@ -130,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Ca(command) => ca::main(&command),
         Command::Login(asked) => login::main(&asked),
         Command::Stub(command) => stub::main(&command),
+        Command::Audit(command) => audit::main(&command),
         Command::Attack(asked) => attack::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, header};
 use http_body::Body as _;
+use stubgate_credentials::Granted;
 use stubgate_policy::{Permit, Reason};
 
 pub use pool::Pool;
@@ -279,18 +280,17 @@ impl Outgoing {
         if self.is_begun {
             return Ok(());
         }
-        if let Some(swap) = self.permit.swap()
-            && !appliance.credentials.available(&swap.name)
-        {
-            return Err(Reason::CredentialMissing.into());
-        }
-        self.transaction.begin(&self.snapshot, &self.permit).await?;
+        // From here on it is this value and no other, so that the record that comes before names what goes.
+        let granted = self.permit.swap().map(|_| appliance.credentials.granted(&self.snapshot.policy, &self.permit));
+        let granted = granted.transpose().map_err(|_| Reason::CredentialMissing)?;
+        let version = granted.as_ref().map(Granted::version);
+        self.transaction.begin(&self.snapshot, &self.permit, version).await?;
         if self.underway.is_cut() {
             return Err(self.cut_reason().into());
         }
-        if self.permit.swap().is_some() {
+        if let Some(granted) = granted {
             let place = self.place.as_ref().ok_or(Reason::Internal)?;
-            swap::put_in(&appliance.credentials, &self.snapshot, &self.permit, place, verified, &mut self.headers)?;
+            swap::put_in(&granted, &self.permit, place, verified, &mut self.headers)?;
         }
         self.is_begun = true;
         Ok(())

@@ -88,10 +88,13 @@ impl Said {
 
     fn record(&self, outcome: &'static str, name: &str, note: &str) {
         let Some(appliance) = self.appliance.upgrade() else { return };
+        // Also where it can't be read: which one stays in use.
+        let version = appliance.credentials.version(name);
         let fingerprint = self.state().fingerprint.clone();
         let line = Line {
             outcome: Some(outcome),
             credential: Some(name),
+            credential_version: version,
             note: Some(note),
             policy: Some(&fingerprint),
             ..Line::new(Event::Reload, Layer::Credential)

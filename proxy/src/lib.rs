@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod programs;
 pub mod quarantine;
 pub mod record;
+mod rejected;
 pub mod reload;
 pub mod request;
 pub mod respond;

@@ -20,6 +20,7 @@ pub struct Metrics {
     dns_queries: IntCounterVec,
     connections: IntGaugeVec,
     swaps: IntCounterVec,
+    rejections: IntCounterVec,
     scrubbed: IntCounterVec,
     shown: IntCounterVec,
     tripwires: IntCounterVec,
@@ -46,6 +47,8 @@ pub struct Metrics {
     pub credentials_missing: IntGauge,
     /// Credentials whose last good value stays in use, because their source gives none.
     pub credentials_stale: IntGauge,
+    /// Credentials whose value in use an origin answered 401 to.
+    pub credentials_rejected: IntGauge,
     /// Records that could not be written.
     pub audit_dropped: IntCounter,
     /// Refusals that were counted instead of written.
@@ -132,6 +135,11 @@ impl Metrics {
                 "Requests in which a stub was swapped for the credential of that name.",
                 &["credential"],
             ),
+            rejections: counters(
+                "stubgate_credential_rejections_total",
+                "Values of the credential of that name that an origin answered 401 to, each counted once.",
+                &["credential"],
+            ),
             scrubbed: counters(
                 "stubgate_scrubbed_total",
                 "Times that the credential of that name was found in a response, and replaced by its stub.",
@@ -190,6 +198,10 @@ impl Metrics {
             credentials_stale: gauge(
                 "stubgate_credentials_stale",
                 "Credentials that can no longer be read and whose last good value stays in use.",
+            ),
+            credentials_rejected: gauge(
+                "stubgate_credentials_rejected",
+                "Credentials whose value in use an origin answered 401 to.",
             ),
             audit_dropped: counter("stubgate_audit_dropped_total", "Audit records that could not be written."),
             audit_suppressed: counter(
@@ -272,6 +284,11 @@ impl Metrics {
     /// Swaps of a credential, by its name in policy.
     pub fn swaps(&self, credential: &str) -> IntCounter {
         self.swaps.with_label_values(&[credential])
+    }
+
+    /// Values of a credential that an origin answered 401 to, by its name in policy.
+    pub fn rejections(&self, credential: &str) -> IntCounter {
+        self.rejections.with_label_values(&[credential])
     }
 
     /// Finds of a credential in responses, by its name in policy.

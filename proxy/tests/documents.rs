@@ -85,6 +85,7 @@ fn names_of(metrics: &Metrics) -> BTreeSet<String> {
     metrics.dns_query(1, "denied").inc();
     metrics.swaps("credential").inc();
     metrics.scrubbed("credential").inc();
+    metrics.rejections("credential").inc();
     metrics.tripwire(Reason::StubInBody).inc();
     let text = metrics.render();
     text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect()

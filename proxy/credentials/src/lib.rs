@@ -8,10 +8,12 @@
 //! This crate does not decide who may use what, and opens no connection.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod aside;
 pub mod escrow;
 mod fetch;
 mod forms;
 mod keeper;
+mod key_file;
 pub mod kinds;
 pub mod minted;
 mod secret;
@@ -21,6 +23,7 @@ mod store;
 mod swap;
 #[expect(unsafe_code, reason = "locked memory is had from the system alone")]
 mod sys;
+mod version;
 mod written;
 
 pub use fetch::{Answering, Fetch, Fetched, Fetching, HttpClient, Means, NotRun, Programs, Running, Unanswered};
@@ -28,6 +31,7 @@ pub use keeper::{Keeper, News, Opener, Outside, Terms, Witness, opener};
 pub use secret::{Secret, SecretError};
 pub use sources::SourceError;
 pub use sources::json_key::KeyError;
-pub use store::{CredentialStore, LoadProblem, Loaded, Put};
+pub use store::{CredentialStore, Granted, LoadProblem, Loaded, Put};
 pub use swap::SwapError;
 pub use sys::{try_lock_memory, unlocked_secrets};
+pub use version::{Version, VersionKey};

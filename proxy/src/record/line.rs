@@ -8,6 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use stubgate_credentials::Version;
 use stubgate_credentials::minted::StubId;
 use stubgate_policy::{Authority, Reason};
 
@@ -35,6 +36,8 @@ pub enum Event {
     Gap,
     /// A reload of policy or credentials.
     Reload,
+    /// An origin answered 401 to a credential.
+    Rejected,
     /// What a policy that was taken allows more and less than the one before it.
     PolicyChanged,
     /// A file of that policy that is not what it was.
@@ -101,6 +104,8 @@ pub struct Line<'a> {
     pub reason: Option<Reason>,
     /// The credential swapped in, or the one that a reload is about, by name.
     pub credential: Option<&'a str>,
+    /// Which value of it, as a keyed hash.
+    pub credential_version: Option<Version>,
     /// The credential, by name, whose stub a refused request presented.
     pub stub_of: Option<&'a str>,
     /// The agent, by name, that the stub was minted for.
@@ -180,6 +185,7 @@ impl Line<'_> {
             rule: None,
             reason: None,
             credential: None,
+            credential_version: None,
             stub_of: None,
             stub_agent: None,
             stub_id: None,
@@ -228,6 +234,7 @@ impl Line<'_> {
         object.text("rule", self.rule);
         object.word_if("reason", self.reason.map(Reason::as_str));
         object.text("credential", self.credential);
+        object.display("credential_version", self.credential_version);
         object.text("stub_of", self.stub_of);
         object.text("stub_agent", self.stub_agent);
         object.display("stub_id", self.stub_id);
@@ -267,7 +274,7 @@ impl Line<'_> {
 impl Event {
     /// Every event, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Event; 12] = [
+    pub(super) const ALL: [Event; 13] = [
         Event::Begin,
         Event::End,
         Event::Refused,
@@ -276,6 +283,7 @@ impl Event {
         Event::Suppressed,
         Event::Gap,
         Event::Reload,
+        Event::Rejected,
         Event::PolicyChanged,
         Event::PolicyFile,
         Event::Quarantined,
@@ -292,6 +300,7 @@ impl Event {
             Event::Suppressed => "suppressed",
             Event::Gap => "gap",
             Event::Reload => "reload",
+            Event::Rejected => "rejected",
             Event::PolicyChanged => "policy_changed",
             Event::PolicyFile => "policy_file",
             Event::Quarantined => "quarantined",

@@ -57,6 +57,8 @@ pub(crate) struct Holder {
     flight: tokio::sync::Mutex<()>,
     /// No turn begins any more.
     is_ending: AtomicBool,
+    /// Whether a credential of the policy in force names it.
+    is_named: AtomicBool,
     known: Mutex<Known>,
     changes: watch::Sender<u64>,
 }
@@ -82,6 +84,8 @@ struct Known {
     failures: u32,
     not_before: Option<SystemTime>,
     refreshes: u64,
+    /// The pair whose access token an origin refused: it is refreshed ahead of its time.
+    refused: Option<(u64, SystemTime)>,
 }
 
 impl Holder {
@@ -105,6 +109,7 @@ impl Holder {
             early: f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX),
             flight: tokio::sync::Mutex::default(),
             is_ending: AtomicBool::new(false),
+            is_named: AtomicBool::new(true),
             known: Mutex::default(),
             changes,
         }
@@ -134,6 +139,24 @@ impl Holder {
         &self.name
     }
 
+    pub(crate) fn set_named(&self, is_named: bool) {
+        self.is_named.store(is_named, Ordering::Release);
+    }
+
+    pub(crate) fn is_named(&self) -> bool {
+        self.is_named.load(Ordering::Acquire)
+    }
+
+    /// Whether a turn is under way.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.flight.try_lock().is_err()
+    }
+
+    /// Whether something of it is still to be seen to: a turn, or a pair that is not stored yet.
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.is_in_flight() || self.known().unstored.is_some()
+    }
+
     /// The revision that is known, 0 where none is.
     pub(crate) fn revision(&self) -> u64 {
         self.known().shelved.as_ref().map_or(0, |shelved| shelved.revision)
@@ -147,8 +170,7 @@ impl Holder {
     }
 
     fn saw(&self, found: Option<Shelved>) {
-        // A database that was put back counts generations a second time.
-        let pair = |of: &Option<Shelved>| of.as_ref().map(|shelved| (shelved.login.generation, shelved.login.obtained));
+        let pair = |of: &Option<Shelved>| of.as_ref().map(|shelved| shelved.login.pair());
         let mut known = self.known();
         let is_other = known.is_read && pair(&known.shelved) != pair(&found);
         if is_other {
@@ -169,12 +191,21 @@ impl Holder {
         let known = self.known();
         let may = known.not_before.is_none_or(|time| time <= now);
         may && (known.unstored.is_some()
-            || known.shelved.as_ref().is_some_and(|shelved| self.wants(&shelved.login, now)))
+            || known.shelved.as_ref().is_some_and(|shelved| self.wants(&shelved.login, &known, now)))
     }
 
     /// Whether a refresh of this state makes sense now.
-    fn wants(&self, login: &Login, now: SystemTime) -> bool {
-        login.lost.is_none() && login.refresh.is_some() && login.is_due(self.early, now) && self.alien(login).is_none()
+    fn wants(&self, login: &Login, known: &Known, now: SystemTime) -> bool {
+        let is_due = login.is_due(self.early, now) || known.is_refused(login);
+        self.is_named() && login.lost.is_none() && login.refresh.is_some() && is_due && self.alien(login).is_none()
+    }
+
+    /// An origin refused this access token. Where it is still that of the pair, the pair is refreshed ahead of its time, once:
+    /// the next one is another.
+    fn refused(&self, token: &Secret) {
+        let mut known = self.known();
+        let pair = known.shelved.as_ref().map(|shelved| &shelved.login);
+        known.refused = pair.filter(|login| login.access.is_same(token)).map(Login::pair).or(known.refused);
     }
 
     /// Why nothing of this login may be used here: another provider gave it than the one that the policy names.
@@ -309,6 +340,11 @@ pub(crate) struct Source(pub(crate) Arc<Holder>);
 impl Fetch for Source {
     fn fetch(&self) -> Fetching<'_> {
         Box::pin(async move { self.0.value().await.map_err(|unready| SourceError::Other(unready.to_string())) })
+    }
+
+    fn fetch_but(&self, refused: &Secret) -> Fetching<'_> {
+        self.0.refused(refused);
+        self.fetch()
     }
 }
 

@@ -49,8 +49,6 @@ pub(crate) struct Login {
 pub(crate) struct Attempt {
     pub(crate) id: [u8; 16],
     pub(crate) started: SystemTime,
-    /// What the lock was held of; see [`Lease`](super::store::Lease).
-    pub(crate) epoch: Box<str>,
     /// When the first of the requests before it was made whose answer was never seen, with the same refresh token.
     pub(crate) unanswered_since: Option<SystemTime>,
 }
@@ -79,6 +77,11 @@ impl Login {
         is_of_the_future || self.due(early) <= now
     }
 
+    /// Tells one pair of tokens from another, also where a database was put back, which counts generations a second time.
+    pub(crate) fn pair(&self) -> (u64, SystemTime) {
+        (self.generation, self.obtained)
+    }
+
     /// Whether the access token is still good, as far as its provider says.
     pub(crate) fn is_good(&self, now: SystemTime) -> bool {
         self.ends.is_none_or(|ends| now < ends)
@@ -102,7 +105,6 @@ impl Login {
         if let Some(attempt) = &self.attempt {
             out.bytes(&attempt.id);
             out.time(Some(attempt.started));
-            out.text(attempt.epoch.as_bytes());
             out.time(attempt.unanswered_since);
         }
         out.bytes(&[u8::from(self.lost.is_some())]);
@@ -129,12 +131,7 @@ impl Login {
         let scopes = (0..count).map(|_| from.string()).collect::<Option<Vec<_>>>()?;
         let attempt = match from.bytes::<1>()? {
             [0] => None,
-            _ => Some(Attempt {
-                id: from.bytes()?,
-                started: from.time()??,
-                epoch: from.string()?,
-                unanswered_since: from.time()?,
-            }),
+            _ => Some(Attempt { id: from.bytes()?, started: from.time()??, unanswered_since: from.time()? }),
         };
         let lost = match from.bytes::<1>()? {
             [0] => None,
@@ -148,8 +145,7 @@ impl Login {
     fn room(&self) -> usize {
         let scopes: usize = self.scopes.iter().map(|scope| scope.len() + 8).sum();
         let tokens = self.access.reveal().len() + self.refresh.as_ref().map_or(0, |token| token.reveal().len());
-        let epoch = self.attempt.as_ref().map_or(0, |attempt| attempt.epoch.len());
-        256 + tokens + scopes + epoch + self.provider.len()
+        256 + tokens + scopes + self.provider.len()
     }
 }
 

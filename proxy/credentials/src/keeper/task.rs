@@ -14,6 +14,7 @@ use super::{Outside, Witness};
 use crate::fetch::{Fetch, Fetched};
 use crate::sources::{self, SourceError};
 use crate::store::{CredentialStore, Put};
+use crate::version::Version;
 
 /// How long is slept at most before the clocks are looked at again: the time of day may be set, and machines be suspended.
 const LOOK_AT_CLOCKS: Duration = Duration::from_secs(60);
@@ -67,6 +68,8 @@ pub(super) struct Task {
     pub(super) pace: Pace,
     /// When it was read last.
     pub(super) read: Arc<Mutex<Option<Instant>>>,
+    /// The value that an origin refused, until its source is asked for another.
+    pub(super) refused: Arc<Mutex<Option<Version>>>,
 }
 
 impl Task {
@@ -103,7 +106,10 @@ impl Task {
     /// One question, bounded in time. Dropping the value meanwhile needs no answer.
     async fn ask(&mut self) -> Result<Fetched, SourceError> {
         let (source, limit) = (Arc::clone(&self.source), self.limit);
-        let mut answer = pin!(timeout(limit, source.fetch()));
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let refused = refused.and_then(|version| self.store.value_of(&self.name, version));
+        let asking = refused.map_or_else(|| source.fetch(), |refused| source.fetch_but(&refused));
+        let mut answer = pin!(timeout(limit, asking));
         loop {
             tokio::select! {
                 answer = &mut answer => {

@@ -19,6 +19,8 @@ struct Double {
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
     answers: Mutex<VecDeque<Answer>>,
+    /// What it was asked to give another value for.
+    refused: Mutex<Vec<String>>,
 }
 
 enum Answer {
@@ -74,6 +76,11 @@ struct Shared(Arc<Double>);
 impl Fetch for Shared {
     fn fetch(&self) -> Fetching<'_> {
         Box::pin(self.0.answer())
+    }
+
+    fn fetch_but(&self, refused: &Secret) -> Fetching<'_> {
+        self.0.refused.lock().unwrap().push(String::from_utf8_lossy(refused.reveal()).into_owned());
+        self.fetch()
     }
 }
 
@@ -343,19 +350,30 @@ async fn a_value_that_an_origin_refused_is_asked_for_once_more() {
     }
     world.keeper.follow(&policy(&["one"], ""));
     world.settle().await;
-    assert!(world.keeper.suspect("one", "first"));
+    let first = world.store.version("one").unwrap();
+    assert!(!world.keeper.suspect("one", 0.into()), "it is not in use");
+    assert!(!world.keeper.is_suspect("one"));
+    assert!(world.keeper.suspect("one", first));
     world.settle().await;
     assert_eq!(world.sources["one"].asked(), 2);
     for _ in 0..10 {
-        assert!(!world.keeper.suspect("one", "first"));
+        assert!(!world.keeper.suspect("one", first));
         world.settle().await;
     }
     assert_eq!(world.sources["one"].asked(), 2, "not again for the same value");
-    assert!(!world.keeper.suspect("one", "second"), "so soon after the first");
-    world.pass(SECOND).await;
-    assert!(world.keeper.suspect("one", "second") && !world.keeper.suspect("unknown", "second"));
+    assert!(world.keeper.is_suspect("one") && !world.keeper.is_suspect("unknown"), "nothing took its place");
+    world.keeper.ask_all();
     world.settle().await;
-    assert_eq!(world.heard(), ["one First", "one Same", "one Changed"]);
+    let second = world.store.version("one").unwrap();
+    assert!(!world.keeper.is_suspect("one"));
+    assert!(!world.keeper.suspect("one", first), "it is in use no more");
+    assert!(!world.keeper.suspect("one", second), "so soon after the first");
+    world.pass(SECOND).await;
+    assert!(world.keeper.suspect("one", second) && !world.keeper.suspect("unknown", second));
+    world.settle().await;
+    assert_eq!(world.heard(), ["one First", "one Same", "one Changed", "one source kept"]);
+    let refused = world.sources["one"].refused.lock().unwrap().clone();
+    assert_eq!(refused, ["value-1-of-one", "value-2-of-one"], "the source is told which");
 }
 
 #[tokio::test(start_paused = true)]

@@ -131,7 +131,7 @@ impl Holder {
         if let Some(why) = self.alien(&login) {
             return Err(never(&why));
         }
-        if !login.is_due(self.early, (self.clock)()) {
+        if !login.is_due(self.early, (self.clock)()) && !self.known().is_refused(&login) {
             return Ok(false);
         }
         if login.lost.is_some() {
@@ -161,7 +161,7 @@ impl Holder {
         Ok(())
     }
 
-    async fn ask(&self, mut shelved: Shelved, lease: &Lease) -> Result<(), Failed> {
+    async fn ask(&self, mut shelved: Shelved, _lead: &Lease) -> Result<(), Failed> {
         let provider = self.provider();
         // The policy may have changed since it was wanted, and no other provider ever sees the refresh token.
         if shelved.login.provider != provider.name {
@@ -186,7 +186,6 @@ impl Holder {
         let mut attempt = Attempt {
             id: identifier(),
             started,
-            epoch: lease.epoch.clone(),
             unanswered_since: before.as_ref().map(|attempt| attempt.unanswered_since.unwrap_or(attempt.started)),
         };
         self.known().own_attempt = Some(attempt.id);
@@ -313,6 +312,11 @@ impl Holder {
 }
 
 impl Known {
+    /// Whether an origin refused the access token of this pair.
+    pub(super) fn is_refused(&self, login: &Login) -> bool {
+        self.refused == Some(login.pair())
+    }
+
     /// The pair is durable, or a newer one is: others may refresh again.
     fn stored(&mut self) {
         (self.unstored, self.lease) = (None, None);
