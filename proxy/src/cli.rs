@@ -4,6 +4,7 @@ mod attack;
 mod audit;
 mod ca;
 mod check;
+mod credential;
 mod login;
 mod moment;
 mod policy;
@@ -60,6 +61,9 @@ enum Command {
     /// Read audit records
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Say how credentials stand, and try one
+    #[command(subcommand)]
+    Credential(credential::Credential),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
         Command::Login(asked) => login::main(&asked),
         Command::Stub(command) => stub::main(&command),
         Command::Audit(command) => audit::main(&command),
+        Command::Credential(command) => credential::main(&command),
         Command::Attack(asked) => attack::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),

@@ -277,13 +277,14 @@ impl Outgoing {
             // No path leads here; the credential may be in its place already.
             return Err(Reason::Internal.into());
         }
-        if self.is_begun {
-            return Ok(());
-        }
         // From here on it is this value and no other, so that the record that comes before names what goes.
         let granted = self.permit.swap().map(|_| appliance.credentials.granted(&self.snapshot.policy, &self.permit));
         let granted = granted.transpose().map_err(|_| Reason::CredentialMissing)?;
         let version = granted.as_ref().map(Granted::version);
+        if self.is_begun {
+            // Sent once more, with the value that is in its place already: not where that is no longer the one in use.
+            return if version == self.transaction.version() { Ok(()) } else { Err(Reason::CredentialMissing.into()) };
+        }
         self.transaction.begin(&self.snapshot, &self.permit, version).await?;
         if self.underway.is_cut() {
             return Err(self.cut_reason().into());

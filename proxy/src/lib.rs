@@ -24,6 +24,7 @@ pub mod demo;
 pub mod forward;
 pub mod guard;
 pub mod headers;
+pub mod health;
 pub mod identify;
 pub mod inspect;
 pub mod keeping;

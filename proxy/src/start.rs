@@ -27,6 +27,7 @@ use crate::config::{AuditSink, Config, policy_files};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::guard::Guard;
+use crate::health::Health;
 use crate::inspect::Budget;
 use crate::keeping;
 use crate::listen::{self, Admissions, Handshakes};
@@ -129,6 +130,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         snapshot: ArcSwap::from_pointee(Snapshot::refusing(&metrics)),
         credentials: Arc::new(credentials),
         keeper: OnceLock::new(),
+        health: Health::new(metrics.clone(), Arc::new(SystemTime::now)),
         escrow: OnceLock::new(),
         programs: OnceLock::new(),
         minting: stubs,
@@ -405,6 +407,7 @@ async fn tick(appliance: Arc<Appliance>) {
         appliance.audit.tick(Instant::now());
         appliance.pool.sweep();
         if turn.is_multiple_of(TICKS_PER_LOOK) {
+            keeping::look_ahead(&appliance);
             appliance.live.keep_pace(rate, &appliance.budgets, Instant::now());
             if appliance.credentials.forget_replaced(appliance.timeouts.credential_replaced) {
                 // Buffers of a connection that it was sent on go with the connection; what is under way on one ends first.

@@ -150,6 +150,11 @@ impl Transaction {
         }
     }
 
+    /// Which value of its credential was sent.
+    pub fn version(&self) -> Option<Version> {
+        self.begun.as_ref().and_then(|begun| begun.version)
+    }
+
     /// Counts that a deadline ended it.
     pub fn timed_out(&self, limit: Limit) {
         self.appliance.metrics.limit_reached(limit).inc();

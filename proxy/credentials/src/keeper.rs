@@ -219,6 +219,11 @@ impl Keeper {
         self.wake(|_, kept| matches!(kept.reading.source, stubgate_policy::Source::Oauth(_)));
     }
 
+    /// Asks the source of this credential again.
+    pub fn ask(&self, name: &str) {
+        self.wake(|other, _| other == name);
+    }
+
     /// Asks every source again.
     pub fn ask_all(&self) {
         self.wake(|_, _| true);

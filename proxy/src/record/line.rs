@@ -38,6 +38,8 @@ pub enum Event {
     Reload,
     /// An origin answered 401 to a credential.
     Rejected,
+    /// A credential ends soon, and its source gives nothing that ends later.
+    Expiring,
     /// What a policy that was taken allows more and less than the one before it.
     PolicyChanged,
     /// A file of that policy that is not what it was.
@@ -274,7 +276,7 @@ impl Line<'_> {
 impl Event {
     /// Every event, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Event; 13] = [
+    pub(super) const ALL: [Event; 14] = [
         Event::Begin,
         Event::End,
         Event::Refused,
@@ -284,6 +286,7 @@ impl Event {
         Event::Gap,
         Event::Reload,
         Event::Rejected,
+        Event::Expiring,
         Event::PolicyChanged,
         Event::PolicyFile,
         Event::Quarantined,
@@ -301,6 +304,7 @@ impl Event {
             Event::Gap => "gap",
             Event::Reload => "reload",
             Event::Rejected => "rejected",
+            Event::Expiring => "expiring",
             Event::PolicyChanged => "policy_changed",
             Event::PolicyFile => "policy_file",
             Event::Quarantined => "quarantined",

@@ -196,3 +196,38 @@ async fn a_401_without_a_swap_or_to_a_value_that_was_replaced_is_nobodys_news() 
     assert_eq!(ask(&lab, "/x").await.status, 200);
     assert!(of_event(&lab, "rejected").is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_was_replaced_is_not_sent_once_more_on_another_connection() {
+    let lab = Lab::new().await;
+    let (asks, mut asked) = mpsc::unbounded_channel();
+    let (give, given) = std::sync::mpsc::channel::<()>();
+    let (given, seen) = (Mutex::new(given), Mutex::new(0));
+    lab.origin.answer("/once", move |_| {
+        let mut seen = seen.lock().unwrap();
+        *seen += 1;
+        if *seen != 2 {
+            return crate::origin::ok("well");
+        }
+        // Hangs up only once the value is another one.
+        asks.send(()).unwrap();
+        given.lock().unwrap().recv().unwrap();
+        Reply::Close(Vec::new())
+    });
+    let mut conn = Conn::sni(&lab, HOST, DEVBOT).await;
+    assert_eq!(conn.ask(&request("/once")).await.status, 200);
+    let rotating = async {
+        asked.recv().await.unwrap();
+        rotates(&lab).await;
+        give.send(()).unwrap();
+    };
+    let get = request("/once");
+    let (answer, ()) = tokio::join!(conn.ask(&get), rotating);
+    assert_eq!((answer.status, &*answer.reason()), (503, "credential_missing"));
+    assert_eq!(conn.ask(&get).await.status, 200);
+    let sent: Vec<_> = lab.origin.requests().iter().map(|seen| seen.header("authorization").unwrap()).collect();
+    assert_eq!(
+        sent,
+        [format!("Bearer {REAL}"), format!("Bearer {REAL}"), "Bearer another-secret-of-api-0123456789".into()]
+    );
+}

@@ -246,6 +246,15 @@ impl Holder {
         self.is_ending.load(Ordering::SeqCst)
     }
 
+    /// Its token, where the store has one that is good; it is not refreshed, however due that is.
+    pub(crate) async fn as_it_stands(&self) -> Result<Fetched, Unready> {
+        match tokio::time::timeout(WAIT, self.look()).await {
+            Ok(Ok(_)) => self.good().ok_or_else(|| self.unready()),
+            Ok(Err(error)) => Err(Unready(error.to_string())),
+            Err(_) => Err(Unready("the store of logins gives no answer".into())),
+        }
+    }
+
     async fn value(self: &Arc<Self>) -> Result<Fetched, Unready> {
         let looked = match tokio::time::timeout(WAIT, self.look()).await {
             Ok(Ok(_)) => Ok(()),
@@ -325,6 +334,7 @@ impl Holder {
             login: self.name.clone(),
             standing,
             expires: login.and_then(|login| login.ends),
+            refresh_ends: login.and_then(|login| login.refresh_ends),
             generation: login.map_or(0, |login| login.generation),
             refreshes: known.refreshes,
             obtained: login.map(|login| login.obtained),

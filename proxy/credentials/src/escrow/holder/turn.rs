@@ -345,7 +345,12 @@ impl Known {
 impl Login {
     /// The state after the provider gave tokens.
     pub(crate) fn next(&self, tokens: Tokens, now: SystemTime) -> Login {
+        let is_same = |token| self.refresh.as_ref().is_some_and(|before| before.is_same(token));
+        // A token that stays keeps its end, unless another one is said.
+        let kept = self.refresh_ends.filter(|_| tokens.refresh.as_deref().is_none_or(is_same));
+        let refresh_ends = tokens.refresh_life.and_then(|life| now.checked_add(life)).or(kept);
         Login {
+            refresh_ends,
             generation: self.generation + 1,
             provider: self.provider.clone(),
             access: tokens.access,
