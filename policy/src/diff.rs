@@ -124,6 +124,8 @@ pub enum Aspect {
     Ranges,
     /// Whether a stub in a body passes (`stub_in_body`).
     StubInBody,
+    /// What is done about a known kind of credential in a response (`credential_in_response`).
+    CredentialInResponse,
     /// Which bodies pass (`body`, `graphql`).
     Body,
     /// Which names may be asked of a zone's own servers (`dns`).

@@ -35,8 +35,8 @@ pub use diagnostic::{Diagnostic, Label, Severity, json, render, sarif};
 pub use explain::Explanation;
 pub use model::{
     Agent, AgentId, AgentLimits, Authority, AuthorityError, BodyRule, Check, Credential, CredentialId, Effect, Host,
-    HostRule, KNOWN_CHECKS, KnownCheck, Method, MethodError, Name, NameError, Path, PathError, Policy, Reading, Reason,
-    Rule, RuleId, Scheme, Slot, Source, Target, secret_source,
+    HostRule, KNOWN_CHECKS, KnownCheck, Method, MethodError, Name, NameError, OnCredential, Path, PathError, Policy,
+    Reading, Reason, Rule, RuleId, Scheme, Slot, Source, Target, secret_source,
 };
 pub use question::{Question, QuestionError};
 pub use source::SourceFile;

@@ -13,6 +13,7 @@ mod methods;
 mod other_names;
 mod publishing;
 mod services;
+mod shared;
 mod unused;
 mod wide;
 mod written;
@@ -36,6 +37,7 @@ pub(crate) fn check(policy: &Policy, documents: &[(usize, raw::Document)], found
     other_names::check(&mut lint);
     publishing::check(&mut lint);
     methods::check(&mut lint);
+    shared::check(&mut lint);
     lint.finish(found);
 }
 

@@ -118,6 +118,9 @@ lenient! {
         foreign_credentials: Text = Limit::NONE.choice(&["allow", "deny"]),
         /// `deny`: stops a request whose body holds a stub. Default `allow`.
         stub_in_body: Text = Limit::NONE.choice(&["allow", "deny"]),
+        /// What is done about a known kind of credential in a response: `deny` ends it, `replace` overwrites the credential, `allow`
+        /// records it. Default `deny` for methods that write with a credential, else `allow`.
+        credential_in_response: Text = Limit::NONE.choice(&["allow", "replace", "deny"]),
         /// `allow`: keeps Range in requests that swap. Default `deny`.
         ranges: Text = Limit::NONE.choice(&["allow", "deny"]),
         /// `allow`: `**` matches `%2F` in a segment, as in npm's scoped names. Default `deny`.

@@ -76,6 +76,8 @@ pub struct Appliance {
     pub scrub_alarm: scrub::Alarm,
     /// Tells of tripwires that tunnels and bodies set off.
     pub tripwire_alarm: scrub::Alarm,
+    /// Tells the log of credentials in responses that are none of ours.
+    pub shown_alarm: scrub::Alarm,
     /// Names for requests.
     pub ids: Ids,
     /// The certificates that agents must trust, PEM.

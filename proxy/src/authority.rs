@@ -116,6 +116,7 @@ pub fn status(reason: Reason) -> StatusCode {
         | Reason::LoginInEscrow
         | Reason::CredentialRequired
         | Reason::StubInBody
+        | Reason::CredentialInResponse
         | Reason::BodyNotAllowed
         | Reason::BodyNotInspectable
         | Reason::StubOverPlain
@@ -168,6 +169,7 @@ pub fn is_temporary(reason: Reason) -> bool {
         | Reason::LoginInEscrow
         | Reason::CredentialRequired
         | Reason::StubInBody
+        | Reason::CredentialInResponse
         | Reason::BodyNotAllowed
         | Reason::BodyNotInspectable
         | Reason::StubOverPlain
@@ -188,5 +190,6 @@ pub fn is_tripwire(reason: Reason) -> bool {
             | Reason::StubForged
             | Reason::StubInBody
             | Reason::StubOverPlain
+            | Reason::CredentialInResponse
     )
 }

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
-use stubgate_policy::Reason;
+use stubgate_credentials::kinds::Kind;
+use stubgate_policy::{OnCredential, Reason};
 
 use crate::budget::Limit;
 use crate::lockdown::Part;
@@ -23,6 +24,7 @@ pub struct Metrics {
     swaps: IntCounterVec,
     rejections: IntCounterVec,
     scrubbed: IntCounterVec,
+    shown: IntCounterVec,
     credential_expiry: IntGaugeVec,
     credential_success: IntGaugeVec,
     credential_refreshes: IntCounterVec,
@@ -153,6 +155,11 @@ impl Metrics {
                 "Times that the credential of that name was found in a response, and replaced by its stub.",
                 &["credential"],
             ),
+            shown: counters(
+                "stubgate_credentials_shown_total",
+                "Times that a response showed a known kind of credential that is none of the policy's, by kind and by what was done.",
+                &["kind", "done"],
+            ),
             credential_expiry: times(
                 "stubgate_credential_expiry_timestamp_seconds",
                 "When the value in use ends, or the refresh token behind it, where its source says so.",
@@ -257,6 +264,11 @@ impl Metrics {
         for &limit in Limit::ALL {
             metrics.limit_reached(limit).inc_by(0);
         }
+        for kind in Kind::ALL {
+            for act in [OnCredential::Allow, OnCredential::Replace, OnCredential::Deny] {
+                metrics.shown(kind, act).inc_by(0);
+            }
+        }
         metrics
     }
 
@@ -314,6 +326,11 @@ impl Metrics {
     /// Finds of a credential in responses, by its name in policy.
     pub fn scrubbed(&self, credential: &str) -> IntCounter {
         self.scrubbed.with_label_values(&[credential])
+    }
+
+    /// Credentials of others in responses.
+    pub fn shown(&self, kind: Kind, act: OnCredential) -> IntCounter {
+        self.shown.with_label_values(&[kind.as_str(), act.as_str()])
     }
 
     /// Values that the source of a credential gave, by its name in policy.

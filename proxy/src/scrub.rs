@@ -13,12 +13,14 @@ mod alarm;
 mod body;
 mod codings;
 mod decode;
+mod shown;
 
 use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use stubgate_policy::Reason;
+use stubgate_credentials::kinds::Sights;
+use stubgate_policy::{OnCredential, Reason};
 use stubgate_scrub::{Scrubber, Tally};
 
 use crate::appliance::Appliance;
@@ -64,18 +66,29 @@ pub(crate) fn head(appliance: &Appliance, headers: &mut HeaderMap, transaction: 
     }
 }
 
-/// Scrubs the head of a final response, and says who inspects its body; `None` where it has none.
+/// Scrubs the head of a final response, and says who inspects its body; `None` where it has none. `act` is what is done
+/// about a known kind of credential that is none of ours.
 ///
 /// # Errors
-/// `response_not_inspectable` where the body is encoded in a way that can't be undone.
+/// `response_not_inspectable` where the body is encoded in a way that can't be undone; `credential_in_response` where the
+/// head shows one that may not pass.
 pub(crate) fn response(
     appliance: &Arc<Appliance>,
     status: StatusCode,
     headers: &mut HeaderMap,
     has_body: bool,
+    act: OnCredential,
     transaction: &mut Transaction,
 ) -> Result<Option<Box<Inspector>>, Reason> {
     head(appliance, headers, transaction);
+    if is_needed(appliance) {
+        let mut seen = Sights::default();
+        let is_refused = shown::fields(appliance, headers, act, &mut seen);
+        transaction.shown(&seen, act);
+        if is_refused {
+            return Err(Reason::CredentialInResponse);
+        }
+    }
     let scrubber = Arc::clone(&appliance.credentials.scrubber());
     if !has_body {
         return Ok(None);
@@ -111,7 +124,8 @@ pub(crate) fn response(
             *tag = weak;
         }
     }
-    Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding, transaction.known.agent.as_ref()))))
+    let agent = transaction.known.agent.as_ref();
+    Ok(Some(Box::new(Inspector::new(Arc::clone(appliance), scrubber, coding, agent).watching(act))))
 }
 
 /// Whether messages inside of a body are compressed, each by itself: gRPC's, and those of the Connect protocol.

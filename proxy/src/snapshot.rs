@@ -150,6 +150,12 @@ impl StubScanner {
         self.is_literal(bytes) || minted::looks_minted(bytes)
     }
 
+    /// Whether `bytes` is a stub, of whichever key, or a stub that was cut or filled to the length of something else.
+    pub fn is_like_one(&self, bytes: &[u8]) -> bool {
+        let is_like = |text: &[u8]| text.starts_with(bytes) || bytes.starts_with(text);
+        self.texts.iter().any(|text| is_like(text.as_bytes())) || minted::well_formed(bytes) == Some(bytes.len())
+    }
+
     /// What `bytes` stands for as a whole.
     pub fn meaning(&self, bytes: &[u8]) -> Meaning {
         match &self.verifier {

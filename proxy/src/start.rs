@@ -149,6 +149,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         limits,
         scrub_alarm: crate::scrub::Alarm::new(),
         tripwire_alarm: crate::scrub::Alarm::new(),
+        shown_alarm: crate::scrub::Alarm::new(),
         ids: Ids::new(),
         bundle,
         draining: CancellationToken::new(),

@@ -1,18 +1,20 @@
 //! The token endpoint of a login in escrow, as its agents see it.
 //!
-//! An agent that refreshes its login (RFC 6749 section 6) holds stubs alone. It gets the same stubs again, as its provider
-//! would have said it, and nothing of what it sent goes on: the escrow refreshes the login by itself. Never is a refresh
+//! An agent that refreshes its login (RFC 6749 section 6) holds stubs alone. It gets the same stubs again, or, where only
+//! minted ones stand for the credential, a fresh one of its own; as its provider would have said it, and nothing of what it sent goes on: the escrow refreshes the login by itself. Never is a refresh
 //! refused as `invalid_grant`, after which clients throw their login away; while the login has no good token, that is 503.
 //! Whoever asks for anything else, a code of a person's consent for one, is refused: an answer would bring a credential in.
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::Value;
-use stubgate_policy::{CredentialId, Reason, Source};
+use stubgate_credentials::minted::{self, Expiry};
+use stubgate_policy::{Credential, CredentialId, Reason, Source};
 
 use crate::appliance::Appliance;
 use crate::decide::Tokens;
@@ -25,8 +27,8 @@ use crate::transaction::Transaction;
 
 /// The longest body that is read.
 const LONGEST: usize = 64 << 10;
-/// How long the stubs are said to be good, in seconds, as providers say it. They do not end; a client that comes back is
-/// told the same.
+/// How long the stubs are said to be good, in seconds, as providers say it. Literal ones do not end; a client that comes back
+/// is told the same.
 const EXPIRES_IN: u64 = 8 * 60 * 60;
 /// How long an agent is told to wait for a login that has no good token.
 const RETRY_AFTER: &str = "30";
@@ -88,14 +90,15 @@ fn tell(
     let snapshot = &asked.identified.snapshot;
     let credential = snapshot.policy.credential(login);
     let is_there = appliance.credentials.available(credential.name());
-    let (status, body) = if is_there {
+    let access = if is_there { access_stub(appliance, asked, credential) } else { None };
+    let (status, body) = if let Some(access) = &access {
         let provider = match credential.source() {
             Source::Oauth(oauth) => oauth.provider.scopes.join(" "),
             _ => String::new(),
         };
         let answer = serde_json::json!({
             "token_type": "Bearer",
-            "access_token": credential.stub(),
+            "access_token": access,
             "refresh_token": credential.refresh_stub(),
             "expires_in": EXPIRES_IN,
             "scope": scope.unwrap_or(provider),
@@ -113,10 +116,31 @@ fn tell(
     *response.status_mut() = status;
     // RFC 6749 section 5.1.
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if !is_there {
+    if access.is_none() {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     }
     response
+}
+
+/// The stub that the agent gets for its access token. `None` where it has to be minted and can't be.
+fn access_stub<'c>(appliance: &Appliance, asked: &Tokens, credential: &'c Credential) -> Option<Cow<'c, str>> {
+    if !credential.minted_only() {
+        return Some(Cow::Borrowed(credential.stub()));
+    }
+    let minted = || {
+        let minting = appliance.minting.as_ref()?;
+        let expiry = Expiry::at(SystemTime::now() + Duration::from_secs(EXPIRES_IN))?;
+        // Claude Code looks at the shape of its tokens; to others it means nothing.
+        let is_claude = matches!(credential.source(), Source::Oauth(oauth) if &*oauth.provider.name == "claude");
+        let shape = if is_claude { minted::Shape::SkAntOat } else { minted::Shape::Plain };
+        let agent = &asked.identified.agent_name;
+        Some(minted::mint(&minting.key, agent, credential.name(), expiry, minted::serial().ok()?, shape))
+    };
+    let stub = minted();
+    if stub.is_none() {
+        tracing::error!(credential = credential.name(), "no stub can be minted: there is no key, or no randomness");
+    }
+    stub.map(Cow::Owned)
 }
 
 /// What was asked, by name.

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use stubgate_credentials::Version;
-use stubgate_policy::{Permit, Policy, Reason, RuleId};
+use stubgate_credentials::kinds::Sights;
+use stubgate_policy::{OnCredential, Permit, Policy, Reason, RuleId};
 use stubgate_scrub::Tally;
 
 use crate::appliance::Appliance;
@@ -43,6 +44,7 @@ pub struct Transaction {
     status: Option<StatusCode>,
     first_byte: Option<Duration>,
     scrubbed: u64,
+    shown: u64,
     failed: Option<Reason>,
     /// Body bytes to the agent.
     pub bytes_out: u64,
@@ -84,6 +86,7 @@ impl Transaction {
             status: None,
             first_byte: None,
             scrubbed: 0,
+            shown: 0,
             failed: None,
             bytes_out: 0,
             spending: Spending::default(),
@@ -167,6 +170,19 @@ impl Transaction {
             self.appliance.metrics.scrubbed(credential).inc_by(count);
         }
         self.appliance.scrub_alarm.tell(found, self.known.agent.as_deref().unwrap_or(""), &self.known.id);
+    }
+
+    /// Known kinds of credentials that are none of ours were in the response.
+    pub fn shown(&mut self, seen: &Sights, act: OnCredential) {
+        if seen.is_empty() {
+            return;
+        }
+        self.shown += seen.total();
+        for (kind, count) in seen.iter() {
+            self.appliance.metrics.shown(kind, act).inc_by(count);
+        }
+        let agent = self.known.agent.as_deref().unwrap_or("");
+        self.appliance.shown_alarm.tell_shown(seen, act, agent, &self.known.id);
     }
 
     /// Why a response whose head was sent is not let through any further.
@@ -276,13 +292,24 @@ impl Transaction {
         let appliance = &self.appliance;
         appliance.metrics.tripwire(reason).inc();
         if is_told.unwrap_or_else(|| appliance.tripwire_alarm.is_due()) {
-            tracing::warn!(
-                agent = self.known.agent.as_deref().unwrap_or(""),
-                reason = reason.as_str(),
-                credential = stub_of,
-                id = &*self.known.id,
-                "a stub where it has no business"
-            );
+            let agent = self.known.agent.as_deref().unwrap_or("");
+            let (reason_word, id) = (reason.as_str(), &*self.known.id);
+            if reason == Reason::CredentialInResponse {
+                tracing::warn!(
+                    agent,
+                    reason = reason_word,
+                    id,
+                    "a response with a credential that was not let through"
+                );
+            } else {
+                tracing::warn!(
+                    agent,
+                    reason = reason_word,
+                    credential = stub_of,
+                    id,
+                    "a stub where it has no business"
+                );
+            }
         }
         if let Some(agent) = &self.known.agent {
             quarantine::tripwire(appliance, agent);
@@ -293,6 +320,9 @@ impl Transaction {
         if self.passed.as_ref().is_some_and(|passed| passed.stopped.load(Ordering::Relaxed)) {
             // The origin had answered before the agent's body came to it.
             return self.write_refused_end(Reason::StubInBody, "a stub in the body, behind the response's head");
+        }
+        if let Some(reason) = self.failed.take_if(|reason| is_tripwire(*reason)) {
+            return self.write_refused_end(reason, "a credential in the response, behind its head");
         }
         let Some(begun) = self.begun.take() else { return };
         self.appliance.audit.write_later(&self.end_line(outcome, &begun));
@@ -350,6 +380,7 @@ impl Transaction {
             line.stubs_in_body = passed.stubs.load(Ordering::Relaxed);
         }
         line.scrubbed = self.scrubbed;
+        line.credentials_shown = self.shown;
         if let Some(begun) = begun {
             line.decision = Some("allow");
             line.rule = Some(begun.rule());

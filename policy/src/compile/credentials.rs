@@ -99,11 +99,6 @@ fn read(name: &str, credential: &raw::Credential, span: &raw::Span, reader: &mut
     }
     if let Some(from) = reader.required(&credential.source, "source", span) {
         checked.source = secret_sources::read(&from, name, reader);
-        if checked.minted_only && checked.source.as_ref().is_some_and(|source| source.refresh_stub.is_some()) {
-            let both = Diagnostic::error(codes::BAD_SECRET_SOURCE, "a refresh stub beside `minted_only`");
-            let help = "leave one of them out: whoever holds the refresh stub is given the literal stub, which is refused then";
-            reader.report(both, from.span, "", help);
-        }
     }
     if let Some(check) = reader.optional(&credential.check) {
         checked.check = checks::read(&check, whole.then_some(&*checked.hosts), reader);

@@ -8,7 +8,7 @@ use crate::model::hosts::{HostRule, Place as HostPlace};
 use crate::model::methods::MethodSet;
 use crate::model::paths::{PathPattern, Paths, PatternError};
 use crate::model::policy::{AgentSet, Options};
-use crate::model::{CredentialId, Effect, Method, MethodError, PathError, Rule, Scheme};
+use crate::model::{CredentialId, Effect, Method, MethodError, OnCredential, PathError, Rule, Scheme};
 use crate::raw;
 
 /// Most entries_in_all of agent and host in all rules: what the index holds.
@@ -160,12 +160,16 @@ impl Checker<'_> {
             credential_required: self.reader().optional(&raw.credential_required).is_some_and(|flag| flag.value.0),
             foreign_credentials: self.choice(&raw.foreign_credentials, CHOICE) == Some("allow"),
             deny_stub_in_body: self.choice(&raw.stub_in_body, CHOICE) == Some("deny"),
+            credential_in_response: self
+                .choice(&raw.credential_in_response, OnCredential::WORDS)
+                .and_then(OnCredential::parse),
             ranges: self.choice(&raw.ranges, CHOICE) == Some("allow"),
         };
         let given = [
             ("credential_required", raw.credential_required.is_some()),
             ("foreign_credentials", raw.foreign_credentials.is_some()),
             ("stub_in_body", raw.stub_in_body.is_some()),
+            ("credential_in_response", raw.credential_in_response.is_some()),
             ("ranges", raw.ranges.is_some()),
             ("encoded_slash", raw.encoded_slash.is_some()),
         ];
@@ -246,6 +250,7 @@ fn useful(name: &Item<'_>, bound: &[HostRule], hosts: &[HostRule], whole: bool, 
 /// What other programs call it.
 fn same_meaning(written: &str, words: &[&'static str]) -> Option<&'static str> {
     let meant = match written.to_ascii_lowercase().as_str() {
+        "mask" | "redact" | "overwrite" | "scrub" | "stub" => "replace",
         "block" | "drop" | "forbid" | "refuse" | "reject" | "disallow" | "no" | "off" | "never" => "deny",
         "accept" | "grant" | "pass" | "permit" | "yes" | "on" | "always" => "allow",
         "audit" | "dry-run" | "dry_run" | "log" | "monitor" | "report" | "warn" => "observe",

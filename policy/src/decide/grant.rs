@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::model::{AgentId, Authority, BodyRule, CredentialId, Host, Reason, RuleId};
+use crate::model::{AgentId, Authority, BodyRule, CredentialId, Host, OnCredential, Reason, RuleId};
 
 /// The outcome of [`Policy::decide`](crate::Policy::decide).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +108,7 @@ pub struct Permit {
     pub(super) swap: Option<Swap>,
     pub(super) ranges: bool,
     pub(super) deny_stub_in_body: bool,
+    pub(super) on_credential: OnCredential,
     pub(super) to_look: Option<ToLook>,
     pub(super) looked: Vec<Arc<BodyRule>>,
 }
@@ -172,6 +173,11 @@ impl Permit {
     /// Whether a stub in the body must stop the request.
     pub fn stub_in_body_denied(&self) -> bool {
         self.deny_stub_in_body
+    }
+
+    /// What is done about a known kind of credential in the response.
+    pub fn on_credential(&self) -> OnCredential {
+        self.on_credential
     }
 }
 

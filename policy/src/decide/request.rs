@@ -20,7 +20,7 @@ use crate::body::{Fault, Seen};
 use crate::model::hosts::Ends;
 use crate::model::paths::{Compared, Paths};
 use crate::model::prefix::{self, Prefix};
-use crate::model::{AgentId, Effect, Policy, Reason, RuleId, Target};
+use crate::model::{AgentId, Effect, OnCredential, Policy, Reason, RuleId, Target};
 
 /// The rules of one effect that match.
 pub(super) type Matched = SmallVec<[RuleId; 8]>;
@@ -224,7 +224,7 @@ impl RequestStage<'_> {
         reason
     }
 
-    /// `stub_in_body: deny` counts wherever the head matches, whatever else the rule demands of the body.
+    /// `stub_in_body: deny` and the strictest `credential_in_response` count wherever the head matches, whatever else the rule demands of the body.
     fn permit(
         &self,
         policy: &Policy,
@@ -238,12 +238,14 @@ impl RequestStage<'_> {
             Some(swap) => policy.rule(**id).credentials.contains(&swap.credential),
             None => true,
         };
+        let said = all.iter().filter_map(|id| options(id).credential_in_response).max();
         Some(Permit {
             agent,
             authority: self.authority.clone(),
             rule: *matched.iter().filter(grants).min()?,
             ranges: matched.iter().filter(grants).any(|id| options(id).ranges),
             deny_stub_in_body: all.iter().any(|id| options(id).deny_stub_in_body),
+            on_credential: said.unwrap_or_else(|| OnCredential::unsaid(swap.is_some(), self.method)),
             swap,
             to_look: None,
             looked: Vec::new(),

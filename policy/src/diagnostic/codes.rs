@@ -102,6 +102,7 @@ codes! {
     PUBLISHES "SG0211" "a credential with which an agent can publish, or make credentials",
     MISTYPED_METHOD "SG0212" "a method that nobody knows, one letter from one that is known",
     NOT_READ "SG0213" "a file in a policy folder that is not read",
+    SHARED_STUB "SG0214" "a literal stub with which several agents may write",
     NO_BODY "SG0220" "a rule that looks into bodies, for methods that have none",
     NOT_LOOKED_AT "SG0221" "a rule that looks into bodies, beside one that lets the same requests pass without a look",
     NO_TESTS "SG0300" "no policy test at all",

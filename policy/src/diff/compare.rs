@@ -146,7 +146,7 @@ impl<'s> Comparison<'s> {
     }
 
     fn group(&mut self, spot: &Spot<'_>, rules: &Rules, pairs: &[usize]) {
-        let mut methods: BTreeMap<Rules, (MethodsText, Method)> = BTreeMap::new();
+        let mut methods: BTreeMap<(Rules, bool), (MethodsText, Method)> = BTreeMap::new();
         let named = self.methods(rules);
         let fresh = fresh(&named);
         // The first of a group stands in its example: GET, if it may be, and WEBSOCKET last.
@@ -165,17 +165,27 @@ impl<'s> Comparison<'s> {
                 Some(name) => MethodsText::named(name),
                 None => MethodsText::others(named.clone()),
             };
-            let entry = methods.entry(group).or_insert_with(|| (MethodsText::default(), method));
+            // What is done about a credential in a response depends on it, if nobody says.
+            let reads = self.says_of_responses(&group) && method.only_reads();
+            let entry = methods.entry((group, reads)).or_insert_with(|| (MethodsText::default(), method));
             entry.0.join(text);
         }
         let mut reached = (false, false);
-        for (rules, (methods, method)) in methods {
+        for ((rules, _), (methods, method)) in methods {
             if self.differ(spot, &rules) {
                 let (widens, narrows) = self.requests(spot, &rules, pairs, &methods, &method);
                 reached = (reached.0 | widens, reached.1 | narrows);
             }
         }
         self.connects(spot, rules, pairs, reached);
+    }
+
+    /// Whether one of the rules has a `credential_in_response`.
+    fn says_of_responses(&self, rules: &Rules) -> bool {
+        let says = |side: &Side<'_>, rules: &[RuleId]| {
+            rules.iter().any(|rule| side.policy.rule(*rule).options.credential_in_response.is_some())
+        };
+        says(self.old, &rules.0) || says(self.new, &rules.1)
     }
 
     fn methods(&self, rules: &Rules) -> BTreeSet<String> {
@@ -203,8 +213,8 @@ impl<'s> Comparison<'s> {
         let all: Vec<&(Matched, Matched, Target)> = kinds.all.iter().chain(&odd).collect();
         let mut gained: BTreeMap<Key, (Piece, BTreeSet<usize>)> = BTreeMap::new();
         for (at, (before, after, target)) in all.iter().enumerate() {
-            let before = Outcome::new(self.old, before, &spot.authority, &spot.bound.0);
-            let after = Outcome::new(self.new, after, &spot.authority, &spot.bound.1);
+            let before = Outcome::new(self.old, before, (&spot.authority, method), &spot.bound.0);
+            let after = Outcome::new(self.new, after, (&spot.authority, method), &spot.bound.1);
             let widens = after.gains(&before).into_iter().map(|gain| (Which::New, gain));
             for (to, gain) in widens.chain(before.gains(&after).into_iter().map(|gain| (Which::Old, gain))) {
                 let (key, piece) = self.piece(spot, pairs, methods, method, target, to, &gain);

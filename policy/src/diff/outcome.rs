@@ -6,7 +6,7 @@
 use super::Aspect;
 use super::bound::Bound;
 use super::side::{MINTED, Side, Swappable};
-use crate::model::{Authority, BodyRule, Effect, Options, RuleId, Scheme, Slot};
+use crate::model::{Authority, BodyRule, Effect, Method, OnCredential, Options, RuleId, Scheme, Slot};
 
 /// The rules of one side that match a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -48,6 +48,8 @@ struct Allowed<'s> {
     required: bool,
     foreign: bool,
     deny_stub_in_body: bool,
+    /// What is done about a credential in a response: to a request that swaps, and to one that does not.
+    on_credential: (OnCredential, OnCredential),
 }
 
 /// Bodies that pass: all of them, or those that one of these rules lets pass.
@@ -95,10 +97,10 @@ impl<'s> Outcome<'s> {
     pub(super) fn new(
         side: &'s Side<'s>,
         matched: &'s Matched,
-        authority: &Authority,
+        (authority, method): (&Authority, &Method),
         bound: &'s Bound<'s>,
     ) -> Outcome<'s> {
-        Outcome { side, matched, bound, allowed: allowed(side, matched, authority, bound.is_bound) }
+        Outcome { side, matched, bound, allowed: allowed(side, matched, (authority, method), bound.is_bound) }
     }
 
     fn is_observed(&self) -> bool {
@@ -194,6 +196,7 @@ impl<'s> Outcome<'s> {
         if before.deny_stub_in_body && !now.deny_stub_in_body {
             gains.extend(self.stub_in_body(from, before, now));
         }
+        gains.extend(self.on_credential(from, before, now));
         gains
     }
 
@@ -269,6 +272,26 @@ impl<'s> Outcome<'s> {
         Some(Gain { blame, grants, ..gain(Aspect::StubInBody, None, token) })
     }
 
+    /// Of requests that pass on both sides: with a stub that both swap, or without a credential.
+    fn on_credential(&self, from: &Outcome<'_>, before: &Allowed<'s>, now: &Allowed<'s>) -> Option<Gain<'s>> {
+        let shared = |swap: &&Swappable<'s>| before.swaps.iter().any(|other| other.is(swap));
+        let with = now.swaps.iter().find(shared).filter(|_| now.on_credential.0 < before.on_credential.0);
+        let token = match with {
+            Some(swap) => Holds::Stub(*swap),
+            None if !before.required && !now.required && now.on_credential.1 < before.on_credential.1 => Holds::Nothing,
+            None => return None,
+        };
+        let says = |side: &Outcome<'_>| -> Vec<RuleId> {
+            let says = |rule: &RuleId| side.options(*rule).credential_in_response.is_some();
+            side.matched.allow.iter().copied().filter(says).collect()
+        };
+        // Where nobody says anything now, it is because somebody does no more.
+        let own = self.changed(&says(self), from, &from.matched.allow).map(|rule| (true, rule));
+        let blame = own.or_else(|| from.changed(&says(from), self, &self.matched.allow).map(|rule| (false, rule)));
+        let grants = self.matched.allow.first().copied();
+        Some(Gain { blame, grants, ..gain(Aspect::CredentialInResponse, None, token) })
+    }
+
     fn granting(&self, credential: &str, test: impl Fn(Options) -> bool) -> Vec<RuleId> {
         let policy = self.side.policy;
         let grants = |rule: &&RuleId| {
@@ -284,7 +307,12 @@ fn gain<'s>(aspect: Aspect, rule: Option<RuleId>, token: Holds<'s>) -> Gain<'s> 
 }
 
 /// As `decide` puts it together; `None` where no request is allowed.
-fn allowed<'s>(side: &'s Side<'s>, matched: &Matched, authority: &Authority, bound: bool) -> Option<Allowed<'s>> {
+fn allowed<'s>(
+    side: &'s Side<'s>,
+    matched: &Matched,
+    (authority, method): (&Authority, &Method),
+    bound: bool,
+) -> Option<Allowed<'s>> {
     if !matched.deny.is_empty() || matched.allow.is_empty() {
         return None;
     }
@@ -316,11 +344,14 @@ fn allowed<'s>(side: &'s Side<'s>, matched: &Matched, authority: &Authority, bou
     if required && swaps.is_empty() {
         return None;
     }
+    let said = rules().filter_map(|rule| rule.options.credential_in_response).max();
+    let on_credential = |swaps| said.unwrap_or_else(|| OnCredential::unsaid(swaps, method));
     Some(Allowed {
         swaps,
         ranges,
         required,
         foreign: !required && (!bound || rules().any(|rule| rule.options.foreign_credentials)),
         deny_stub_in_body: rules().any(|rule| rule.options.deny_stub_in_body),
+        on_credential: (on_credential(true), on_credential(false)),
     })
 }

@@ -189,7 +189,12 @@ impl Piece {
             }),
             Aspect::ForeignCredential => !tokens.is_empty(),
             Aspect::ForeignPlace => tokens.iter().any(|token| self.slots.iter().any(|slot| slot.holds(token.slot))),
-            Aspect::Reach | Aspect::WithoutCredential | Aspect::StubInBody | Aspect::Body | Aspect::Unclear => true,
+            Aspect::Reach
+            | Aspect::WithoutCredential
+            | Aspect::StubInBody
+            | Aspect::CredentialInResponse
+            | Aspect::Body
+            | Aspect::Unclear => true,
             Aspect::Stub | Aspect::NoStub => {
                 tokens.iter().any(|token| self.swapped.iter().any(|swapped| swapped.stub.as_bytes() == token.text))
             }

@@ -110,6 +110,12 @@ impl Change {
             Aspect::Ranges => format!("ranges are stripped that {} let pass with a credential", rule("a rule")),
             Aspect::StubInBody if wide => format!("stubs in bodies pass that {} refused", rule("a rule")),
             Aspect::StubInBody => format!("{} refuses stubs in bodies", rule("a rule")),
+            Aspect::CredentialInResponse if wide => {
+                format!("credentials in responses may pass that were refused or replaced: see {}", rule("the rules"))
+            }
+            Aspect::CredentialInResponse => {
+                format!("credentials in responses are refused or replaced that passed: see {}", rule("the rules"))
+            }
             Aspect::Body if wide => format!("{} lets bodies pass that were refused, or may", rule("a rule")),
             Aspect::Body => format!("bodies are refused that {} let pass, or may be", rule("a rule")),
             Aspect::Dns if wide => "names may be asked of their zone's servers".into(),

@@ -120,6 +120,7 @@ fn grants_as_much(wide: &Rule, narrow: &Rule) -> bool {
         && (more.foreign_credentials || !less.foreign_credentials)
         && (more.deny_stub_in_body || !less.deny_stub_in_body)
         && (more.ranges || !less.ranges)
+        && less.credential_in_response.is_none_or(|said| more.credential_in_response == Some(said))
 }
 
 /// Of two rules that cover each other, the one that is written first is kept.

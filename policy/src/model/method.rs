@@ -97,6 +97,11 @@ impl Method {
         matches!(self.0, Word::Trace | Word::Connect) || self.as_str() == "TRACK"
     }
 
+    /// Whether it changes nothing (RFC 9110 section 9.2.1); a WebSocket's handshake is a GET.
+    pub(crate) fn only_reads(&self) -> bool {
+        matches!(self.0, Word::Get | Word::Head | Word::Options | Word::Websocket)
+    }
+
     /// Place of a known method in a set of bits.
     pub(crate) fn bit(&self) -> Option<u16> {
         Method::KNOWN.iter().position(|known| known == self).map(|at| 1 << at)

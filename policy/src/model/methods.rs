@@ -37,6 +37,12 @@ impl MethodSet {
         }
     }
 
+    /// Whether some method in it changes something.
+    pub(crate) fn writes(&self) -> bool {
+        let reads = Method::KNOWN.iter().filter(|method| method.only_reads()).filter_map(Method::bit);
+        self.any || !self.other.is_empty() || self.known & !reads.fold(0, |all, bit| all | bit) != 0
+    }
+
     /// The methods by name, those that are well known first; `None` is any.
     pub(crate) fn names(&self) -> Option<Vec<&str>> {
         let known = Method::KNOWN.iter().filter(|method| method.bit().is_some_and(|bit| self.known & bit != 0));

@@ -12,6 +12,7 @@ use super::hosts::HostRule;
 use super::ids::{AgentId, CredentialId, RuleId};
 use super::limits::AgentLimits;
 use super::methods::MethodSet;
+use super::on_credential::OnCredential;
 use super::paths::Paths;
 use super::secret_source::{Reading, Source};
 use super::slot::Slot;
@@ -219,6 +220,8 @@ pub(crate) struct Options {
     pub(crate) foreign_credentials: bool,
     /// A stub in a body stops the request.
     pub(crate) deny_stub_in_body: bool,
+    /// What is done about a known kind of credential in the response, if this says so.
+    pub(crate) credential_in_response: Option<OnCredential>,
     /// `Range` stays in requests that swap.
     pub(crate) ranges: bool,
 }

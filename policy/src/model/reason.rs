@@ -120,6 +120,8 @@ reasons! {
     UpstreamTimeout "upstream_timeout" "the host took too long",
     /// The response is encoded in a way that can't be searched for credentials.
     ResponseNotInspectable "response_not_inspectable" "the host's answer is encoded in a way that is not let through; ask for it without compression or ranges",
+    /// The response shows what looks like a known kind of credential, where that is not let through.
+    CredentialInResponse "credential_in_response" "the host's answer holds what looks like a real credential, which is not let through here; don't retry",
     /// A limit of this agent is reached.
     LimitReached "limit_reached" "too much at once; slow down and retry later",
     /// The record could not be written.

@@ -65,6 +65,7 @@ pub(crate) fn fill(rule: &raw::Rule, with: &Arguments) -> raw::Rule {
         credential_required: with.moved(&rule.credential_required),
         foreign_credentials: with.moved(&rule.foreign_credentials),
         stub_in_body: with.moved(&rule.stub_in_body),
+        credential_in_response: with.moved(&rule.credential_in_response),
         ranges: with.moved(&rule.ranges),
         encoded_slash: with.moved(&rule.encoded_slash),
         body: with.moved(&rule.body),

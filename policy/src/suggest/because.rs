@@ -51,6 +51,9 @@ pub(super) fn because(reason: Reason) -> Result<(), Because> {
         R::StubOutOfSlot => "a stub stood where no slot is: find out why",
         R::StubWrongHost => "a stub went where its credential may not go: find out why",
         R::StubInBody => "a stub stood in a body where the rule forbids it: find out why",
+        R::CredentialInResponse => {
+            "the answer held what looks like a credential: find out whether the request made it; `credential_in_response` says what is done"
+        }
         R::BodyNotAllowed | R::BodyNotInspectable => {
             "a rule looks into the bodies of such requests and refused this one"
         }

@@ -42,6 +42,7 @@ fn decided(policy: &Policy, request: &Request) -> Verdict {
                 swap: permit.swap().map(|swap| (swap.name.to_string(), swap.token_index)),
                 ranges: permit.ranges_allowed(),
                 deny_stub_in_body: permit.stub_in_body_denied(),
+                on_credential: permit.on_credential(),
             }
         }
         Decision::Deny(denial) => Verdict::Deny(denial.reason),
@@ -227,8 +228,8 @@ proptest! {
 /// What passes, with which swap and under which conditions; why not, and by which rule, is left out.
 fn granted(policy: &Policy, request: &Request) -> Option<Verdict> {
     match decided(policy, request) {
-        Verdict::Allow { swap, ranges, deny_stub_in_body, .. } => {
-            Some(Verdict::Allow { rule: String::new(), swap, ranges, deny_stub_in_body })
+        Verdict::Allow { swap, ranges, deny_stub_in_body, on_credential, .. } => {
+            Some(Verdict::Allow { rule: String::new(), swap, ranges, deny_stub_in_body, on_credential })
         }
         Verdict::Deny(_) => None,
     }

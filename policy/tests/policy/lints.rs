@@ -225,6 +225,37 @@ fn a_credential_that_can_publish_is_said() {
 }
 
 #[test]
+fn a_literal_stub_with_which_several_agents_write_is_shared() {
+    let shared = |credential: &str, rules: &str| {
+        let text = format!(
+            "version: 1
+agents: {{ a: {{ sources: [10.0.0.1/32] }}, b: {{ sources: [10.0.0.2/32] }} }}
+credentials:
+  one: {{ {credential}, slots: [bearer], hosts: [x.example] }}
+  two: {{ stub: stub-one, slots: [bearer], hosts: [x.example], source: {{ env: B }} }}
+rules:
+{rules}"
+        );
+        warned(&text).into_iter().filter(|code| *code == "SG0214").count()
+    };
+    let rule = |name: &str, agents: &str, methods: &str, credential: &str| {
+        format!(
+            "  - {{ name: {name}, agents: [{agents}], hosts: [x.example], methods: [{methods}], credentials: [{credential}] }}\n"
+        )
+    };
+    let literal = "stub: stub-one, source: { env: A }";
+    let both = rule("both", "a, b", "GET, POST", "one");
+    assert_eq!(shared(literal, &both), 1);
+    assert_eq!(shared(literal, &rule("every", "'*'", "any", "one")), 1);
+    assert_eq!(shared(literal, &rule("own", "a, b", "PROPFIND", "one")), 1, "nobody knows what it does");
+    assert_eq!(shared(literal, &(rule("a", "a", "POST", "one") + &rule("b", "b", "PUT", "one"))), 1, "by two rules");
+    assert_eq!(shared(literal, &(rule("a", "a", "POST", "one") + &rule("b", "b", "PUT", "two"))), 1, "one text");
+    assert_eq!(shared(literal, &rule("read", "a, b", "'GET', HEAD, OPTIONS, WEBSOCKET", "one")), 0);
+    assert_eq!(shared(literal, &(rule("a", "a", "POST", "one") + &rule("b", "b", "GET", "one"))), 0);
+    assert_eq!(shared("stub: stub-uno, minted_only: true, source: { env: A }", &both), 0);
+}
+
+#[test]
 fn warnings_of_a_kind_are_bounded() {
     let rules: String = (0..300)
         .map(|n| format!("  - {{ name: r{n}, agents: [a], hosts: ['http://h{n}.x.example'], methods: [GET] }}\n"))

@@ -14,6 +14,7 @@ mod fetch;
 mod forms;
 mod keeper;
 mod key_file;
+pub mod kinds;
 pub mod minted;
 mod secret;
 pub mod slots;

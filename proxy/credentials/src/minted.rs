@@ -9,7 +9,7 @@
 //!
 //! ADR 0015 says how and why.
 
-mod base62;
+pub(crate) mod base62;
 mod key;
 mod revoked;
 mod seal;

@@ -69,6 +69,11 @@ impl Stream {
         self.ready.pop_front()
     }
 
+    /// Whether nothing can be taken.
+    pub fn is_drained(&self) -> bool {
+        self.ready.is_empty()
+    }
+
     /// The source has no more at the moment: what is held leaves if it is shorter than 8 bytes. Whether something stays, so that
     /// [`Stream::let_go`] must be called soon.
     #[must_use]

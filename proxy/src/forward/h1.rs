@@ -134,8 +134,9 @@ pub(super) async fn exchange(
         return Err(Failure::new(Reason::UpstreamProtocol, outgoing));
     };
     let has_body = framing != Framing::Length(0);
+    let act = outgoing.permit.on_credential();
     let transaction = &mut outgoing.transaction;
-    let inspector = match scrub::response(appliance, head.status, &mut head.headers, has_body, transaction) {
+    let inspector = match scrub::response(appliance, head.status, &mut head.headers, has_body, act, transaction) {
         Ok(inspector) => inspector,
         Err(reason) => return Err(Failure::new(reason, outgoing)),
     };

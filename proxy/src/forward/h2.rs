@@ -79,8 +79,9 @@ pub(super) async fn exchange(
     let (mut parts, body) = response.into_parts();
     headers::strip_response(&mut parts.headers);
     let has_body = !body.is_end_stream();
+    let act = outgoing.permit.on_credential();
     let transaction = &mut outgoing.transaction;
-    let inspector = match scrub::response(appliance, parts.status, &mut parts.headers, has_body, transaction) {
+    let inspector = match scrub::response(appliance, parts.status, &mut parts.headers, has_body, act, transaction) {
         Ok(inspector) => inspector,
         Err(reason) => {
             upload.end();

@@ -108,6 +108,9 @@ pub enum RelayError {
     /// The response's body can't be decoded: the origin's fault.
     #[error("the response's body can't be inspected")]
     NotInspectable,
+    /// The response's body shows a credential that may not pass.
+    #[error("the response's body shows a credential")]
+    Shown,
     /// The agent's share of memory does not hold what decoding needs.
     #[error("no memory is left to the agent for the response")]
     NoRoom,
@@ -166,6 +169,7 @@ impl Relay {
             RelayError::Request => Reason::BadRequest,
             RelayError::NotInspectable => Reason::ResponseNotInspectable,
             RelayError::NoRoom => Reason::LimitReached,
+            RelayError::Shown => Reason::CredentialInResponse,
             RelayError::Response => Reason::UpstreamUnreachable,
         };
         Some(Ok(Frame::trailers(respond::grpc_trailers(reason))))
@@ -214,9 +218,7 @@ impl Relay {
         loop {
             let Some(inspector) = &mut self.inspector else { return self.poll_source(cx) };
             let pulled = inspector.pull();
-            if let Some(transaction) = &mut self.transaction {
-                transaction.scrubbed(&inspector.take_tally());
-            }
+            note(self.transaction.as_mut(), inspector);
             match pulled {
                 Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(None) => {}
@@ -239,9 +241,7 @@ impl Relay {
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error))),
                 Poll::Pending => {
                     inspector.pause(cx);
-                    if let Some(transaction) = &mut self.transaction {
-                        transaction.scrubbed(&inspector.take_tally());
-                    }
+                    note(self.transaction.as_mut(), inspector);
                     match inspector.pull() {
                         Ok(Some(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                         Ok(None) => return Poll::Pending,
@@ -250,6 +250,7 @@ impl Relay {
                 }
             };
             if let Err(withheld) = taken {
+                note(self.transaction.as_mut(), inspector);
                 return self.withheld(withheld);
             }
         }
@@ -259,6 +260,7 @@ impl Relay {
         let (reason, error) = match withheld {
             Withheld::NotInspectable => (Reason::ResponseNotInspectable, RelayError::NotInspectable),
             Withheld::NoRoom => (Reason::LimitReached, RelayError::NoRoom),
+            Withheld::Shown => (Reason::CredentialInResponse, RelayError::Shown),
         };
         if let Some(transaction) = &mut self.transaction {
             transaction.failed(reason);
@@ -301,6 +303,15 @@ impl Relay {
                 }
             },
         }
+    }
+}
+
+/// Notes what was found.
+fn note(transaction: Option<&mut Transaction>, inspector: &mut Inspector) {
+    if let Some(transaction) = transaction {
+        transaction.scrubbed(&inspector.take_tally());
+        let (seen, act) = inspector.take_seen();
+        transaction.shown(&seen, act);
     }
 }
 

@@ -120,6 +120,8 @@ pub struct Line<'a> {
     pub stubs_in_body: u64,
     /// Credentials replaced by their stubs in the response.
     pub scrubbed: u64,
+    /// Known kinds of credentials in the response that are none of ours.
+    pub credentials_shown: u64,
     /// Status towards the agent.
     pub status: Option<u16>,
     /// Address that was dialled.
@@ -192,6 +194,7 @@ impl Line<'_> {
             tripwire: false,
             stubs_in_body: 0,
             scrubbed: 0,
+            credentials_shown: 0,
             status: None,
             upstream: None,
             bytes_in: None,
@@ -243,6 +246,7 @@ impl Line<'_> {
         }
         object.number_if("stubs_in_body", Some(self.stubs_in_body).filter(|&n| n > 0));
         object.number_if("scrubbed", Some(self.scrubbed).filter(|&n| n > 0));
+        object.number_if("credentials_shown", Some(self.credentials_shown).filter(|&n| n > 0));
         object.number_if("status", self.status.map(u64::from));
         object.display("upstream", self.upstream);
         object.number_if("bytes_in", self.bytes_in);

@@ -128,6 +128,7 @@ fn every_field_is_in_the_documents() {
         tripwire: true,
         stubs_in_body: 1,
         scrubbed: 1,
+        credentials_shown: 2,
         status: Some(200),
         upstream: peer,
         bytes_in: number,

@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use stubgate_credentials::kinds::Sights;
+use stubgate_policy::OnCredential;
 use stubgate_scrub::Tally;
 
 /// When it was told last.
@@ -38,6 +40,19 @@ impl Alarm {
                 id,
                 "an origin sent a credential; the agent got its stub"
             );
+        }
+    }
+}
+
+impl Alarm {
+    /// Tells of credentials that a response showed and that are none of ours, if that is due.
+    pub fn tell_shown(&self, seen: &Sights, act: OnCredential, agent: &str, id: &str) {
+        if !self.is_due() {
+            return;
+        }
+        for (kind, count) in seen.iter() {
+            let (kind, done) = (kind.as_str(), act.as_str());
+            tracing::warn!(kind, count, done, agent, id, "a response shows what looks like a credential");
         }
     }
 }

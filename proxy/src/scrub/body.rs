@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use stubgate_credentials::kinds::{Gate, Sights};
+use stubgate_policy::OnCredential;
 use stubgate_scrub::{Scrubber, Stream, Tally};
 
 use super::decode::{Coding, Decoder, Undecodable};
+use super::shown;
 use crate::appliance::Appliance;
 use crate::deadline::Deadline;
 use crate::inspect::Room;
@@ -20,6 +23,8 @@ pub enum Withheld {
     NotInspectable,
     /// Its agent has no memory left for it.
     NoRoom,
+    /// It goes on with a known kind of credential, which is none of ours.
+    Shown,
 }
 
 impl From<Undecodable> for Withheld {
@@ -33,6 +38,10 @@ pub struct Inspector {
     appliance: Arc<Appliance>,
     scrubber: Arc<Scrubber>,
     stream: Stream,
+    /// Looks for credentials of others in what leaves the stream.
+    gate: Option<Gate>,
+    /// What is done about them.
+    act: OnCredential,
     /// How long its end is held back.
     held: Deadline,
     decoder: Option<Decoder>,
@@ -46,6 +55,9 @@ pub struct Inspector {
     left: Option<u64>,
     trailers: Option<HeaderMap>,
     tally: Tally,
+    seen: Sights,
+    /// Nothing more comes into the stream.
+    is_last: bool,
     is_ended: bool,
 }
 
@@ -67,6 +79,8 @@ impl Inspector {
         });
         Inspector {
             stream: scrubber.stream(),
+            gate: None,
+            act: OnCredential::Allow,
             held: held(&appliance),
             appliance,
             scrubber,
@@ -77,8 +91,16 @@ impl Inspector {
             left: None,
             trailers: None,
             tally: Tally::default(),
+            seen: Sights::default(),
+            is_last: false,
             is_ended: false,
         }
+    }
+
+    /// Does this about credentials that are none of ours.
+    pub(super) fn watching(mut self, act: OnCredential) -> Self {
+        (self.gate, self.act) = (Some(Gate::new(act)), act);
+        self
     }
 
     /// Of a body that begins while there is nothing to look for.
@@ -103,7 +125,12 @@ impl Inspector {
             Some(_) => self.input = data,
             None => {
                 self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-                if self.left == Some(0) { self.stream.push_last(data) } else { self.stream.push(data) }
+                if self.left == Some(0) {
+                    self.is_last = true;
+                    self.stream.push_last(data);
+                } else {
+                    self.stream.push(data);
+                }
             }
         }
     }
@@ -120,15 +147,19 @@ impl Inspector {
     /// A piece for the agent; `None` where more of the origin is needed first.
     ///
     /// # Errors
-    /// Where the body is not what its coding says, or a bomb, or where its agent has no memory left for its window.
+    /// Where the body is not what its coding says, or a bomb, where its agent has no memory left for its window, or where a
+    /// credential comes that may not pass.
     pub fn pull(&mut self) -> Result<Option<Bytes>, Withheld> {
         if self.is_opaque && !self.scrubber.is_empty() {
             return Err(Withheld::NotInspectable);
         }
         loop {
-            if let Some(data) = self.stream.take() {
+            if let Some(data) = self.take() {
                 self.held.touch();
                 return Ok(Some(data));
+            }
+            if self.gate.as_ref().is_some_and(Gate::is_shut) {
+                return Err(Withheld::Shown);
             }
             let Some(decoder) = &mut self.decoder else { return Ok(None) };
             let text = decoder.step(&mut self.input)?;
@@ -142,18 +173,55 @@ impl Inspector {
         }
     }
 
+    /// What leaves the stream and then the gate.
+    fn take(&mut self) -> Option<Bytes> {
+        let Inspector { appliance, stream, gate, is_last, .. } = self;
+        let ours = |text: &[u8]| shown::is_ours(appliance, text);
+        let Some(gate) = gate else { return stream.take() };
+        loop {
+            if let Some(data) = gate.take() {
+                return Some(data);
+            }
+            match stream.take() {
+                Some(data) if *is_last && stream.is_drained() => gate.push_last(data, ours),
+                Some(data) => gate.push(data, ours),
+                None if *is_last && gate.is_open() => gate.push_last(Bytes::new(), ours),
+                None => return None,
+            }
+        }
+    }
+
+    /// What left the stream, into the gate.
+    fn drain(&mut self) {
+        let Inspector { appliance, stream, gate, .. } = self;
+        if let Some(gate) = gate {
+            while let Some(data) = stream.take() {
+                gate.push(data, |text| shown::is_ours(appliance, text));
+            }
+        }
+    }
+
     /// The origin has no more at the moment. What is held comes out of [`Inspector::pull`] now, or it will wake the task and
     /// come then, whatever it is: when it leaves must not tell what it was compared with.
     pub fn pause(&mut self, cx: &mut Context<'_>) {
-        if self.stream.pause() && self.held.poll(cx).is_ready() {
+        let mut waits = self.stream.pause();
+        self.drain();
+        if let Some(gate) = &mut self.gate {
+            waits |= gate.pause();
+        }
+        if waits && self.held.poll(cx).is_ready() {
             self.stream.let_go();
+            self.drain();
+            if let Some(gate) = &mut self.gate {
+                gate.let_go();
+            }
         }
     }
 
     /// The origin's body is over. What was held comes out of [`Inspector::pull`], then the trailers.
     ///
     /// # Errors
-    /// Where the body is not whole.
+    /// Where the body is not whole, or its trailers show a credential that may not pass.
     pub fn finish(&mut self, trailers: Option<HeaderMap>) -> Result<(), Withheld> {
         if let Some(decoder) = &self.decoder {
             decoder.finish()?;
@@ -161,11 +229,13 @@ impl Inspector {
         // An event stream may have ended in trailers hours after its last piece.
         self.renew();
         self.stream.finish();
-        self.is_ended = true;
-        self.trailers = trailers.map(|mut trailers| {
-            super::fields(&self.scrubber, &mut trailers, &mut self.tally);
-            trailers
-        });
+        (self.is_last, self.is_ended) = (true, true);
+        let Some(mut trailers) = trailers else { return Ok(()) };
+        super::fields(&self.scrubber, &mut trailers, &mut self.tally);
+        if self.gate.is_some() && shown::fields(&self.appliance, &mut trailers, self.act, &mut self.seen) {
+            return Err(Withheld::Shown);
+        }
+        self.trailers = Some(trailers);
         Ok(())
     }
 
@@ -184,5 +254,14 @@ impl Inspector {
         let mut tally = std::mem::take(&mut self.tally);
         tally.add(&self.stream.take_tally());
         tally
+    }
+
+    /// Credentials that are none of ours, seen since this was asked last, and what is done about them.
+    pub fn take_seen(&mut self) -> (Sights, OnCredential) {
+        let mut seen = std::mem::take(&mut self.seen);
+        if let Some(gate) = &mut self.gate {
+            seen.add(&gate.take_seen());
+        }
+        (seen, self.act)
     }
 }

@@ -88,6 +88,44 @@ async fn a_refresh_with_the_stub_gets_the_stubs_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_only_minted_stubs_count_a_refresh_mints_one_that_the_agent_can_use_and_no_other() {
+    let policy = policy("")
+        .replacen("    stub: access-token-stub\n", "    stub: access-token-stub\n    minted_only: true\n", 1)
+        .replacen(
+            "agents: [devbot], hosts: [api.anthropic.com]",
+            "agents: [devbot, otherbot], hosts: [api.anthropic.com]",
+            1,
+        );
+    let lab = Lab::with(Setup { policy, ..Setup::default() }).await;
+    has_a_token(&lab);
+    let mut stubs = Vec::new();
+    for _ in 0..2 {
+        let answer = post(&lab, TOKENS, "application/json", &refresh(REFRESH)).await;
+        let said: Value = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!((answer.status, &said["refresh_token"]), (200, &REFRESH.into()));
+        stubs.push(said["access_token"].as_str().unwrap().to_owned());
+    }
+    assert!(stubs[0].starts_with("sk-ant-oat01-SGM") && stubs[0] != stubs[1], "{stubs:?}");
+    for (from, stub, status, reason) in [
+        (DEVBOT, &*stubs[0], 200, ""),
+        (DEVBOT, &*stubs[1], 200, ""),
+        (DEVBOT, ACCESS, 403, "stub_not_granted"),
+        (OTHERBOT, &*stubs[0], 403, "stub_of_other_agent"),
+    ] {
+        let mut conn = Conn::sni(&lab, "api.anthropic.com", from).await;
+        let head = format!("POST /v1/messages HTTP/1.1\r\nhost: api.anthropic.com\r\nauthorization: Bearer {stub}\r\n");
+        let answer = conn.ask(&format!("{head}content-length: 0\r\n\r\n")).await;
+        assert_eq!(answer.status, status, "{from} {stub}");
+        if status == 403 {
+            assert_eq!(answer.reason(), reason, "{from} {stub}");
+        }
+    }
+    let seen = lab.origin.requests();
+    assert_eq!(seen.len(), 2);
+    assert!(seen.iter().all(|seen| seen.header("authorization") == Some(format!("Bearer {REAL_ACCESS}"))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deny_rule_does_not_reach_what_is_answered_here() {
     let deny =
         "  - { name: closed, effect: deny, agents: [\"*\"], hosts: [any], methods: [any], paths: [\"/v1/**\"] }\n";

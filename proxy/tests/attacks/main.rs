@@ -30,6 +30,7 @@ mod reload;
 mod scrub;
 mod seams;
 mod servers;
+mod shown;
 mod socks;
 mod streams;
 mod transparent;

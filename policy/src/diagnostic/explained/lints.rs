@@ -97,6 +97,15 @@ pub(super) const ALL: &[Explained] = &[
         "Rename the file, move it, or name it on its own.",
     ),
     e(
+        SHARED_STUB,
+        "What an agent may do follows from its address, so that sharing a stub opens nothing. But an agent that takes another's stub \
+         presents its own, and no tripwire tells; and it can't be called back from one of them alone. Sharing is not warned of \
+         where agents only read with it.",
+        "credentials:\n  github: { stub: stub-github-1, slots: [bearer], hosts: [api.github.com], source: { env: GITHUB } }\nagents:\n  devbot: { sources: [10.42.0.11/32] }\n  other: { sources: [10.42.0.12/32] }\nrules:\n  - { name: r, agents: [devbot, other], hosts: [api.github.com], methods: [POST], paths: [\"/repos/acme/site/issues\"], credentials: [github] }\n",
+        "Give each agent a stub of its own (`stubgate stub mint --agent A --credential C`), and write `minted_only: true` beside \
+         `stub`; or allow the code, if a stub that is passed on between these agents is nobody's worry.",
+    ),
+    e(
         NO_BODY,
         "The rule looks into bodies, and requests of these methods have none: they are all refused, because what is empty is no \
          JSON document. `any` names them, too.",

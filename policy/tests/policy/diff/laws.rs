@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 use stubgate_policy::diff::{Aspect, Diff, Direction, Witness};
 use stubgate_policy::{
-    Ask, Authority, Body, ConnectStage, Decision, Name, NameGrant, NameStage, Policy, QueryKind, Reason, RequestStage,
-    Seen, SlotRef, Source, SourceFile, Target, Token, compile,
+    Ask, Authority, Body, ConnectStage, Decision, Name, NameGrant, NameStage, OnCredential, Policy, QueryKind, Reason,
+    RequestStage, Seen, SlotRef, Source, SourceFile, Target, Token, compile,
 };
 
 use crate::laws::world::{NAMES, Request, Rule, files, request, rules};
@@ -74,7 +74,7 @@ fn read(text: &str) -> Option<Policy> {
 #[derive(Debug, PartialEq)]
 enum Said {
     Denied(Reason),
-    Allowed { source: Option<(Source, bool)>, deny_stub_in_body: bool },
+    Allowed { source: Option<(Source, bool)>, deny_stub_in_body: bool, on_credential: OnCredential },
 }
 
 fn decide(policy: &Policy, peer: IpAddr, at: RequestStage<'_>, sent: Option<&Body<'_>>) -> Said {
@@ -92,6 +92,7 @@ fn decide(policy: &Policy, peer: IpAddr, at: RequestStage<'_>, sent: Option<&Bod
                 .swap()
                 .map(|swap| (policy.credential(swap.credential).source().clone(), permit.ranges_allowed())),
             deny_stub_in_body: permit.stub_in_body_denied(),
+            on_credential: permit.on_credential(),
         },
         Decision::Deny(denial) => Said::Denied(denial.reason),
         Decision::Answer(answer) => panic!("{answer:?}"),
@@ -235,6 +236,13 @@ proptest! {
                 Aspect::StubInBody => {
                     prop_assert!(matches!(more, Said::Allowed { deny_stub_in_body: false, .. }), "{}", show());
                     prop_assert!(matches!(less, Said::Allowed { deny_stub_in_body: true, .. }), "{}", show());
+                }
+                Aspect::CredentialInResponse => {
+                    let on = |said: &Said| match said {
+                        Said::Allowed { on_credential, .. } => Some(*on_credential),
+                        Said::Denied(_) => None,
+                    };
+                    prop_assert!(on(more).is_some() && on(more) < on(less), "{}", show());
                 }
                 Aspect::Observed | Aspect::NotObserved => {
                     prop_assert_eq!(more, &Said::Denied(Reason::Observed));

@@ -1,9 +1,9 @@
 //! The plainest decision that can be written: hosts are lists of labels, paths lists of segments, and every rule is
 //! looked at for every request. Nothing here uses the crate's matchers.
 
-use stubgate_policy::{Reason, SlotRef};
+use stubgate_policy::{OnCredential, Reason, SlotRef};
 
-use super::world::{BASIC, BODIES, CREDENTIALS, Effect, Request, Rule, Verdict};
+use super::world::{BASIC, BODIES, CREDENTIALS, Effect, ON_CREDENTIAL, Request, Rule, Verdict};
 
 impl Rule {
     fn covers(&self, request: &Request) -> bool {
@@ -162,9 +162,13 @@ fn judge(rules: &[Rule], request: &Request) -> Result<Verdict, Reason> {
 /// What is allowed without a look, or with what the look finds.
 fn looked(allowed: &[&Rule], request: &Request) -> Result<Verdict, Reason> {
     let stubs = |verdict: Verdict| match verdict {
-        Verdict::Allow { rule, swap, ranges, .. } => {
-            Verdict::Allow { rule, swap, ranges, deny_stub_in_body: allowed.iter().any(|rule| rule.flags.body) }
-        }
+        Verdict::Allow { rule, swap, ranges, .. } => Verdict::Allow {
+            rule,
+            ranges,
+            deny_stub_in_body: allowed.iter().any(|rule| rule.flags.body),
+            on_credential: on_credential(allowed, swap.is_some(), request),
+            swap,
+        },
         denied @ Verdict::Deny(_) => denied,
     };
     let blind: Vec<&Rule> = allowed.iter().copied().filter(|rule| rule.demand.is_none()).collect();
@@ -229,8 +233,17 @@ fn tokens(allowed: &[&Rule], request: &Request) -> Result<Verdict, Reason> {
         rule: granting.iter().map(|rule| rule.name.clone()).min().unwrap_or_default(),
         ranges: granting.iter().any(|rule| rule.flags.ranges),
         deny_stub_in_body: allowed.iter().any(|rule| rule.flags.body),
+        on_credential: on_credential(allowed, swap.is_some(), request),
         swap,
     })
+}
+
+/// The strictest that a rule says; else what changes something with a credential shows none in its answer.
+fn on_credential(allowed: &[&Rule], swaps: bool, request: &Request) -> OnCredential {
+    let reads = ["GET", "HEAD", "OPTIONS", "websocket"].contains(&request.method);
+    let unsaid = if swaps && !reads { OnCredential::Deny } else { OnCredential::Allow };
+    let said = allowed.iter().filter_map(|rule| rule.flags.response).max();
+    said.map_or(unsaid, |said| ON_CREDENTIAL[said])
 }
 
 /// Whether some token is neither a stub nor the harmless half of a Basic pair.

@@ -3,7 +3,9 @@
 use std::num::NonZeroU16;
 
 use proptest::prelude::*;
-use stubgate_policy::{Authority, BasicField, Body, Host, Method, Reason, Scheme, SlotRef, SourceFile, Target};
+use stubgate_policy::{
+    Authority, BasicField, Body, Host, Method, OnCredential, Reason, Scheme, SlotRef, SourceFile, Target,
+};
 
 pub(crate) const AGENTS: &[&str] = &["a", "b", "c", "locked"];
 /// Names with a witness for every wildcard: `w…` stands in no rule.
@@ -122,12 +124,17 @@ pub(crate) struct Rule {
     pub(crate) demand: Option<usize>,
 }
 
+/// What a rule may say of credentials in responses.
+pub(crate) const ON_CREDENTIAL: [OnCredential; 3] = [OnCredential::Allow, OnCredential::Replace, OnCredential::Deny];
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Flags {
     pub(crate) required: bool,
     pub(crate) foreign: bool,
     pub(crate) ranges: bool,
     pub(crate) body: bool,
+    /// Of [`ON_CREDENTIAL`].
+    pub(crate) response: Option<usize>,
     pub(crate) slash: bool,
 }
 
@@ -146,7 +153,13 @@ pub(crate) struct Request {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    Allow { rule: String, swap: Option<(String, usize)>, ranges: bool, deny_stub_in_body: bool },
+    Allow {
+        rule: String,
+        swap: Option<(String, usize)>,
+        ranges: bool,
+        deny_stub_in_body: bool,
+        on_credential: OnCredential,
+    },
     Deny(Reason),
 }
 
@@ -243,11 +256,13 @@ pub(crate) fn deny_rule() -> impl Strategy<Value = Rule> {
 
 fn grant_rule() -> impl Strategy<Value = Rule> {
     let credentials = prop_oneof![2 => Just(Vec::new()), 3 => some(&["k1", "k2"], 2)];
-    let flags = any::<[bool; 5]>().prop_map(|[required, foreign, ranges, body, slash]| Flags {
+    let response = prop::option::weighted(0.3, 0..ON_CREDENTIAL.len());
+    let flags = (any::<[bool; 5]>(), response).prop_map(|([required, foreign, ranges, body, slash], response)| Flags {
         required,
         foreign,
         ranges,
         body,
+        response,
         slash,
     });
     let demand = prop::option::weighted(0.4, 0..DEMANDS.len());
@@ -404,7 +419,10 @@ impl Rule {
         if !self.credentials.is_empty() {
             text += &format!(", credentials: [{}]", list(&self.credentials));
         }
-        let Flags { required, foreign, ranges, body, slash } = self.flags;
+        let Flags { required, foreign, ranges, body, response, slash } = self.flags;
+        if let (Some(response), true) = (response, self.effect != Effect::Deny) {
+            text += &format!(", credential_in_response: {}", ON_CREDENTIAL[response].as_str());
+        }
         for (set, option) in [
             (required, "credential_required: true"),
             (foreign, "foreign_credentials: allow"),

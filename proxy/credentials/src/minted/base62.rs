@@ -58,7 +58,7 @@ pub(super) fn decode(digits: &[u8]) -> Option<[u8; 20]> {
 }
 
 /// Six digits of CRC-32 (IEEE 802.3), with which GitHub's tokens end.
-pub(super) fn checksum(text: &[u8]) -> String {
+pub(crate) fn checksum(text: &[u8]) -> String {
     let mut crc = u32::MAX;
     for byte in text {
         crc ^= u32::from(*byte);
