@@ -126,7 +126,7 @@ async fn another_holder_that_never_ends_is_an_error_after_a_minute() {
     let world = World::new().await;
     let held = world.store.lead("l").await.unwrap().unwrap();
     let replica = world.replica();
-    world.time.pass(LIFE - 1);
+    world.time.pass(LIFE - 5);
     for waited in [0, 30, 29] {
         wait(waited).await;
         assert_eq!(token(&replica).await, "access-0");
@@ -253,7 +253,7 @@ async fn two_replicas_never_refresh_at_once_and_both_use_what_one_had() {
     let world = World::new().await;
     let gate = world.holds_answers();
     let (one, two) = (world.replica(), world.replica());
-    world.time.pass(LIFE - 1);
+    world.time.pass(LIFE - 5);
     let asking = tokio::spawn(async move { token(&one).await });
     world.is_asked().await;
     assert_eq!(token(&two).await, "access-0", "still good, and the other one is refreshing it");
@@ -261,6 +261,25 @@ async fn two_replicas_never_refresh_at_once_and_both_use_what_one_had() {
     assert_eq!(asking.await.unwrap(), "access-1");
     assert_eq!(token(&two).await, "access-1");
     assert_eq!(world.provider.requests(), 1);
+}
+
+#[tokio::test]
+async fn the_time_that_an_answer_took_is_no_part_of_a_tokens_life() {
+    let world = World::new().await;
+    let gate = world.holds_answers();
+    let replica = world.replica();
+    world.time.pass(LIFE - 5);
+    let asking = tokio::spawn({
+        let replica = Arc::clone(&replica);
+        async move { token(&replica).await }
+    });
+    world.is_asked().await;
+    let sent = world.time.now();
+    world.time.pass(15);
+    gate.add_permits(1);
+    assert_eq!(asking.await.unwrap(), "access-1");
+    let login = world.stored().await;
+    assert_eq!((login.obtained, login.ends), (sent, Some(sent + Duration::from_secs(LIFE))));
 }
 
 #[tokio::test]
@@ -289,7 +308,7 @@ async fn a_lost_answer_that_held_the_next_token_makes_the_login_lost_and_says_wh
     let world = World::new().await;
     world.provider.say([Act::LostAfter]);
     let replica = world.replica();
-    world.time.pass(LIFE - 1);
+    world.time.pass(LIFE - 5);
     assert_eq!(token(&replica).await, "access-0", "still good");
     let status = replica.status();
     assert_eq!(status.standing, Standing::Lost);
@@ -298,7 +317,7 @@ async fn a_lost_answer_that_held_the_next_token_makes_the_login_lost_and_says_wh
         "the provider takes the refresh token no more: an answer that held the next one was lost; \
          log in again: stubgate login claude --name l"
     );
-    world.time.pass(2);
+    world.time.pass(5);
     assert!(token(&world.replica()).await.contains("stubgate login claude --name l"));
     assert_eq!(world.provider.requests(), 2, "it is asked no more");
 }

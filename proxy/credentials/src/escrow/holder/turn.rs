@@ -201,17 +201,20 @@ impl Holder {
             fields.push(("scope", scopes.as_bytes()));
         }
         let send = || ask(&*self.http, &provider, endpoint, secret.as_ref(), &fields);
+        // A token lives from some time after it was asked for: what the way there and back took is not its own.
+        let mut sent = (self.clock)();
         let mut answer = send().await;
         if let Err(unanswered) = &answer {
             if matches!(unanswered, Unanswered::Lost(_)) {
                 attempt.unanswered_since.get_or_insert(started);
                 tracing::warn!(login = &*self.name, error = %unanswered, "the answer to a refresh was lost; asking once more");
             }
+            sent = (self.clock)();
             answer = send().await;
         }
         pass(Step::Answered);
         match answer.as_ref().map(judge) {
-            Ok(Verdict::Granted(tokens)) => self.take(shelved, tokens).await,
+            Ok(Verdict::Granted(tokens)) => self.take(shelved, tokens, sent).await,
             Ok(Verdict::Gone) => self.give_up(shelved, attempt.unanswered_since).await,
             Ok(Verdict::Unclear(why, after)) => Err(Failed { why, next: Next::Pause(after) }),
             Ok(Verdict::Later(why, after)) => {
@@ -239,9 +242,8 @@ impl Holder {
         let _ = self.replace(&shelved.login, shelved.revision).await;
     }
 
-    async fn take(&self, shelved: Shelved, tokens: Tokens) -> Result<(), Failed> {
-        let now = (self.clock)();
-        let login = shelved.login.next(tokens, now);
+    async fn take(&self, shelved: Shelved, tokens: Tokens, sent: SystemTime) -> Result<(), Failed> {
+        let login = shelved.login.next(tokens, sent);
         match self.shelf.write(&self.name, &login, shelved.revision).await {
             Ok(Some(revision)) => {
                 pass(Step::Stored);
@@ -339,14 +341,14 @@ impl Known {
 }
 
 impl Login {
-    /// The state after the provider gave tokens.
-    pub(crate) fn next(&self, tokens: Tokens, now: SystemTime) -> Login {
+    /// The state after the provider gave tokens, which were asked for at `sent`.
+    pub(crate) fn next(&self, tokens: Tokens, sent: SystemTime) -> Login {
         Login {
             generation: self.generation + 1,
             provider: self.provider.clone(),
             access: tokens.access,
-            obtained: now,
-            ends: tokens.life.and_then(|life| now.checked_add(life)),
+            obtained: sent,
+            ends: tokens.life.and_then(|life| sent.checked_add(life)),
             // RFC 6749, 6: where none is given, the one of before stays.
             refresh: tokens.refresh.or_else(|| self.refresh.clone()),
             scopes: tokens.scopes.unwrap_or_else(|| self.scopes.clone()),
