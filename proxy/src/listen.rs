@@ -39,9 +39,13 @@ use crate::metrics::Listener;
 use crate::record::Layer;
 use crate::stream::{Socket, Stream};
 
+/// Connections that are accepted before others have their turn: a flood of them must not make requests wait (RE-05).
+const IN_A_ROW: u32 = 4;
+
 /// Accepts until the appliance drains.
 pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: Listener) {
     let mut shedding = Shedding::new();
+    let mut in_a_row = 0;
     loop {
         let accepted = tokio::select! {
             accepted = sockets.accept() => accepted,
@@ -52,6 +56,11 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
                 let Some(tcp) = shedding.spare(tcp) else { continue };
                 let whence = whence(&tcp, peer, listener);
                 admit(&appliance, tcp, whence);
+                in_a_row += 1;
+                if in_a_row >= IN_A_ROW {
+                    in_a_row = 0;
+                    tokio::task::yield_now().await;
+                }
             }
             Err(error) => {
                 appliance.metrics.accept_errors.inc();
@@ -70,13 +79,13 @@ fn admit(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
         Ok((_, name)) => name,
         // Plain HTTP clients are told why; there is nothing to be said to others.
         Err(refusal) if whence.listener == Listener::Https => {
-            refuse(appliance, &whence, refusal.reason);
+            turn_away(appliance, &tcp, &whence, refusal.reason);
             return;
         }
         Err(_) => Arc::from(""),
     };
     let Some(admission) = appliance.admissions.enter(&agent, whence.listener) else {
-        refuse(appliance, &whence, Reason::LimitReached);
+        turn_away(appliance, &tcp, &whence, Reason::LimitReached);
         return;
     };
     // Fails only on a socket that is closed already, which the next read notices.
@@ -103,6 +112,13 @@ async fn serve(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
         Listener::Proxy => Box::pin(connect::serve(appliance, tcp, whence)).await,
         Listener::Transparent => Box::pin(first::serve(appliance, tcp, BytesMut::new(), whence, None)).await,
     }
+}
+
+/// Refuses a connection that was just accepted, by a reset: it costs less than an end that the other side has to agree to.
+fn turn_away(appliance: &Appliance, tcp: &TcpStream, whence: &Whence, reason: Reason) {
+    // Where it can't be reset it is closed.
+    let _ = tcp.set_zero_linger();
+    refuse(appliance, whence, reason);
 }
 
 /// Records a connection that was refused before it could ask for anything.

@@ -4,6 +4,7 @@
 //! The database of several replicas is found by the appliance's own resolver, as origins are, and not guarded as they are:
 //! the operator named it.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -20,10 +21,20 @@ use crate::config::{Config, EscrowStore};
 use crate::secrets_client::SecretsClient;
 use crate::start;
 
+/// The logins that credentials of a policy are.
+pub fn named_by(policy: &Policy) -> HashSet<&str> {
+    let mut logins = HashSet::new();
+    for credential in policy.credentials() {
+        if let Source::Oauth(oauth) = credential.source() {
+            logins.insert(&*oauth.login);
+        }
+    }
+    logins
+}
+
 /// Whether the escrow is opened for this configuration and first policy.
 pub fn is_wanted(config: &Config, policy: Option<&Policy>) -> bool {
-    let names_one = |policy: &Policy| policy.credentials().iter().any(|one| matches!(one.source(), Source::Oauth(_)));
-    config.escrow.is_some() || policy.is_some_and(names_one)
+    config.escrow.is_some() || policy.is_some_and(|policy| !named_by(policy).is_empty())
 }
 
 /// Opens the escrow of a configuration, blocking.

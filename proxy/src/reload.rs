@@ -25,6 +25,7 @@ use crate::appliance::Appliance;
 use crate::config::{Config, open_to_all, policy_files};
 use crate::keeping::Said;
 use crate::lockdown::Outside;
+use crate::logins;
 use crate::metrics::Reload;
 use crate::programs;
 use crate::record::{Event, Layer, Line};
@@ -110,12 +111,12 @@ impl Reloader {
                 }
             }
         }
-        self.look_at_rights();
         crate::appliance::refresh(&self.appliance);
         self.appliance.decide_again();
         if took {
             self.tell(&before);
         }
+        self.look_at_rights();
         self.appliance.snapshot.load().is_ready()
     }
 
@@ -154,7 +155,7 @@ impl Reloader {
 
     /// Says which credentials others can read, once each.
     fn look_at_rights(&mut self) {
-        let exposed = self.appliance.credentials.exposed();
+        let Some(exposed) = self.appliance.credentials.exposed() else { return };
         for name in exposed.difference(&self.exposed) {
             tracing::warn!(credential = &**name, "every user of this machine can read its file; run chmod 600 on it");
         }
@@ -268,6 +269,9 @@ impl Reloader {
         if let Some(keeper) = appliance.keeper.get() {
             keeper.follow(&snapshot.policy);
         }
+        if let Some(escrow) = appliance.escrow.get() {
+            escrow.keep(&logins::named_by(&snapshot.policy));
+        }
         appliance.quarantine.hold_in(&snapshot.policy);
         appliance.snapshot.store(Arc::clone(&snapshot));
         // Once more: whoever was quarantined just now was held in the policy before this one.
@@ -343,9 +347,10 @@ impl Reloader {
             let _ = woken.try_send(());
         });
         let draining = self.appliance.draining.clone();
+        let mut folders = self.folders(BTreeSet::new());
         loop {
             // What changed after it was read and before its folder was watched would be missed: read once more.
-            let is_new = watcher.follow(self.folders());
+            let is_new = watcher.follow(folders);
             tokio::select! {
                 biased;
                 () = std::future::ready(()), if is_new => {}
@@ -361,17 +366,20 @@ impl Reloader {
                 () = draining.cancelled() => return Ok(()),
             }
             while wakes.try_recv().is_ok() {}
+            let watched = watcher.followed.clone();
             // Reading and compiling may take a while; requests go on meanwhile.
             let moved = tokio::task::spawn_blocking(move || {
                 self.reload();
-                self
+                let folders = self.folders(watched);
+                (self, folders)
             });
-            self = moved.await.map_err(std::io::Error::other)?;
+            (self, folders) = moved.await.map_err(std::io::Error::other)?;
         }
     }
 
-    fn folders(&self) -> BTreeSet<PathBuf> {
-        let mut folders: BTreeSet<PathBuf> = self.appliance.credentials.watched_paths().into_iter().collect();
+    /// What is to be watched. Where the file system of a credential hangs, what is watched now goes on being watched.
+    fn folders(&self, watched: BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+        let mut folders = self.appliance.credentials.watched_paths().unwrap_or(watched);
         let revoked = self.appliance.minting.as_ref().and_then(|minting| minting.revoked.path().parent());
         folders.extend(revoked.filter(|folder| folder.is_dir()).map(Path::to_owned));
         for path in &self.config.policy {

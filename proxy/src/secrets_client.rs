@@ -29,8 +29,9 @@ use crate::forward::dial::{Dialer, Wanted};
 const BODY_MAXIMUM: usize = 1024 * 1024;
 /// The longest head.
 const HEAD_MAXIMUM: usize = 64 * 1024;
-/// How long all of it may take.
-const LIMIT: Duration = Duration::from_secs(10);
+/// How long all of it may take; whoever asks for less gives up earlier. Longer than what the exchange of a login waits: a
+/// refresh token that is good for one use must not be sent again because its answer was not waited for.
+const LIMIT: Duration = Duration::from_secs(30);
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("stubgate/", env!("CARGO_PKG_VERSION")));
 
 /// Asks servers of secrets.

@@ -1,8 +1,10 @@
 //! A noisy agent beside a quiet one: 10,000 connections tried, slow readers, heads of a gigabyte, a flood of DNS. Everything
-//! has its default bound. The quiet agent's slowest requests take at most twice as long as before; memory stays small.
+//! has its default bound. The quiet agent's slowest requests to an origin ten milliseconds away, which is near, take at most
+//! twice as long as before; memory stays small.
 //!
-//! The noise comes from the same two cores that the appliance and the quiet agent run on, so its threads are nice: what
-//! is measured is what the appliance makes of it.
+//! The noise comes from the same cores that the appliance and the quiet agent run on, so its threads are nice. It opens tens
+//! of thousands of connections a second, as fast as the system lets it. To an origin at no distance the slowest of a
+//! hundred requests is then one of 0.2 ms that waits for some of those: that is printed, and bounded as a time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::io::Write;
@@ -29,8 +31,9 @@ const CONNECTIONS: usize = 10_000;
 const SLOW_READERS: usize = 40;
 /// Bytes of each head that it tries to send.
 const HEAD: u64 = 1 << 30;
-/// What the quiet agent's slowest request may take on a machine that is busy with other work (RE-14).
-const AT_MOST: Duration = Duration::from_millis(250);
+/// What one of the quiet agent's hundred slowest requests and questions may take where nothing is far away; a tenth of what
+/// RE-14 asks for.
+const AT_MOST: Duration = Duration::from_millis(25);
 /// What docs/configuration.md says that two agents at their limits make the appliance hold.
 const MEMORY_KIB: u64 = 256 * 1024;
 
@@ -181,11 +184,24 @@ fn start(lab: &Lab, noise: &Arc<Noise>) -> (Vec<JoinHandle<()>>, Vec<Wire>) {
     (threads, slow)
 }
 
-/// How long the quiet agent's requests took: on a kept connection, each on one of its own, and its questions.
+/// How long the quiet agent's requests took: on a kept connection and each on one of its own, to an origin that is ten
+/// milliseconds away and to one that is near; and its questions.
+#[derive(Debug)]
 struct Took {
-    kept: Duration,
-    fresh: Duration,
+    far_kept: Duration,
+    far_fresh: Duration,
+    near_kept: Duration,
+    near_fresh: Duration,
     names: Duration,
+}
+
+impl Took {
+    /// Whether what goes far took at most twice as long as before, and nothing that stays near took long.
+    fn is_fine(&self, before: &Took) -> bool {
+        self.far_kept <= before.far_kept * 2
+            && self.far_fresh <= before.far_fresh * 2
+            && [self.near_kept, self.near_fresh, self.names].iter().all(|took| *took <= AT_MOST)
+    }
 }
 
 fn p99(mut took: Vec<Duration>) -> Duration {
@@ -203,13 +219,15 @@ fn timed(count: usize, mut work: impl FnMut(usize)) -> Duration {
 }
 
 fn quiet(lab: &Lab) -> Took {
-    let get = "GET / HTTP/1.1\r\nHost: other.example\r\n\r\n";
-    let mut wire = Wire::tls(lab, "other.example").expect("the quiet agent connects");
-    let kept = timed(400, |_| assert_eq!(wire.send(get).reply().expect("an answer").status, 200));
-    let fresh = timed(100, |_| {
-        let mut wire = Wire::tls(lab, "other.example").expect("the quiet agent connects");
-        assert_eq!(wire.send(get).reply().expect("an answer").status, 200);
-    });
+    let requests = |path, count| {
+        let get = format!("GET {path} HTTP/1.1\r\nHost: other.example\r\n\r\n");
+        let connect = || Wire::tls(lab, "other.example").expect("the quiet agent connects");
+        let ask = |wire: &mut Wire| assert_eq!(wire.send(&get).reply().expect("an answer").status, 200);
+        let mut wire = connect();
+        (timed(count, |_| ask(&mut wire)), timed(100, |_| ask(&mut connect())))
+    };
+    let (far_kept, far_fresh) = requests("/afar", 100);
+    let (near_kept, near_fresh) = requests("/", 400);
     let socket = lab.pod().enter(|| UdpSocket::bind((POD, 0)).unwrap());
     socket.connect(SocketAddr::from((APPLIANCE, 53))).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
@@ -219,16 +237,15 @@ fn quiet(lab: &Lab) -> Took {
         let length = socket.recv(&mut answer).expect("an answer");
         assert!(length > 40 && answer[7] == 1, "our address");
     });
-    Took { kept, fresh, names }
+    Took { far_kept, far_fresh, near_kept, near_fresh, names }
 }
 
 #[test]
 fn a_quiet_agent_does_not_notice_a_noisy_one() {
     WORLD.test(|world| {
         let lab = &world.lab;
-        let mut rounds = Vec::new();
         // Others share the machine: one round of three shows that nothing of ours stands in the way.
-        for _ in 0..3 {
+        let is_fine = (0..3).any(|_| {
             let before = quiet(lab);
             let noise = Arc::new(Noise::default());
             let (threads, slow) = start(lab, &noise);
@@ -248,14 +265,8 @@ fn a_quiet_agent_does_not_notice_a_noisy_one() {
             }
             drop(slow);
             println!(
-                "p99 before and while: kept {:?} {:?}; fresh {:?} {:?}; DNS {:?} {:?}; memory {memory:?} KiB; {} connections \
-                 opened, {} turned away, {} held; {} heads of 1 GiB, {} bytes of them sent; {} questions",
-                before.kept,
-                during.kept,
-                before.fresh,
-                during.fresh,
-                before.names,
-                during.names,
+                "p99 before {before:?}\n    while {during:?}\nmemory {memory:?} KiB; {} connections opened, {} turned away, {} held; \
+                 {} heads of 1 GiB, {} bytes of them sent; {} questions",
                 noise.opened.load(Ordering::Relaxed),
                 noise.turned_away.load(Ordering::Relaxed),
                 noise.open.load(Ordering::Relaxed),
@@ -264,15 +275,9 @@ fn a_quiet_agent_does_not_notice_a_noisy_one() {
                 noise.questions.load(Ordering::Relaxed),
             );
             assert!(memory.1 < MEMORY_KIB, "{memory:?} KiB");
-            let pairs = [(before.kept, during.kept), (before.fresh, during.fresh), (before.names, during.names)];
-            let doubled = pairs.iter().all(|(before, during)| *during <= *before * 2);
-            rounds.push((doubled, pairs.map(|(_, during)| during)));
-            if doubled {
-                break;
-            }
-        }
-        let is_fine = rounds.iter().any(|(doubled, during)| *doubled || during.iter().all(|took| *took <= AT_MOST));
-        assert!(is_fine, "twice as long as before, and longer than {AT_MOST:?}: {rounds:?}");
+            during.is_fine(&before)
+        });
+        assert!(is_fine, "in none of three rounds did the quiet agent fare as it should");
         let limited = lab.appliance().metric("stubgate_limits_reached_total", &["limit=\"connections_per_agent\""]);
         assert!(limited > 1000.0, "RE-05: {limited} connections turned away");
         let shed = lab.appliance().metric("stubgate_dns_queries_total", &["outcome=\"rate_limited\""]);

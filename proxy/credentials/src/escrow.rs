@@ -25,7 +25,7 @@ mod shelf;
 mod status;
 mod store;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -107,6 +107,7 @@ impl Escrow {
     fn holder(&self, login: &str, provider: &OauthProvider, http: &Arc<dyn HttpClient>) -> Arc<Holder> {
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(holder) = holders.get(login) {
+            holder.set_named(true);
             holder.describe(provider);
             return Arc::clone(holder);
         }
@@ -115,6 +116,14 @@ impl Escrow {
         let holder = Arc::new(made);
         holders.insert(login.into(), Arc::clone(&holder));
         holder
+    }
+
+    /// What no credential of the policy names any more is not refreshed from now on, and let go of once nothing of it is
+    /// under way.
+    pub fn keep(&self, logins: &HashSet<&str>) {
+        for holder in self.all() {
+            holder.set_named(logins.contains(holder.name()));
+        }
     }
 
     fn all(&self) -> Vec<Arc<Holder>> {
@@ -144,6 +153,8 @@ impl Escrow {
 
     /// One look at all logins.
     async fn tend(&self) {
+        let is_wanted = |holder: &Holder| holder.is_named() || holder.is_occupied();
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, holder| is_wanted(holder));
         let holders = self.all();
         if holders.is_empty() {
             return;
@@ -157,7 +168,7 @@ impl Escrow {
                 }
             }
         }
-        for holder in holders.into_iter().filter(|holder| holder.is_due()) {
+        for holder in holders.into_iter().filter(|holder| holder.is_due() && !holder.is_in_flight()) {
             tokio::spawn(async move { holder.refresh().await });
         }
     }

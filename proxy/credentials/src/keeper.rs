@@ -139,15 +139,16 @@ impl Keeper {
     /// files and variables that are new are read at once, blocking, and everything else in the background.
     pub fn follow(&self, policy: &Policy) -> Loaded {
         let loaded = self.store.reload(policy);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let reading = |name: &str| policy.credentials().iter().find(|one| one.name() == name).map(|one| one.reading());
-        let mut changed: HashMap<_, _> = kept.extract_if(|name, kept| reading(name) != Some(&kept.reading)).collect();
+        // Whoever is told may take its time, and ask for something.
         for name in &loaded.changed {
             self.witness.fetched(name, News::Changed, None);
         }
         for problem in &loaded.problems {
             self.witness.failed(&problem.credential, problem.error.kind(), &problem.to_string(), problem.kept);
         }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let reading = |name: &str| policy.credentials().iter().find(|one| one.name() == name).map(|one| one.reading());
+        let mut changed: HashMap<_, _> = kept.extract_if(|name, kept| reading(name) != Some(&kept.reading)).collect();
         for credential in policy.credentials() {
             if kept.contains_key(credential.name()) {
                 continue;

@@ -8,6 +8,7 @@
 //! This crate does not decide who may use what, and opens no connection.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+mod aside;
 pub mod escrow;
 mod fetch;
 mod forms;

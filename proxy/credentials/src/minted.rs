@@ -23,8 +23,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stubgate_policy::{AgentId, CredentialId, Meaning, MintedStub, Policy, Standing};
 
-pub(crate) use key::give_to_owner_of_folder;
 pub use key::{KeyError, StubKey, make_folder};
+pub(crate) use key::{give_to_owner_of_folder, open_or_make};
 pub use revoked::{Revoked, RevokedError, revoke};
 pub use seal::Content;
 pub use shape::{BEGINNINGS, LONGEST, Shape, looks_minted, well_formed};

@@ -15,11 +15,12 @@ pub(crate) mod vault;
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use stubgate_policy::{Reading, Source};
 use zeroize::Zeroizing;
 
+use crate::aside::Aside;
 use crate::fetch::{Fetch, Fetched, Fetching, Means, NotRun};
 use crate::secret::{Secret, SecretError};
 use server::ServerError;
@@ -132,6 +133,15 @@ pub(crate) fn read_now(reading: &Reading) -> Result<Fetched, SourceError> {
         _ => return Err(SourceError::Elsewhere),
     };
     Given::from(json_key::inside(bytes, reading.json_key.as_deref())?).fetched()
+}
+
+/// The same, where a file system may hang.
+pub(crate) fn read_by(reading: &Reading, aside: &Aside, deadline: Instant) -> Result<Fetched, SourceError> {
+    if !matches!(reading.source, Source::File(_)) {
+        return read_now(reading);
+    }
+    let asked = reading.clone();
+    aside.try_until(deadline, move || read_now(&asked)).unwrap_or(Err(SourceError::Stuck))
 }
 
 /// The source that a reading means.

@@ -10,7 +10,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant as SystemInstant, SystemTime};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -18,6 +18,7 @@ use stubgate_policy::{Permit, Policy, Reading, SlotRef, Source};
 use stubgate_scrub::Scrubber;
 use tokio::time::Instant;
 
+use crate::aside::Aside;
 use crate::fetch::Fetched;
 use crate::secret::Secret;
 use crate::sources::{self, SourceError};
@@ -26,6 +27,11 @@ use crate::swap::{self, SwapError};
 mod replaced;
 
 use replaced::Replaced;
+
+/// How long a policy waits for all files that are new in it. One that is late has no value until the keeper has read it.
+const FILES: Duration = Duration::from_secs(5);
+/// How long is waited for looks at files.
+const LOOKS: Duration = Duration::from_secs(1);
 
 /// One credential that could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +81,8 @@ pub struct CredentialStore {
     scrubber: ArcSwap<Scrubber>,
     /// Held by whoever writes, so that generations follow each other.
     replaced: Mutex<Replaced>,
+    /// Where files are looked at without being read.
+    aside: Aside,
 }
 
 type Generation = HashMap<Arc<str>, Arc<Held>>;
@@ -106,6 +114,7 @@ impl CredentialStore {
             generation: ArcSwap::default(),
             scrubber: ArcSwap::from_pointee(Scrubber::none()),
             replaced: Mutex::default(),
+            aside: Aside::default(),
         };
         let loaded = store.reload(policy);
         (store, loaded)
@@ -118,6 +127,7 @@ impl CredentialStore {
         let before = self.generation.load_full();
         let mut loaded = Loaded::default();
         let mut read = HashMap::new();
+        let (aside, deadline) = (Aside::default(), SystemInstant::now() + FILES);
         // Without the lock: a file may take its time.
         for credential in policy.credentials() {
             let name: Arc<str> = Arc::from(credential.name());
@@ -126,7 +136,7 @@ impl CredentialStore {
             if is_known || !sources::is_local(&reading.source) {
                 continue;
             }
-            match sources::read_now(reading) {
+            match sources::read_by(reading, &aside, deadline) {
                 Ok(fetched) => drop(read.insert(name, Arc::new(fetched.secret))),
                 Err(error) => loaded.problems.push(LoadProblem {
                     credential: name,
@@ -261,17 +271,21 @@ impl CredentialStore {
         self.scrubber.load()
     }
 
-    /// The folders in which a change may mean a new value: those of the files, and those that symlinks lead to.
-    pub fn watched_paths(&self) -> Vec<PathBuf> {
-        let mut folders = BTreeSet::new();
-        for held in self.generation.load().values() {
-            if let Source::File(path) = &held.reading.source {
-                folders.extend(path.parent().map(Path::to_owned));
-                let target = path.canonicalize().ok();
-                folders.extend(target.as_deref().and_then(Path::parent).map(Path::to_owned));
+    /// The folders in which a change may mean a new value: those of the files, and those that symlinks lead to. Nothing where
+    /// a file system hangs.
+    pub fn watched_paths(&self) -> Option<BTreeSet<PathBuf>> {
+        let generation = self.generation.load_full();
+        self.aside.try_until(SystemInstant::now() + LOOKS, move || {
+            let mut folders = BTreeSet::new();
+            for held in generation.values() {
+                if let Source::File(path) = &held.reading.source {
+                    folders.extend(path.parent().map(Path::to_owned));
+                    let target = path.canonicalize().ok();
+                    folders.extend(target.as_deref().and_then(Path::parent).map(Path::to_owned));
+                }
             }
-        }
-        folders.into_iter().collect()
+            folders
+        })
     }
 
     /// Whether the credential of that name has a value.
@@ -284,11 +298,13 @@ impl CredentialStore {
         self.generation.load().get(name).is_some_and(|held| held.is_stale)
     }
 
-    /// The credentials whose file every user of the machine can read. Looks at files.
-    pub fn exposed(&self) -> BTreeSet<Arc<str>> {
+    /// The credentials whose file every user of the machine can read. Looks at files; nothing where a file system hangs.
+    pub fn exposed(&self) -> Option<BTreeSet<Arc<str>>> {
         let generation = self.generation.load_full();
-        let is_exposed = |held: &Held| sources::file::is_exposed(&held.reading.source);
-        generation.iter().filter(|(_, held)| is_exposed(held)).map(|(name, _)| Arc::clone(name)).collect()
+        self.aside.try_until(SystemInstant::now() + LOOKS, move || {
+            let is_exposed = |held: &Held| sources::file::is_exposed(&held.reading.source);
+            generation.iter().filter(|(_, held)| is_exposed(held)).map(|(name, _)| Arc::clone(name)).collect()
+        })
     }
 
     /// When the value of that credential ends by itself, where its source said so.

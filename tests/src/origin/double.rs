@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::thread;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -23,6 +24,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{Memory, Origin, Place, Request};
 use crate::program::Running;
 
+/// How much later `/afar` is answered.
+const FAR: Duration = Duration::from_millis(10);
 /// How much of each connection is kept as bytes.
 const KEPT: usize = 256 << 10;
 
@@ -105,6 +108,11 @@ impl Double {
                 json(StatusCode::OK, &json!({ "bytes": count }))
             }
             "/events" => self.stream(),
+            "/afar" => {
+                // As an origin within a thousand miles answers.
+                tokio::time::sleep(FAR).await;
+                json(StatusCode::OK, &json!({ "path": "/afar" }))
+            }
             "/trailers" => trailers(),
             "/204" => status(StatusCode::NO_CONTENT),
             "/304" => status(StatusCode::NOT_MODIFIED),

@@ -57,6 +57,8 @@ pub(crate) struct Holder {
     flight: tokio::sync::Mutex<()>,
     /// No turn begins any more.
     is_ending: AtomicBool,
+    /// Whether a credential of the policy in force names it.
+    is_named: AtomicBool,
     known: Mutex<Known>,
     changes: watch::Sender<u64>,
 }
@@ -105,6 +107,7 @@ impl Holder {
             early: f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX),
             flight: tokio::sync::Mutex::default(),
             is_ending: AtomicBool::new(false),
+            is_named: AtomicBool::new(true),
             known: Mutex::default(),
             changes,
         }
@@ -132,6 +135,24 @@ impl Holder {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn set_named(&self, is_named: bool) {
+        self.is_named.store(is_named, Ordering::Release);
+    }
+
+    pub(crate) fn is_named(&self) -> bool {
+        self.is_named.load(Ordering::Acquire)
+    }
+
+    /// Whether a turn is under way.
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.flight.try_lock().is_err()
+    }
+
+    /// Whether something of it is still to be seen to: a turn, or a pair that is not stored yet.
+    pub(crate) fn is_occupied(&self) -> bool {
+        self.is_in_flight() || self.known().unstored.is_some()
     }
 
     /// The revision that is known, 0 where none is.
@@ -174,7 +195,11 @@ impl Holder {
 
     /// Whether a refresh of this state makes sense now.
     fn wants(&self, login: &Login, now: SystemTime) -> bool {
-        login.lost.is_none() && login.refresh.is_some() && login.is_due(self.early, now) && self.alien(login).is_none()
+        self.is_named()
+            && login.lost.is_none()
+            && login.refresh.is_some()
+            && login.is_due(self.early, now)
+            && self.alien(login).is_none()
     }
 
     /// Why nothing of this login may be used here: another provider gave it than the one that the policy names.

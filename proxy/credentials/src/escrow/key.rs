@@ -8,9 +8,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
@@ -23,6 +23,10 @@ use crate::minted::{give_to_owner_of_folder, make_folder};
 const LONGEST: u64 = 4096;
 /// How long a program may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often is looked whether it has ended, once it has closed its output.
+const LOOK: Duration = Duration::from_millis(5);
+/// All that it gets for an environment.
+const ENVIRONMENT: [(&str, &str); 2] = [("PATH", "/usr/bin:/bin"), ("LANG", "C.UTF-8")];
 /// The shortest passphrase that is taken.
 const PASSPHRASE_BYTES: usize = 16;
 /// What scrypt costs: 2^17 rounds of 1 KiB, 128 MiB for less than a second.
@@ -85,7 +89,7 @@ impl KeySource {
             KeySource::File(path) => key_of(&read(path)?, &path.display().to_string())?,
             KeySource::Exec(command) => {
                 let name = command.first().map_or("", String::as_str);
-                key_of(&output(command)?, &format!("the output of {name}"))?
+                key_of(&output(command, PATIENCE)?, &format!("the output of {name}"))?
             }
             KeySource::Passphrase(path) => stretched(path, folder)?,
             KeySource::Made => {
@@ -130,28 +134,45 @@ fn bounded(from: impl io::Read) -> io::Result<Zeroizing<Vec<u8>>> {
     Ok(bytes)
 }
 
-fn output(command: &[String]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+fn output(command: &[String], patience: Duration) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let (program, arguments) = command.split_first().ok_or(KeyError::Unusable)?;
     let failed = |why: String| KeyError::Program(program.clone(), why);
-    let started = Command::new(program).args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-    let mut child = started.map_err(|error| failed(format!("can't be started: {error}")))?;
+    let mut command = Command::new(program);
+    // Credentials may be in our environment, and what a program complains of may show a key.
+    command.args(arguments).env_clear().envs(ENVIRONMENT).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().map_err(|error| failed(format!("can't be started: {error}")))?;
+    let deadline = Instant::now() + patience;
     let Some(stdout) = child.stdout.take() else { return Err(KeyError::Unusable) };
     let (send, receive) = mpsc::sync_channel(1);
     let reading = std::thread::spawn(move || send.send(bounded(stdout)));
-    let read = receive.recv_timeout(PATIENCE);
+    let read = receive.recv_timeout(patience);
     if read.is_ok() {
         // Gone before the process is locked down, which takes one thread alone.
         let _ = reading.join();
-    } else {
-        let _ = child.kill();
     }
-    let status = child.wait();
-    let read = read.map_err(|_| failed(format!("gave nothing in {} seconds", PATIENCE.as_secs())))?;
+    let status = ended_by(&mut child, deadline);
+    let late = |what: &str| failed(format!("{what} in {} seconds", patience.as_secs()));
+    let read = read.map_err(|_| late("gave nothing"))?;
     match status {
-        Ok(status) if status.success() => read.map_err(|error| failed(error.to_string())),
-        Ok(status) => Err(failed(format!("ended with {status}"))),
+        Ok(Some(status)) if status.success() => read.map_err(|error| failed(error.to_string())),
+        Ok(Some(status)) => Err(failed(format!("ended with {status}"))),
+        Ok(None) => Err(late("did not end")),
         Err(error) => Err(failed(error.to_string())),
     }
+}
+
+/// How a program ended; nothing where it was still there at the deadline, and is killed.
+fn ended_by(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(LOOK);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
 }
 
 fn stretched(path: &Path, folder: &Path) -> Result<Zeroizing<[u8; KEY_BYTES]>, KeyError> {
@@ -260,6 +281,13 @@ mod tests {
         let exec = |script: &str| KeySource::Exec(["/bin/sh", "-c", script].map(str::to_owned).to_vec());
         let key = exec("printf 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA='").load(folder.path()).unwrap().key;
         assert!(SealingKey::new(&Zeroizing::new([0; 32])).unwrap().open(PLACE, &sealed(&key)).is_some());
+        // What we were started with is nobody's business.
+        let bare = r#"[ -z "$CARGO_MANIFEST_DIR" ] && [ "$(pwd)" = / ] && printf AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="#;
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        assert!(exec(bare).load(folder.path()).is_ok());
+        let stays = ["/bin/sh", "-c", "exec >&-; exec sleep 60"].map(str::to_owned);
+        let why_stays = output(&stays, Duration::from_secs(1)).err().unwrap().to_string();
+        assert!(why_stays.contains("did not end in 1 seconds"), "{why_stays}");
         assert!(why(&exec("exit 3"), folder.path()).contains("exit status: 3"));
         assert!(why(&exec("echo no"), folder.path()).contains("the output of /bin/sh"));
         assert!(why(&KeySource::Exec(vec!["/nowhere/program".into()]), folder.path()).contains("can't be started"));

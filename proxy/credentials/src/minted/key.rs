@@ -137,6 +137,18 @@ pub(crate) fn give_to_owner_of_folder(path: &Path, file: &File) -> io::Result<()
     fchown(file, Some(of.uid()), Some(of.gid()))
 }
 
+/// Opens a file as these options say, made where it is not there, and then the appliance's also where root asks for it. One
+/// that is there is never given to anybody, and no link is followed: it could lead to what belongs to somebody else.
+pub(crate) fn open_or_make(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    let mut options = options.clone();
+    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => give_to_owner_of_folder(path, &file).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+        Err(error) => Err(error),
+    }
+}
+
 fn bytes_of(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
     if text.len() != HEX_DIGITS {
         return None;

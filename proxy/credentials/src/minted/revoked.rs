@@ -8,14 +8,13 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 
 use super::StubId;
-use super::key::{give_to_owner_of_folder, make_folder};
+use super::key::{make_folder, open_or_make};
 
 /// Longest list that is read, in bytes: some 700,000 stubs.
 const LONGEST_BYTES: u64 = 20 << 20;
@@ -70,6 +69,12 @@ impl Revoked {
     /// Where it can't be read; the one of before stays in force.
     pub fn reload(&self) -> Result<bool, RevokedError> {
         let list = read(&self.path)?;
+        if list.is_none() && !self.is_empty() {
+            // Whoever is on it would be let in again.
+            let error = io::Error::new(io::ErrorKind::NotFound, "it was there before");
+            return Err(RevokedError::Io { path: self.path.clone(), error });
+        }
+        let list = list.unwrap_or_default();
         let is_new = self.list.load().as_deref() != Some(&list);
         if is_new {
             self.list.store(Some(list.into()));
@@ -104,7 +109,7 @@ pub fn revoke(path: &Path, id: StubId, end: SystemTime, now: SystemTime) -> Resu
     // Whoever appends or prunes holds the folder, so that no line is lost in between.
     let held = File::open(folder).map_err(failed)?;
     rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
-    let mut list = read(path)?;
+    let mut list = read(path)?.unwrap_or_default();
     let is_new = !list.contains_key(&id);
     let before = list.len();
     list.retain(|_, end| *end > seconds(now));
@@ -121,8 +126,7 @@ pub fn revoke(path: &Path, id: StubId, end: SystemTime, now: SystemTime) -> Resu
 }
 
 fn append(path: &Path, line: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-    give_to_owner_of_folder(path, &file)?;
+    let mut file = open_or_make(path, OpenOptions::new().append(true))?;
     file.write_all(line)?;
     file.sync_all()
 }
@@ -142,10 +146,11 @@ fn replace(path: &Path, list: &List) -> io::Result<()> {
     std::fs::rename(new, path)
 }
 
-fn read(path: &Path) -> Result<List, RevokedError> {
+/// What the file says; nothing where there is none.
+fn read(path: &Path) -> Result<Option<List>, RevokedError> {
     let failed = |error| RevokedError::Io { path: path.to_owned(), error };
     let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(List::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(failed)?,
     };
     let mut text = String::new();
@@ -159,7 +164,7 @@ fn read(path: &Path) -> Result<List, RevokedError> {
         let (id, end) = read.ok_or_else(|| RevokedError::Malformed { path: path.to_owned(), line: at + 1 })?;
         list.insert(id, end);
     }
-    Ok(list)
+    Ok(Some(list))
 }
 
 fn seconds(time: SystemTime) -> u64 {
@@ -193,6 +198,30 @@ mod tests {
         assert!(revoked.holds(StubId(1)) && revoked.holds(StubId(2)) && !revoked.holds(StubId(3)));
         assert!(revoke(&path, StubId(3), at(400), at(200)).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "0000000000000002 300\n0000000000000003 400\n");
+    }
+
+    #[test]
+    fn a_list_that_goes_away_stays_in_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("revoked");
+        let revoked = Revoked::new(path.clone());
+        std::fs::write(&path, "0000000000000001 100\n").unwrap();
+        assert!(revoked.reload().unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert!(revoked.reload().unwrap_err().to_string().contains("it was there before"));
+        assert!(revoked.holds(StubId(1)));
+        std::fs::write(&path, "").unwrap();
+        assert!(revoked.reload().unwrap(), "an empty one is what somebody wrote");
+        assert!(!revoked.holds(StubId(1)));
+    }
+
+    #[test]
+    fn no_link_is_followed_when_a_stub_is_called_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (folder.path().join("revoked"), folder.path().join("elsewhere"));
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(revoke(&path, StubId(1), at(100), at(10)).is_err());
+        assert!(!elsewhere.exists());
     }
 
     #[test]

@@ -1,9 +1,11 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use zeroize::Zeroizing;
 
+use super::super::Escrow;
 use super::super::double::{Act, LIFE, Provider, Shared, Time, first, provider};
 use super::super::seal::SealingKey;
 use super::super::shelf::Shelf;
@@ -99,6 +101,40 @@ async fn nobody_refreshes_while_a_pair_waits_to_be_stored() {
     world.time.pass(LIFE + 1);
     assert_eq!(token(&other).await, "access-2", "the lead was let go");
     assert!(!world.provider.is_dead());
+}
+
+#[tokio::test]
+async fn what_no_policy_names_any_more_is_not_refreshed_and_is_let_go() {
+    let world = World::new().await;
+    let key = SealingKey::new(&Zeroizing::new([1; 32])).unwrap();
+    let escrow = Escrow::over(world.store.clone(), key, world.time.clock());
+    let http: Arc<dyn HttpClient> = world.provider.clone();
+    let holder = escrow.holder("l", &provider(), &http);
+    escrow.keep(&HashSet::from(["l"]));
+    holder.look().await.unwrap();
+    world.time.pass(LIFE + 1);
+    assert!(holder.is_due());
+    escrow.keep(&HashSet::new());
+    assert!(!holder.is_due());
+    assert!(token(&holder).await.starts_with("none: "));
+    escrow.tend().await;
+    assert!(escrow.status("l").is_none());
+    assert_eq!(world.provider.requests(), 0);
+    let again = escrow.holder("l", &provider(), &http);
+    assert_eq!(token(&again).await, "access-1");
+}
+
+#[tokio::test]
+async fn a_pair_that_is_not_stored_yet_outlives_its_name_in_policy() {
+    let world = World::new().await;
+    let replica = with_an_unstored_pair(&world).await;
+    replica.set_named(false);
+    world.time.pass(5);
+    assert!(replica.is_occupied() && replica.is_due());
+    world.store.turn_down(false);
+    replica.refresh().await.unwrap();
+    assert!(!replica.is_occupied());
+    assert_eq!((world.provider.requests(), world.stored().await.generation), (1, 2));
 }
 
 #[tokio::test]

@@ -8,7 +8,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{Doing, Lease, Row, Store, StoreError};
-use crate::minted::{give_to_owner_of_folder, make_folder};
+use crate::minted::{make_folder, open_or_make};
 
 /// The folder below the state folder.
 pub(crate) const FOLDER: &str = "escrow";
@@ -47,7 +46,7 @@ impl Sqlite {
         make_folder(&folder).map_err(at)?;
         let file = folder.join(FILE);
         // SQLite would make it readable by all, and makes the files beside it as this one is.
-        open(&file).map_err(at)?;
+        open_or_make(&file, OpenOptions::new().read(true).write(true)).map_err(at)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(&file, flags).map_err(said)?;
         prepare(&mut connection)?;
@@ -129,26 +128,11 @@ impl Store for Sqlite {
 
 /// The file is never removed: a lock on a name that stands for another file by now would be worth nothing.
 fn lock(path: &Path) -> io::Result<Option<File>> {
-    let file = open(path)?;
+    let file = open_or_make(path, OpenOptions::new().read(true).write(true))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Opens a file that is made where it is not there, and is then the appliance's, also where root asks for it. One that is
-/// there is never given to anybody: it could be a link to something else.
-fn open(path: &Path) -> io::Result<File> {
-    let options = || {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).mode(0o600);
-        options
-    };
-    match options().create_new(true).open(path) {
-        Ok(file) => give_to_owner_of_folder(path, &file).map(|()| file),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options().open(path),
-        Err(error) => Err(error),
     }
 }
 
