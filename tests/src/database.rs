@@ -58,7 +58,8 @@ impl Database {
     /// Starts it, and waits until it takes connections.
     pub fn turn_on(&self) {
         let file = |path: &Path| path.display().to_string();
-        let program = self.command("postgres").arg("-D").arg(self.data()).args(["-h", "*", "-k", "", "-F", "-c", "ssl=on"]);
+        let program =
+            self.command("postgres").arg("-D").arg(self.data()).args(["-h", "*", "-k", "", "-F", "-c", "ssl=on"]);
         let program = program.args(["-c", &format!("ssl_cert_file={}", file(&self.leaf.certificate))]);
         let program = program.args(["-c", &format!("ssl_key_file={}", file(&self.leaf.key))]);
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(program.spawn());

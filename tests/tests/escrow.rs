@@ -22,7 +22,7 @@ static WORLD: Shared<Escrowed> = Shared::new(Escrowed::start);
 /// How long access tokens live.
 const LIFE: Duration = Duration::from_secs(20);
 /// Turns of Claude Code, where `STUBGATE_CLAUDE_TURNS` does not say another number.
-const TURNS: usize = 6;
+const TURNS: usize = 30;
 /// Turns of all kinds.
 const ALL_TURNS: usize = 100;
 /// How long it goes on at least: several lives of a token.
@@ -41,7 +41,7 @@ struct Chance(u64);
 impl Chance {
     fn new() -> Chance {
         let given = std::env::var("STUBGATE_SEED").ok().and_then(|seed| seed.parse().ok());
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_micros() as u64);
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| u64::from(now.subsec_nanos()));
         let seed: u64 = given.unwrap_or_else(now);
         println!("STUBGATE_SEED={seed}");
         Chance(seed)
@@ -206,7 +206,8 @@ fn settle(world: &Escrowed, tally: &Tally) {
     while world.double.decided().refreshes == before {
         if world.double.is_dead(world.team()) {
             within(10, "somebody to be told", || {
-                let said: String = (0..2).map(|one| world.fleet.replica(one).with_process(|process| process.errors())).collect();
+                let said: String =
+                    (0..2).map(|one| world.fleet.replica(one).with_process(|process| process.errors())).collect();
                 said.contains("log in again: stubgate login claude --name team")
             });
             tally.told.fetch_add(1, Ordering::SeqCst);

@@ -85,7 +85,9 @@ fn requests_go_on_while_the_database_gives_no_answer_and_refresh_resumes() {
                 world.database.freeze();
                 *frozen = Some(Instant::now());
             }
-            if frozen.is_some_and(|since| since.elapsed() > outage) && world.double.decided().refreshes == before.refreshes {
+            if frozen.is_some_and(|since| since.elapsed() > outage)
+                && world.double.decided().refreshes == before.refreshes
+            {
                 world.database.thaw();
             }
             let outcome = world.turn(answered % 3);

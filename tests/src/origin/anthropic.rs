@@ -253,9 +253,7 @@ impl Anthropic {
             message["stop_reason"] = "end_turn".into();
             return json_of(StatusCode::OK, &message);
         }
-        let piece = |text: &str| {
-            json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } })
-        };
+        let piece = |text: &str| json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
         let events = [
             json!({ "type": "message_start", "message": message }),
             json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
