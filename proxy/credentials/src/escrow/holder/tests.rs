@@ -384,6 +384,25 @@ async fn pauses_grow_and_what_the_provider_asks_for_is_kept() {
 }
 
 #[tokio::test]
+async fn the_end_of_the_token_ends_a_pause() {
+    let world = World::new().await;
+    let replica = world.replica();
+    world.provider.say(vec![Act::Say(500, ""); 20]);
+    world.time.pass(LIFE - 200);
+    for _ in 0..197 {
+        assert_eq!(token(&replica).await, "access-0");
+        world.time.pass(1);
+    }
+    let before = world.provider.requests();
+    assert!(token(&replica).await.starts_with("access-"));
+    assert_eq!(world.provider.requests(), before, "in the middle of a long pause");
+    world.time.pass(1);
+    world.provider.script.lock().unwrap().clear();
+    assert_eq!(token(&replica).await, "access-1");
+    assert_eq!(world.provider.requests(), before + 1);
+}
+
+#[tokio::test]
 async fn an_error_of_the_server_leaves_the_attempt_and_a_refusal_does_not() {
     let world = World::new().await;
     world.time.pass(LIFE + 1);

@@ -80,6 +80,10 @@ impl Holder {
             Next::Pause(at_least) => {
                 let longest = if is_good { PAUSES.0 } else { PAUSES.1 };
                 let pause = known.pause(longest).mul_f64(1.0 + self.early / 4.0);
+                // From the end of the token on requests are refused: a long pause does not reach beyond that.
+                let last = known.shelved.as_ref().and_then(|shelved| shelved.login.sent_until());
+                let left = last.and_then(|last| last.duration_since(now).ok()).filter(|left| !left.is_zero());
+                let pause = left.map_or(pause, |left| pause.min(left));
                 known.not_before = now.checked_add(pause.max(at_least.unwrap_or_default()));
             }
         }
