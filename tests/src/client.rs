@@ -121,9 +121,11 @@ impl<'a> Client<'a> {
             .dir(home)
     }
 
-    /// Claude Code, with the login that it finds in the folder `.claude` of `home`.
+    /// Claude Code, with the login that it finds in the folder `.claude` of `home`. What it writes elsewhere is there too.
     pub fn claude_logged_in(&self, home: &Path) -> Program {
-        let program = self.program(claude(), "NODE_EXTRA_CA_CERTS").env("HOME", home);
+        let temporary = home.join("tmp");
+        std::fs::create_dir_all(&temporary).expect("folder");
+        let program = self.program(claude(), "NODE_EXTRA_CA_CERTS").env("HOME", home).env("TMPDIR", temporary);
         program.env("DISABLE_AUTOUPDATER", "1").dir(home).seconds(180)
     }
 
