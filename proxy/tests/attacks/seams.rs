@@ -281,6 +281,7 @@ async fn no_agent_writes_records_faster_than_its_requests_a_minute() {
     let lab =
         Lab::with(Setup { policy: a_minute(5), limits: "refusals_per_second: 5".into(), ..Setup::default() }).await;
     let before = lab.records().len();
+    let begun = std::time::Instant::now();
     let mut conn = Conn::plain(lab.addresses.http[0], DEVBOT).await;
     for _ in 0..200 {
         assert_eq!(conn.ask("GET /ca.pem HTTP/1.1\r\nhost: stubgate.internal\r\n\r\n").await.status, 200);
@@ -303,7 +304,8 @@ async fn no_agent_writes_records_faster_than_its_requests_a_minute() {
     lab.until("each is recorded or counted", || all() >= 500).await;
     let records = lab.records().split_off(before);
     let allowed = records.iter().filter(|record| record["event"] == "allowed").count();
-    assert!((5..=6).contains(&allowed), "{allowed} allowed of an agent that may ask five times a minute");
+    let most = 6 + usize::try_from(begun.elapsed().as_secs() / 12).unwrap();
+    assert!((5..=most).contains(&allowed), "{allowed} allowed of an agent that may ask five times a minute");
     assert!(records.len() < 250, "{} records", records.len());
     let answers = |event: &str| records.iter().filter(|r| r["event"] == event && r["decision"] == "answer").count();
     assert!(answers("answered") >= 5 && answers("suppressed") >= 1, "{records:?}");
@@ -313,20 +315,26 @@ async fn no_agent_writes_records_faster_than_its_requests_a_minute() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_and_its_first_request_count_as_one_request() {
-    let lab = Lab::with(Setup { policy: a_minute(9), ..Setup::default() }).await;
     for way in Way::ALL {
-        let mut conn = way.open(&lab).await;
-        assert_eq!(conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await.status, 200, "{way:?}");
+        // One more is allowed after thirty seconds.
+        let lab = Lab::with(Setup { policy: a_minute(2), ..Setup::default() }).await;
+        for _ in 0..2 {
+            let mut conn = way.open(&lab).await;
+            let answer = conn.ask(&way.fill("GET {at}/x HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+            assert_eq!(answer.status, 200, "{way:?}");
+        }
     }
-    // A second request counts for itself.
+    // A second request on a connection counts for itself.
+    let lab = Lab::with(Setup { policy: a_minute(2), ..Setup::default() }).await;
     let mut last = Way::Tunnel.open(&lab).await;
     let get = Way::Tunnel.fill("GET /x HTTP/1.1\r\nhost: {host}\r\n\r\n");
+    assert_eq!(last.ask(&get).await.status, 200);
     assert_eq!(last.ask(&get).await.status, 200);
     assert_eq!(last.ask(&get).await.reason(), "limit_reached");
     let answer = Conn::plain(lab.addresses.proxy[0], DEVBOT).await.connect(&format!("{OPEN}:443")).await;
     assert_eq!((answer.status, answer.header("x-stubgate-limit").as_deref()), (429, Some("requests_per_minute")));
     let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-    assert!((1..=7).contains(&wait), "{wait}");
+    assert!((1..=30).contains(&wait), "{wait}");
     let code = Conn::plain(lab.addresses.proxy[0], DEVBOT).await.socks(&socks_name(OPEN, 443)).await;
     assert_eq!(code, 1, "general failure: another try may work");
 }

@@ -14,7 +14,7 @@ use stubgate_credentials::{HttpClient, Unanswered};
 use stubgate_proxy::secrets_client::SecretsClient;
 use zeroize::Zeroizing;
 
-use crate::client::Conn;
+use crate::client::{Conn, PATIENCE};
 use crate::lab::{DEVBOT, Lab, Setup};
 use crate::origin::{Reply, ok};
 use double::{Authority, Double, Said};
@@ -85,6 +85,11 @@ fn says(lab: &Lab, text: &str) -> bool {
     lab.records().iter().any(|record| record["note"].as_str().is_some_and(|note| note.contains(text)))
 }
 
+fn failures(lab: &Lab) -> usize {
+    let is_failure = |record: &&serde_json::Value| record["layer"] == "credential" && record["outcome"] == "failed";
+    lab.records().iter().filter(is_failure).count()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_of_vault_is_used_and_rotated_and_kept_while_vault_is_sealed() {
     for source in [APPROLE, KUBERNETES] {
@@ -114,7 +119,9 @@ async fn a_secret_of_vault_is_used_and_rotated_and_kept_while_vault_is_sealed() 
         assert_eq!(used(&lab).await, "Bearer value-three-of-vault");
         vault.state().is_sealed = false;
         vault.state().is_deleted = true;
+        let before = failures(&lab);
         ask_again(&lab, &double).await;
+        lab.until("that failure is recorded", || failures(&lab) > before).await;
         assert_eq!(used(&lab).await, "Bearer value-three-of-vault", "a deleted version is a failure like others");
         vault.state().is_deleted = false;
         vault.state().value = "value-four-of-vault".into();
@@ -180,11 +187,11 @@ async fn github(github: &Github) -> (Lab, Double) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_of_an_app_that_live_three_seconds_are_renewed_while_requests_run_and_none_fails() {
-    let app = Github::new(Duration::from_secs(3));
+async fn tokens_of_an_app_that_live_six_seconds_are_renewed_while_requests_run_and_none_fails() {
+    let app = Github::new(Duration::from_secs(6));
     let (lab, _double) = github(&app).await;
     let lab = Arc::new(lab);
-    let until = Instant::now() + Duration::from_secs(10);
+    let until = Instant::now() + Duration::from_secs(15);
     let agents: Vec<_> = (0..3)
         .map(|_| {
             let lab = Arc::clone(&lab);
@@ -235,7 +242,9 @@ async fn a_token_of_an_app_that_can_do_more_than_policy_asks_for_is_not_used() {
         let mut state = app.state();
         (state.beyond, state.refusal) = (None, Some((401, "A JSON web token could not be decoded")));
     }
+    let before = failures(&lab);
     ask_again(&lab, &double).await;
+    lab.until("that failure is recorded", || failures(&lab) > before).await;
     assert!(number(&used(&lab).await) < good, "the last good one");
     app.state().refusal = None;
     let before = app.minted();
@@ -251,14 +260,15 @@ fn number(authorization: &str) -> usize {
     authorization.strip_prefix("Bearer ghs_token_number_").and_then(|number| number.parse().ok()).unwrap()
 }
 
-async fn client(authority: &Authority, at: &str, address: SocketAddr) -> (Lab, SecretsClient) {
+/// With a time for every question.
+async fn client(authority: &Authority, at: &str, address: SocketAddr, within: Duration) -> (Lab, SecretsClient) {
     let lab = Lab::with(Setup {
         elsewhere: HashMap::from([(at.to_owned(), address)]),
         trusted: authority.pem(),
         ..Setup::default()
     })
     .await;
-    let client = SecretsClient::new(Arc::clone(&lab.appliance.dialer)).within(Duration::from_millis(700));
+    let client = SecretsClient::new(Arc::clone(&lab.appliance.dialer)).within(within);
     (lab, client)
 }
 
@@ -284,7 +294,7 @@ async fn what_was_not_sent_and_what_was_lost_are_told_apart() {
             _ => Said::Silence,
         })
         .await;
-    let (_lab, client) = client(&authority, "vault.example.test:8200", double.address).await;
+    let (_lab, client) = client(&authority, "vault.example.test:8200", double.address, PATIENCE).await;
     let ask = |path: &str| client.send(question(&format!("https://vault.example.test:8200{path}")));
     let good = ask("/ok?a=b").await.unwrap();
     assert_eq!((good.status().as_u16(), good.body().as_slice()), (200, &b"\"well\""[..]));
@@ -292,20 +302,22 @@ async fn what_was_not_sent_and_what_was_lost_are_told_apart() {
     let before = double.requests();
     assert_eq!(ask("/elsewhere").await.unwrap().status(), 307);
     assert_eq!(double.requests(), before + 1, "a redirect is not followed");
-    for (path, expected) in
-        [("/long", "longer than 1048576 bytes"), ("/gone", "the connection ended"), ("/never", "not within 0 seconds")]
-    {
+    for (path, expected) in [("/long", "longer than 1048576 bytes"), ("/gone", "the connection ended")] {
         assert_eq!(ask(path).await.err(), Some(Unanswered::Lost(expected.into())), "{path}");
     }
     let plain = client.send(question("http://vault.example.test:8200/ok?a=b")).await.err();
     assert_eq!(plain, Some(Unanswered::NotSent("its address is not https".into())));
+    // Long enough to send it.
+    let client = client.within(Duration::from_secs(3));
+    let silent = client.send(question("https://vault.example.test:8200/never")).await.err();
+    assert_eq!(silent, Some(Unanswered::Lost("not within 3 seconds".into())));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_to_a_server_that_is_not_verified_or_not_at_a_public_address() {
     let authority = Authority::new();
     let double = authority.serve("another.example.test", |_| Said::Json(200, "well".into())).await;
-    let (_lab, client) = client(&authority, "vault.example.test:8200", double.address).await;
+    let (_lab, client) = client(&authority, "vault.example.test:8200", double.address, PATIENCE).await;
     let unsent = async |url: &str| match client.send(question(url)).await.err() {
         Some(Unanswered::NotSent(why)) => why,
         other => panic!("{url}: {other:?}"),
@@ -321,7 +333,7 @@ async fn nothing_is_sent_to_a_server_that_is_not_verified_or_not_at_a_public_add
     assert_eq!(double.requests(), 0);
     // A port where nobody listens.
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (_lab, client) = self::client(&authority, "vault.example.test:8200", free).await;
+    let (_lab, client) = self::client(&authority, "vault.example.test:8200", free, PATIENCE).await;
     match client.send(question("https://vault.example.test:8200/x")).await.err() {
         Some(Unanswered::NotSent(why)) => assert_eq!(why, "https://vault.example.test:8200 can't be reached"),
         other => panic!("{other:?}"),

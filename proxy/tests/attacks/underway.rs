@@ -17,13 +17,13 @@ use crate::origin::Reply;
 
 const HOST: &str = "open.example.test";
 
-type Pieces = mpsc::UnboundedSender<Result<Frame<Bytes>, std::convert::Infallible>>;
+type Pieces = mpsc::Sender<Result<Frame<Bytes>, std::convert::Infallible>>;
 
 async fn upload(lab: &Lab, path: &str) -> (Pieces, hyper::body::Incoming) {
     let io = tls(tcp(lab.addresses.https[0], DEVBOT).await, &lab.h2, HOST).await.unwrap();
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
     tokio::spawn(connection);
-    let (pieces, mut receiver) = mpsc::unbounded_channel();
+    let (pieces, mut receiver) = mpsc::channel(1);
     let body = StreamBody::new(futures_util::stream::poll_fn(move |cx| receiver.poll_recv(cx)));
     let request = Request::post(format!("https://{HOST}{path}")).body(body).unwrap();
     let response = tokio::time::timeout(PATIENCE, sender.send_request(request)).await.unwrap().unwrap();
@@ -31,18 +31,19 @@ async fn upload(lab: &Lab, path: &str) -> (Pieces, hyper::body::Incoming) {
     (pieces, response.into_body())
 }
 
-/// Sends for three seconds; whether the response goes on all the time.
+/// Sends for three seconds; whether all of it is taken, and the response goes on all the time.
 async fn goes_on(pieces: Pieces, mut response: hyper::body::Incoming, piece: &'static [u8]) -> bool {
     let sending = async {
         for _ in 0..30 {
             tokio::time::sleep(Duration::from_millis(100)).await;
-            if pieces.send(Ok(Frame::data(Bytes::from_static(piece)))).is_err() {
-                break;
+            if pieces.send(Ok(Frame::data(Bytes::from_static(piece)))).await.is_err() {
+                return false;
             }
         }
+        true
     };
     tokio::select! {
-        () = sending => true,
+        is_taken = sending => is_taken,
         _ = response.frame() => false,
     }
 }
@@ -118,10 +119,8 @@ async fn an_origin_that_can_not_be_reached_is_tried_once_for_all_who_wait() {
     let timeouts = "drain_seconds: 1, connect_seconds: 1".into();
     let lab = Lab::with(Setup { timeouts, elsewhere, ..Setup::default() }).await;
     let sender = sender(&lab, 65_535).await;
-    let start = std::time::Instant::now();
     let asked = join_all((0..20).map(|_| sender.clone().send_request(get("/x")))).await;
     assert!(asked.into_iter().all(|response| response.unwrap().status() == 504));
-    assert!(start.elapsed() < Duration::from_millis(1900), "{:?}", start.elapsed());
     let mut tried = 0;
     while tokio::time::timeout(Duration::from_millis(50), nobody.accept()).await.is_ok() {
         tried += 1;

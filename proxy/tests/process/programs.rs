@@ -88,7 +88,11 @@ fn a_policy_that_runs_a_new_program_or_an_old_one_in_a_new_way_is_not_taken() {
 
 #[test]
 fn a_program_that_does_not_end_is_killed_with_all_that_it_started() {
-    let site = site("sleep 1000 & echo $! > FOLDER/child; echo $$ > FOLDER/itself; sleep 1000", ", timeout_seconds: 1");
+    let site = site(
+        "sleep 1000 & echo $! > FOLDER/new.$$; mv FOLDER/new.$$ FOLDER/child; echo $$ > FOLDER/new.$$; \
+         mv FOLDER/new.$$ FOLDER/itself; sleep 1000",
+        ", timeout_seconds: 3",
+    );
     let mut running = site.start();
     let (_, operators) = running.serving();
     let said = running.said("credential api: program ");
@@ -97,11 +101,10 @@ fn a_program_that_does_not_end_is_killed_with_all_that_it_started() {
     let (status, body) = admin(operators, "/readyz");
     assert!(status == 200 && body.contains("\ncredential api: no value\n"), "{body}");
     for file in ["child", "itself"] {
+        until("it was started", || site.path(file).exists());
+        // Of the next attempt, perhaps, whose time ends too.
         let pid = fs::read_to_string(site.path(file)).unwrap().trim().parse().unwrap();
-        // The next attempt may have begun; it is another process.
-        until("it is gone", || {
-            !is_alive(pid) || fs::read_to_string(site.path(file)).unwrap().trim() != pid.to_string()
-        });
+        until("it is gone", || !is_alive(pid));
     }
 }
 

@@ -255,7 +255,7 @@ impl Store for Shared {
             self.up()?;
             let is_free = self.leads.lock().unwrap().insert(name.into());
             let held = || Box::new(Held(Arc::clone(&self.leads), name.into()));
-            Ok(is_free.then(|| Lease { epoch: "1".into(), _held: held() }))
+            Ok(is_free.then(|| Lease { _held: held() }))
         })
     }
 

@@ -52,8 +52,6 @@ pub(crate) struct Login {
 pub(crate) struct Attempt {
     pub(crate) id: [u8; 16],
     pub(crate) started: SystemTime,
-    /// What the lock was held of; see [`Lease`](super::store::Lease).
-    pub(crate) epoch: Box<str>,
     /// When the first of the requests before it was made whose answer was never seen, with the same refresh token.
     pub(crate) unanswered_since: Option<SystemTime>,
 }
@@ -112,7 +110,6 @@ impl Login {
         if let Some(attempt) = &self.attempt {
             out.bytes(&attempt.id);
             out.time(Some(attempt.started));
-            out.text(attempt.epoch.as_bytes());
             out.time(attempt.unanswered_since);
         }
         out.bytes(&[u8::from(self.lost.is_some())]);
@@ -139,12 +136,7 @@ impl Login {
         let scopes = (0..count).map(|_| from.string()).collect::<Option<Vec<_>>>()?;
         let attempt = match from.bytes::<1>()? {
             [0] => None,
-            _ => Some(Attempt {
-                id: from.bytes()?,
-                started: from.time()??,
-                epoch: from.string()?,
-                unanswered_since: from.time()?,
-            }),
+            _ => Some(Attempt { id: from.bytes()?, started: from.time()??, unanswered_since: from.time()? }),
         };
         let lost = match from.bytes::<1>()? {
             [0] => None,
@@ -158,8 +150,7 @@ impl Login {
     fn room(&self) -> usize {
         let scopes: usize = self.scopes.iter().map(|scope| scope.len() + 8).sum();
         let tokens = self.access.reveal().len() + self.refresh.as_ref().map_or(0, |token| token.reveal().len());
-        let epoch = self.attempt.as_ref().map_or(0, |attempt| attempt.epoch.len());
-        256 + tokens + scopes + epoch + self.provider.len()
+        256 + tokens + scopes + self.provider.len()
     }
 }
 

@@ -16,25 +16,29 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// None where its binaries are not there, which is said; `tests/setup` installs them.
+    /// None where the tests are to do without, which somebody has to say: a test that was not run looks like one that passed.
     pub(super) fn start() -> Option<Self> {
         let Some(binaries) = binaries() else {
-            eprintln!("skipped: no PostgreSQL in /usr/lib/postgresql; ./tests/setup installs it");
+            let without = std::env::var_os("STUBGATE_WITHOUT_POSTGRES").is_some();
+            assert!(
+                without,
+                "no PostgreSQL in /usr/lib/postgresql: ./tests/setup installs it (or set STUBGATE_WITHOUT_POSTGRES)"
+            );
             return None;
         };
         let folder = tempfile::Builder::new().prefix("stubgate-postgres").tempdir_in("/tmp").unwrap();
         if rustix::process::geteuid().is_root() {
             std::os::unix::fs::chown(folder.path(), Some(NOBODY), Some(NOBODY)).unwrap();
         }
-        // Free now, and taken by the server in a moment; it fails to start, and the test with it, where somebody else was quicker.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { port, binaries, folder, child: None, has_tls: false };
+        let mut server = Self { port: 0, binaries, folder, child: None, has_tls: false };
         let data = server.data();
         let mut init = server.command("initdb");
         init.args(["--auth=trust", "--username=stubgate", "--no-sync", "--no-locale", "--encoding=UTF8", "-D"]);
         let made = init.arg(&data).output().unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        server.turn_on();
+        // Free at the time, and taken by the server in a moment, unless somebody else is quicker.
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        while !server.turned_on_at(free()) {}
         Some(server)
     }
 
@@ -63,6 +67,12 @@ impl Server {
     }
 
     pub(super) fn turn_on(&mut self) {
+        assert!(self.turned_on_at(self.port), "its port is another one's by now");
+    }
+
+    /// Whether it runs at that port; somebody else may have it.
+    fn turned_on_at(&mut self, port: u16) -> bool {
+        self.port = port;
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-k", "", "-F"]);
         if self.has_tls {
@@ -70,13 +80,17 @@ impl Server {
             command.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={}", file("cert.pem"))]);
             command.args(["-c", &format!("ssl_key_file={}", file("key.pem"))]);
         }
-        self.child = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let mut ask = self.command("pg_isready");
             let ready = ask.args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-t", "5"]).output().unwrap();
+            if child.try_wait().unwrap().is_some() {
+                return false;
+            }
             if ready.status.success() {
-                return;
+                self.child = Some(child);
+                return true;
             }
             assert!(Instant::now() < deadline, "PostgreSQL does not start");
             std::thread::yield_now();

@@ -24,9 +24,6 @@ pub(crate) struct Row {
 
 /// The right to refresh a login, until it is dropped. It is lost with the process, or with the connection that holds it.
 pub(crate) struct Lease {
-    /// What would be another one had the store itself been started anew, so that a lock may have been lost by who is
-    /// still alive. Empty where a lock is lost with its process alone.
-    pub(crate) epoch: Box<str>,
     /// What holds it.
     pub(crate) _held: Box<dyn Send + Sync>,
 }

@@ -165,7 +165,7 @@ impl Holder {
         Ok(())
     }
 
-    async fn ask(&self, mut shelved: Shelved, lease: &Lease) -> Result<(), Failed> {
+    async fn ask(&self, mut shelved: Shelved, _lead: &Lease) -> Result<(), Failed> {
         let provider = self.provider();
         // The policy may have changed since it was wanted, and no other provider ever sees the refresh token.
         if shelved.login.provider != provider.name {
@@ -190,7 +190,6 @@ impl Holder {
         let mut attempt = Attempt {
             id: identifier(),
             started,
-            epoch: lease.epoch.clone(),
             unanswered_since: before.as_ref().map(|attempt| attempt.unanswered_since.unwrap_or(attempt.started)),
         };
         self.known().own_attempt = Some(attempt.id);

@@ -17,12 +17,7 @@ fn login(life: Option<u64>) -> Login {
         ends: life.map(|life| at(1_000_000 + life)),
         refresh: Some(secret("refresh-token-7")),
         scopes: vec!["user:profile".into(), "user:inference".into()],
-        attempt: Some(Attempt {
-            id: [3; 16],
-            started: at(1_000_500),
-            epoch: "e".into(),
-            unanswered_since: Some(at(1_000_400)),
-        }),
+        attempt: Some(Attempt { id: [3; 16], started: at(1_000_500), unanswered_since: Some(at(1_000_400)) }),
         lost: Some(Lost { at: at(1_000_600), unanswered_since: None }),
     }
 }

@@ -224,8 +224,8 @@ impl Store for Postgres {
         Box::pin(async move {
             // Its own: the lock is of the connection, and must end with the lead.
             let client = self.connect().await?;
-            let (is_had, epoch) = limited(async { lock(&client, lock_of(name)).await.map_err(said) }).await?;
-            Ok(is_had.then(|| Lease { epoch: epoch.into(), _held: Box::new(client) }))
+            let is_had = limited(async { lock(&client, lock_of(name)).await.map_err(said) }).await?;
+            Ok(is_had.then(|| Lease { _held: Box::new(client) }))
         })
     }
 
@@ -234,12 +234,10 @@ impl Store for Postgres {
     }
 }
 
-/// Whether the lock is this connection's now, and since when the server runs.
-async fn lock(client: &Client, number: i64) -> Result<(bool, String), tokio_postgres::Error> {
+/// Whether the lock is this connection's now.
+async fn lock(client: &Client, number: i64) -> Result<bool, tokio_postgres::Error> {
     client.batch_execute(KEEPALIVE_THERE).await?;
-    let sql = "SELECT pg_try_advisory_lock($1), pg_postmaster_start_time()::text";
-    let row = client.query_one(sql, &[&number]).await?;
-    Ok((row.try_get(0)?, row.try_get(1)?))
+    client.query_one("SELECT pg_try_advisory_lock($1)", &[&number]).await?.try_get(0)
 }
 
 async fn limited<T>(work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
@@ -363,7 +361,11 @@ fn said(error: tokio_postgres::Error) -> StoreError {
             let passing = ["57", "53", "08", "40", "25006"].iter().any(|class| text.starts_with(class));
             if passing { StoreError::Unreachable(text) } else { StoreError::Unusable(text) }
         }
-        None => StoreError::Unreachable(error.to_string()),
+        None => {
+            // "error performing TLS handshake" alone helps nobody.
+            let source = std::error::Error::source(&error).map(|source| format!(": {source}"));
+            StoreError::Unreachable(format!("{error}{}", source.unwrap_or_default()))
+        }
     }
 }
 

@@ -116,7 +116,7 @@ impl Store for Sqlite {
             let locked = tokio::task::spawn_blocking(move || lock(&path)).await;
             let locked = locked.map_err(|_| StoreError::Unreachable("the process is ending".into()))?;
             let file = locked.map_err(|error| StoreError::Unreachable(format!("a lock: {error}")))?;
-            Ok(file.map(|file| Lease { epoch: "".into(), _held: Box::new(file) }))
+            Ok(file.map(|file| Lease { _held: Box::new(file) }))
         })
     }
 
