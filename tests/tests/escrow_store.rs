@@ -5,9 +5,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stubgate_tests::Shared;
 use stubgate_tests::escrowed::{Escrowed, Outcome, TEAM, within};
 use stubgate_tests::origin::anthropic::Hold;
+use stubgate_tests::{Shared, Way};
 
 static WORLD: Shared<Escrowed> = Shared::new(Escrowed::start);
 
@@ -26,19 +26,31 @@ fn a_death_in_the_middle_of_a_refresh_leaves_a_login_that_works_or_says_what_to_
         let before = world.double.decided();
         let early = world.log_in("early", Duration::from_secs(3));
         world.double.hold(early, Hold::Before);
+        let team = world.log_in(TEAM, Duration::from_secs(3));
+        world.double.hold(team, Hold::Before);
         let late = world.log_in("late", Duration::from_secs(3));
         world.double.hold(late, Hold::After);
-        within(10, "both exchanges", || world.double.held(early) > 0 && world.double.held(late) > 0);
+        within(10, "all exchanges", || [early, team, late].iter().all(|login| world.double.held(*login) > 0));
         for replica in 0..2 {
             world.fleet.replica(replica).kill();
         }
         let killed = Instant::now();
-        world.double.release(early);
-        world.double.release(late);
+        for login in [early, team, late] {
+            world.double.release(login);
+        }
         world.double.set_life(early, Duration::from_secs(3600));
+        world.double.set_life(team, Duration::from_secs(3600));
         for replica in 0..2 {
             world.fleet.replica(replica).start();
         }
+        let home = world.fleet.home(1, "patient");
+        Escrowed::lay_out_home(&home, 9_999_999_999_999);
+        let claude = world.fleet.client(1, Way::Proxy).claude_logged_in(&home).args(["-p", "say pong"]);
+        // Its pauses grow: one that begins at once is told of the end of its waiting half a minute late.
+        let claude = thread::spawn(move || {
+            thread::sleep(Duration::from_secs(25).saturating_sub(killed.elapsed()));
+            claude.run()
+        });
         let mut unready = 0;
         while !matches!(ask("early"), Outcome::Answered(_)) {
             assert!(killed.elapsed() < Duration::from_secs(90), "it is not refreshed");
@@ -47,6 +59,10 @@ fn a_death_in_the_middle_of_a_refresh_leaves_a_login_that_works_or_says_what_to_
         }
         println!("after {:?} the login of which nothing was used up works again", killed.elapsed());
         assert!(unready > 10);
+        let ran = claude.join().expect("Claude Code");
+        println!("Claude Code waited for {:?}", ran.took);
+        assert!(ran.success().starts_with("pong, access-token-stub"));
+        assert!(!world.double.is_dead(team));
         assert!(!world.double.is_dead(early));
 
         let advice = "log in again: stubgate login claude --name late";
