@@ -6,6 +6,7 @@
 
 mod agents;
 mod bodies;
+mod checks;
 mod credentials;
 mod forwards;
 mod hosts;

@@ -34,9 +34,9 @@ pub use decide::{
 pub use diagnostic::{Diagnostic, Label, Severity, json, render, sarif};
 pub use explain::Explanation;
 pub use model::{
-    Agent, AgentId, AgentLimits, Authority, AuthorityError, BodyRule, Credential, CredentialId, Effect, Host, HostRule,
-    Method, MethodError, Name, NameError, Path, PathError, Policy, Reading, Reason, Rule, RuleId, Scheme, Slot, Source,
-    Target, secret_source,
+    Agent, AgentId, AgentLimits, Authority, AuthorityError, BodyRule, Check, Credential, CredentialId, Effect, Host,
+    HostRule, KNOWN_CHECKS, KnownCheck, Method, MethodError, Name, NameError, Path, PathError, Policy, Reading, Reason,
+    Rule, RuleId, Scheme, Slot, Source, Target, secret_source,
 };
 pub use question::{Question, QuestionError};
 pub use source::SourceFile;

@@ -5,6 +5,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod body;
+pub(crate) mod check;
 pub(crate) mod hash;
 pub(crate) mod hosts;
 mod ids;
@@ -23,6 +24,7 @@ mod slot;
 
 pub use authority::{Authority, AuthorityError, Scheme};
 pub use body::BodyRule;
+pub use check::{Check, KNOWN_CHECKS, KnownCheck};
 pub use hosts::HostRule;
 pub use ids::{AgentId, CredentialId, RuleId};
 pub use limits::AgentLimits;

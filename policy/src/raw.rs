@@ -72,6 +72,25 @@ lenient! {
         hosts: Vec<Given<Text>> = Limit::required(),
         /// Where the appliance reads the secret; exactly one kind.
         source: SecretSource = Limit::required().one_of(sources::KINDS),
+        /// The request with which `stubgate credential test` tries it. Services that are known need none.
+        check: Check,
+    }
+}
+
+/// The methods of a check.
+pub(crate) const CHECK_METHODS: &[&str] = &["GET", "HEAD", "POST"];
+/// The statuses that a check may expect, from and to.
+pub(crate) const CHECK_STATUS: (u16, u16) = (200, 599);
+
+lenient! {
+    /// `check: { … }` of a credential.
+    pub(crate) struct Check {
+        /// What is asked, over https, of one of the credential's `hosts`.
+        url: Text = Limit::required().pattern(sources::HTTPS),
+        /// How, without a body. Default `GET`.
+        method: Text = Limit::NONE.choice(CHECK_METHODS),
+        /// The statuses that say that the credential works. Default: 200 to 299.
+        expect: Vec<Given<Number>>,
     }
 }
 

@@ -1,5 +1,5 @@
-//! The admin endpoint: `/metrics`, `/healthz`, `/readyz`. For operators and Prometheus, never for agents: it is on an
-//! address of its own, loopback by default, and tells neither secrets nor what policy says.
+//! The admin endpoint: `/metrics`, `/credentials`, `/healthz`, `/readyz`. For operators and Prometheus, never for agents: it
+//! is on an address of its own, loopback by default, and tells no secret, and of policy the names of rules and credentials.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -63,13 +63,23 @@ async fn answer(appliance: &Arc<Appliance>, request: &Request<Incoming>) -> Resp
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
             response
         }
+        "/credentials" => match serde_json::to_vec(&appliance.report()) {
+            Ok(report) => {
+                let mut response = text(StatusCode::OK, report);
+                let kind = http::HeaderValue::from_static("application/json");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                response
+            }
+            // There is nothing in it that could not be written.
+            Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, ""),
+        },
         "/healthz" => text(StatusCode::OK, "alive\n"),
         "/readyz" if appliance.draining.is_cancelled() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         "/readyz" if !appliance.snapshot.load().is_ready() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "no usable policy; see the log\n")
         }
         "/readyz" => text(StatusCode::OK, ready(appliance)),
-        _ => text(StatusCode::NOT_FOUND, "/metrics, /healthz or /readyz\n"),
+        _ => text(StatusCode::NOT_FOUND, "/metrics, /credentials, /healthz or /readyz\n"),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::config::{Limits, Timeouts};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::forward::pool::h1_limits;
+use crate::health::{Health, Report};
 use crate::inspect::Budget;
 use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
@@ -37,6 +38,8 @@ pub struct Appliance {
     pub credentials: Arc<CredentialStore>,
     /// What keeps them fresh; empty before anything is served.
     pub keeper: OnceLock<Keeper>,
+    /// How they have been doing.
+    pub health: Health,
     /// The logins in escrow; empty where none was configured or named at the start.
     pub escrow: OnceLock<Arc<stubgate_credentials::escrow::Escrow>>,
     /// What runs programs for them; empty before anything is served.
@@ -91,6 +94,11 @@ impl Appliance {
     /// The bounds on an HTTP/1.1 head.
     pub fn h1_limits(&self) -> stubgate_h1::Limits {
         h1_limits(&self.limits)
+    }
+
+    /// How the credentials in force have been doing.
+    pub fn report(&self) -> Report {
+        self.health.report(self.snapshot.load().is_ready(), &self.credentials, self.escrow.get().map(AsRef::as_ref))
     }
 
     /// Decides everything under way again, after policy or credentials changed.
@@ -155,7 +163,10 @@ pub fn refresh(appliance: &Appliance) {
     };
     metrics.agents_quarantined.set(i64::try_from(appliance.quarantine.len(&policy)).unwrap_or(i64::MAX));
     metrics.credentials_missing.set(count(&|name| !credentials.available(name)));
+    metrics.credentials_ending.set(i64::try_from(appliance.health.ending()).unwrap_or(i64::MAX));
     metrics.credentials_stale.set(count(&|name| credentials.is_stale(name)));
+    let is_rejected = |name: &str| appliance.keeper.get().is_some_and(|keeper| keeper.is_suspect(name));
+    metrics.credentials_rejected.set(count(&is_rejected));
     for part in crate::lockdown::Part::ALL {
         let confinement = appliance.confinement.get();
         let is_in_force = confinement.is_some_and(|confinement| confinement.state(part).is_in_force());

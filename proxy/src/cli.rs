@@ -1,10 +1,14 @@
 //! The command line. One definition gives the parser, the help and, later, man pages and completions.
 
 mod attack;
+mod audit;
 mod ca;
 mod check;
+mod credential;
 mod login;
+mod moment;
 mod policy;
+mod records;
 mod run;
 pub(crate) mod say;
 mod stub;
@@ -54,6 +58,12 @@ enum Command {
     /// Make stubs that one agent can use and nobody else, and call them back
     #[command(subcommand)]
     Stub(stub::Stub),
+    /// Read audit records
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Say how credentials stand, and try one
+    #[command(subcommand)]
+    Credential(credential::Credential),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
@@ -130,6 +140,8 @@ pub fn main() -> ExitCode {
         Command::Ca(command) => ca::main(&command),
         Command::Login(asked) => login::main(&asked),
         Command::Stub(command) => stub::main(&command),
+        Command::Audit(command) => audit::main(&command),
+        Command::Credential(command) => credential::main(&command),
         Command::Attack(asked) => attack::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Response, header};
 use http_body::Body as _;
+use stubgate_credentials::Granted;
 use stubgate_policy::{Permit, Reason};
 
 pub use pool::Pool;
@@ -276,21 +277,21 @@ impl Outgoing {
             // No path leads here; the credential may be in its place already.
             return Err(Reason::Internal.into());
         }
+        // From here on it is this value and no other, so that the record that comes before names what goes.
+        let granted = self.permit.swap().map(|_| appliance.credentials.granted(&self.snapshot.policy, &self.permit));
+        let granted = granted.transpose().map_err(|_| Reason::CredentialMissing)?;
+        let version = granted.as_ref().map(Granted::version);
         if self.is_begun {
-            return Ok(());
+            // Sent once more, with the value that is in its place already: not where that is no longer the one in use.
+            return if version == self.transaction.version() { Ok(()) } else { Err(Reason::CredentialMissing.into()) };
         }
-        if let Some(swap) = self.permit.swap()
-            && !appliance.credentials.available(&swap.name)
-        {
-            return Err(Reason::CredentialMissing.into());
-        }
-        self.transaction.begin(&self.snapshot, &self.permit).await?;
+        self.transaction.begin(&self.snapshot, &self.permit, version).await?;
         if self.underway.is_cut() {
             return Err(self.cut_reason().into());
         }
-        if self.permit.swap().is_some() {
+        if let Some(granted) = granted {
             let place = self.place.as_ref().ok_or(Reason::Internal)?;
-            swap::put_in(&appliance.credentials, &self.snapshot, &self.permit, place, verified, &mut self.headers)?;
+            swap::put_in(&granted, &self.permit, place, verified, &mut self.headers)?;
         }
         self.is_begun = true;
         Ok(())

@@ -8,11 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use stubgate_credentials::{Keeper, Means, News, Outside, Terms, Witness, opener};
+use stubgate_policy::Policy;
 use stubgate_policy::secret_source::Exec;
 
 use crate::appliance::{Appliance, refresh};
+use crate::health::{Ahead, Due};
 use crate::programs::{Helper, Runner};
-use crate::record::{Event, Layer, Line};
+use crate::record::{Event, Layer, Line, rfc3339};
 use crate::secrets_client::SecretsClient;
 
 /// Starts the keeper of an appliance, which follows no policy yet. Called in a runtime.
@@ -29,13 +31,49 @@ pub fn start(appliance: &Arc<Appliance>, helper: Option<Result<Helper, Vec<Exec>
             escrow: appliance.escrow.get().cloned(),
         }),
         Arc::clone(&said) as Arc<dyn Witness>,
-        Outside::system(),
+        Outside { now: appliance.health.clock(), ..Outside::system() },
         terms,
         tokio::runtime::Handle::current(),
     );
     // It is served once.
     let _ = appliance.keeper.set(keeper);
     said
+}
+
+/// Says which values end soon that their sources do not renew, once for each notice, after asking for better ones.
+pub fn look_ahead(appliance: &Appliance) {
+    for ending in appliance.health.look() {
+        match ending.due {
+            Due::Nothing => {}
+            Due::Ask => {
+                if let Some(keeper) = appliance.keeper.get() {
+                    keeper.ask(&ending.name);
+                }
+            }
+            Due::Tell(ahead) => tell_ending(appliance, &ending.name, ahead, ending.end),
+        }
+    }
+}
+
+fn tell_ending(appliance: &Appliance, name: &str, ahead: Ahead, end: SystemTime) {
+    let end = rfc3339(end);
+    let note = format!("ends at {end}, in less than {}; its source gives nothing that ends later", ahead.as_str());
+    let policy = Arc::clone(&appliance.snapshot.load().policy);
+    let line = Line {
+        credential: Some(name),
+        note: Some(&note),
+        policy: Some(policy.fingerprint()),
+        ..Line::new(Event::Expiring, Layer::Credential)
+    };
+    // As for what comes from sources; a lost one is counted.
+    let _ = appliance.audit.write(&line);
+    tracing::warn!(
+        credential = name,
+        expires = end,
+        "credential ends in less than {}; renew it where it comes from",
+        ahead.as_str()
+    );
+    refresh(appliance);
 }
 
 fn runner(helper: Option<Result<Helper, Vec<Exec>>>) -> Runner {
@@ -67,8 +105,16 @@ struct State {
 
 impl Said {
     /// What follows is about credentials of this policy.
-    pub fn under(&self, fingerprint: &str) {
+    fn under(&self, fingerprint: &str) {
         self.state().fingerprint = fingerprint.to_owned();
+    }
+
+    /// A policy is about to be followed, whose credentials are known to [`Health`](crate::health::Health) from now on.
+    pub fn before(&self, policy: &Policy) {
+        self.under(policy.fingerprint());
+        if let Some(appliance) = self.appliance.upgrade() {
+            appliance.health.follow(policy);
+        }
     }
 
     /// Has everything said anew.
@@ -88,10 +134,13 @@ impl Said {
 
     fn record(&self, outcome: &'static str, name: &str, note: &str) {
         let Some(appliance) = self.appliance.upgrade() else { return };
+        // Also where it can't be read: which one stays in use.
+        let version = appliance.credentials.version(name);
         let fingerprint = self.state().fingerprint.clone();
         let line = Line {
             outcome: Some(outcome),
             credential: Some(name),
+            credential_version: version,
             note: Some(note),
             policy: Some(&fingerprint),
             ..Line::new(Event::Reload, Layer::Credential)
@@ -102,7 +151,10 @@ impl Said {
 }
 
 impl Witness for Said {
-    fn fetched(&self, name: &str, news: News, _expires: Option<SystemTime>) {
+    fn fetched(&self, name: &str, news: News, expires: Option<SystemTime>) {
+        if let Some(appliance) = self.appliance.upgrade() {
+            appliance.health.fetched(name, expires, appliance.escrow.get().map(AsRef::as_ref));
+        }
         let had_problem = self.state().problems.remove(name).is_some();
         if news == News::Same && !had_problem {
             return;
@@ -120,6 +172,9 @@ impl Witness for Said {
     }
 
     fn failed(&self, name: &str, kind: &'static str, text: &str, kept: bool) {
+        if let Some(appliance) = self.appliance.upgrade() {
+            appliance.health.failed(name, kind, text, kept);
+        }
         if self.state().problems.insert(name.into(), text.to_owned()).as_deref() == Some(text) {
             return;
         }

@@ -3,6 +3,8 @@
 //! Label values come from closed enums and from policy, never from the wire (law 7), and call sites pass typed values,
 //! so that they can't do otherwise.
 
+use std::time::SystemTime;
+
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
 };
@@ -19,7 +21,12 @@ pub struct Metrics {
     dns_queries: IntCounterVec,
     connections: IntGaugeVec,
     swaps: IntCounterVec,
+    rejections: IntCounterVec,
     scrubbed: IntCounterVec,
+    credential_expiry: IntGaugeVec,
+    credential_success: IntGaugeVec,
+    credential_refreshes: IntCounterVec,
+    credential_failures: IntCounterVec,
     tripwires: IntCounterVec,
     reloads: IntCounterVec,
     lockdown: IntGaugeVec,
@@ -44,6 +51,10 @@ pub struct Metrics {
     pub credentials_missing: IntGauge,
     /// Credentials whose last good value stays in use, because their source gives none.
     pub credentials_stale: IntGauge,
+    /// Credentials whose value in use an origin answered 401 to.
+    pub credentials_rejected: IntGauge,
+    /// Credentials whose end is near, and whose source gives nothing that ends later.
+    pub credentials_ending: IntGauge,
     /// Records that could not be written.
     pub audit_dropped: IntCounter,
     /// Refusals that were counted instead of written.
@@ -102,6 +113,8 @@ impl Metrics {
         };
         let counter = |name: &str, help: &str| register(&registry, IntCounter::new(name, help));
         let gauge = |name: &str, help: &str| register(&registry, IntGauge::new(name, help));
+        let times =
+            |name: &str, help: &str| register(&registry, IntGaugeVec::new(Opts::new(name, help), &["credential"]));
         let build = register(
             &registry,
             IntGaugeVec::new(Opts::new("stubgate_build_info", "Version of the appliance."), &["version"]),
@@ -130,10 +143,33 @@ impl Metrics {
                 "Requests in which a stub was swapped for the credential of that name.",
                 &["credential"],
             ),
+            rejections: counters(
+                "stubgate_credential_rejections_total",
+                "Values of the credential of that name that an origin answered 401 to, each counted once.",
+                &["credential"],
+            ),
             scrubbed: counters(
                 "stubgate_scrubbed_total",
                 "Times that the credential of that name was found in a response, and replaced by its stub.",
                 &["credential"],
+            ),
+            credential_expiry: times(
+                "stubgate_credential_expiry_timestamp_seconds",
+                "When the value in use ends, or the refresh token behind it, where its source says so.",
+            ),
+            credential_success: times(
+                "stubgate_credential_last_success_timestamp_seconds",
+                "When the credential's source gave a value last.",
+            ),
+            credential_refreshes: counters(
+                "stubgate_credential_refreshes_total",
+                "Times that the credential's source gave a value.",
+                &["credential"],
+            ),
+            credential_failures: counters(
+                "stubgate_credential_failures_total",
+                "Times that the credential's source gave none, or its value ended, by kind.",
+                &["credential", "kind"],
             ),
             tripwires: counters(
                 "stubgate_tripwires_total",
@@ -183,6 +219,14 @@ impl Metrics {
             credentials_stale: gauge(
                 "stubgate_credentials_stale",
                 "Credentials that can no longer be read and whose last good value stays in use.",
+            ),
+            credentials_rejected: gauge(
+                "stubgate_credentials_rejected",
+                "Credentials whose value in use an origin answered 401 to.",
+            ),
+            credentials_ending: gauge(
+                "stubgate_credentials_ending",
+                "Credentials whose end is near, and whose source gives nothing that ends later.",
             ),
             audit_dropped: counter("stubgate_audit_dropped_total", "Audit records that could not be written."),
             audit_suppressed: counter(
@@ -262,9 +306,49 @@ impl Metrics {
         self.swaps.with_label_values(&[credential])
     }
 
+    /// Values of a credential that an origin answered 401 to, by its name in policy.
+    pub fn rejections(&self, credential: &str) -> IntCounter {
+        self.rejections.with_label_values(&[credential])
+    }
+
     /// Finds of a credential in responses, by its name in policy.
     pub fn scrubbed(&self, credential: &str) -> IntCounter {
         self.scrubbed.with_label_values(&[credential])
+    }
+
+    /// Values that the source of a credential gave, by its name in policy.
+    pub fn credential_refreshes(&self, credential: &str) -> IntCounter {
+        self.credential_refreshes.with_label_values(&[credential])
+    }
+
+    /// Times that the source of a credential gave none, by its name in policy.
+    pub fn credential_failures(&self, credential: &str, kind: &'static str) -> IntCounter {
+        self.credential_failures.with_label_values(&[credential, kind])
+    }
+
+    /// Notes when a credential's source gave a value last.
+    pub fn set_credential_success(&self, credential: &str, at: SystemTime) {
+        self.credential_success.with_label_values(&[credential]).set(seconds(at));
+    }
+
+    /// Notes when a credential's value ends; there is no series where nobody knows.
+    pub fn set_credential_expiry(&self, credential: &str, at: Option<SystemTime>) {
+        match at {
+            Some(at) => self.credential_expiry.with_label_values(&[credential]).set(seconds(at)),
+            // There may have been none.
+            None => drop(self.credential_expiry.remove_label_values(&[credential])),
+        }
+    }
+
+    /// Removes what is told of a credential that policy no longer names, and of its failures of these kinds.
+    pub fn forget_credential(&self, credential: &str, kinds: impl Iterator<Item = &'static str>) {
+        // What was never there need not go.
+        let _ = self.credential_expiry.remove_label_values(&[credential]);
+        let _ = self.credential_success.remove_label_values(&[credential]);
+        let _ = self.credential_refreshes.remove_label_values(&[credential]);
+        for kind in kinds {
+            let _ = self.credential_failures.remove_label_values(&[credential, kind]);
+        }
     }
 
     /// A stub where it has no business.
@@ -295,6 +379,11 @@ impl Default for Metrics {
     fn default() -> Self {
         Metrics::new()
     }
+}
+
+fn seconds(at: SystemTime) -> i64 {
+    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 #[expect(clippy::expect_used, reason = "names and help texts are constants of this file; a test builds them all")]

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use stubgate_credentials::{NotRun, Programs, Running};
 use stubgate_policy::secret_source::Exec;
-use stubgate_policy::{Policy, Source};
+use stubgate_policy::{Credential, Policy, Source};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -47,18 +47,21 @@ const SLACK: Duration = Duration::from_secs(2);
 /// The programs that a policy names, each once for each way in which it is called.
 pub fn named_by(policy: &Policy) -> Vec<Exec> {
     let mut found: Vec<Exec> = Vec::new();
-    for credential in policy.credentials() {
-        let source = match credential.source() {
-            Source::GithubApp(app) => &app.private_key.source,
-            other => other,
-        };
-        if let Source::Exec(exec) = source
-            && !found.contains(exec)
-        {
-            found.push(Exec::clone(exec));
+    for exec in policy.credentials().iter().filter_map(of) {
+        if !found.contains(exec) {
+            found.push(exec.clone());
         }
     }
     found
+}
+
+/// The program that a credential comes from, or its key.
+pub fn of(credential: &Credential) -> Option<&Exec> {
+    let source = match credential.source() {
+        Source::GithubApp(app) => &app.private_key.source,
+        other => other,
+    };
+    if let Source::Exec(exec) = source { Some(exec) } else { None }
 }
 
 /// The process that runs programs, before there is a runtime.

@@ -69,6 +69,7 @@ impl Audit {
                 id: Some(&begun.id),
                 agent: begun.agent.as_deref(),
                 credential: begun.credential.as_deref(),
+                credential_version: begun.version,
                 outcome: Some("unknown"),
                 note: Some("the process that began it was ended before it was over"),
                 ..Line::new(Event::End, Layer::Http)

@@ -265,10 +265,11 @@ impl Reloader {
         let metrics = &appliance.metrics;
         let snapshot = Arc::new(Snapshot::with_minting(policy, self.generation, metrics, appliance.minting.as_ref()));
         // Secrets first, so that no request of the new policy meets the old ones.
-        self.said.under(snapshot.policy.fingerprint());
+        self.said.before(&snapshot.policy);
         if let Some(keeper) = appliance.keeper.get() {
             keeper.follow(&snapshot.policy);
         }
+        appliance.health.count_read(&appliance.credentials);
         if let Some(escrow) = appliance.escrow.get() {
             escrow.keep(&logins::named_by(&snapshot.policy));
         }

@@ -40,6 +40,7 @@ impl Snapshot {
         for credential in policy.credentials() {
             // Announced at zero, so that the first find shows as an increase.
             metrics.scrubbed(credential.name());
+            metrics.rejections(credential.name());
         }
         Snapshot {
             stubs: StubScanner::with_minting(&policy, minting),

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, TrustRoots, bundle_pem, client_config, system_clock};
-use stubgate_credentials::CredentialStore;
 use stubgate_credentials::minted::{self, Minting, Revoked, StubKey};
+use stubgate_credentials::{CredentialStore, VersionKey};
 use stubgate_dns::{ForwardZone, NameBudget, Resolver, ResolverConfig};
+use stubgate_policy::compile;
 use stubgate_policy::secret_source::Exec;
-use stubgate_policy::{Policy, compile};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use crate::config::{AuditSink, Config, policy_files};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::guard::Guard;
+use crate::health::Health;
 use crate::inspect::Budget;
 use crate::keeping;
 use crate::listen::{self, Admissions, Handshakes};
@@ -115,7 +116,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
     let ca = Arc::new(ca);
     let minter = Minter::new(Arc::clone(&ca), &minting, system_clock())?;
     let dialer = dialer(&config, &ca)?;
-    let (credentials, _) = CredentialStore::load(&Policy::empty());
+    let credentials = CredentialStore::new(version_key(&config)?);
     let stubs = minted_stubs(&config)?;
     let audit = Audit::open(&config.audit, config.limits.refusals_per_second, metrics.clone())?;
     let limits = config.limits.clone();
@@ -129,6 +130,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         snapshot: ArcSwap::from_pointee(Snapshot::refusing(&metrics)),
         credentials: Arc::new(credentials),
         keeper: OnceLock::new(),
+        health: Health::new(metrics.clone(), Arc::new(SystemTime::now)),
         escrow: OnceLock::new(),
         programs: OnceLock::new(),
         minting: stubs,
@@ -215,6 +217,21 @@ fn minted_stubs(config: &Config) -> anyhow::Result<Option<Arc<Minting>>> {
 pub fn stub_key(config: &Config) -> Result<StubKey, minted::KeyError> {
     let path = &config.stubs.key_file;
     if config.stubs.has_own_key { StubKey::load(path) } else { StubKey::load_or_create(path) }
+}
+
+/// Where the key of versions is.
+pub(crate) fn version_key_file(config: &Config) -> PathBuf {
+    config.state_dir.join("version.key")
+}
+
+/// What versions of credentials are made with: the key in `state_dir`, made if it is not there. One that can't be had stops
+/// no appliance; records of one run can then not be compared with those of another.
+fn version_key(config: &Config) -> anyhow::Result<VersionKey> {
+    let kept = VersionKey::load_or_create(&version_key_file(config));
+    kept.or_else(|error| {
+        tracing::warn!(%error, "versions of credentials in records are of this run alone: there is no key for them");
+        VersionKey::random().context("the key of versions")
+    })
 }
 
 /// Becomes the user that the configuration names, with folders to write in.
@@ -389,6 +406,7 @@ async fn tick(appliance: Arc<Appliance>) {
         appliance.audit.tick(Instant::now());
         appliance.pool.sweep();
         if turn.is_multiple_of(TICKS_PER_LOOK) {
+            keeping::look_ahead(&appliance);
             appliance.live.keep_pace(rate, &appliance.budgets, Instant::now());
             if appliance.credentials.forget_replaced(appliance.timeouts.credential_replaced) {
                 // Buffers of a connection that it was sent on go with the connection; what is under way on one ends first.

@@ -7,14 +7,13 @@
 mod places;
 
 use http::header::HeaderMap;
-use stubgate_credentials::CredentialStore;
+use stubgate_credentials::Granted;
 use stubgate_policy::{Permit, Reason};
 
 pub(crate) use places::percent_decoded;
 pub use places::{Place, Places};
 
 use crate::request::Refusal;
-use crate::snapshot::Snapshot;
 
 /// Ask for a part of a response: the standard one (RFC 9110 section 14.2) with its condition, that of a draft before it,
 /// which Apache httpd still reads, and that of Azure's storage.
@@ -31,8 +30,7 @@ pub struct Verified(pub(crate) stubgate_policy::Authority);
 /// `credential_missing` where it has no value at the moment; `internal` where the origin is not the verified one of the
 /// permit, which no path leads to.
 pub fn put_in(
-    credentials: &CredentialStore,
-    snapshot: &Snapshot,
+    granted: &Granted<'_>,
     permit: &Permit,
     place: &Place,
     verified: Option<&Verified>,
@@ -43,9 +41,7 @@ pub fn put_in(
     }
     let name = place.header().ok_or(Reason::StubOutOfSlot)?;
     let original = headers.get(&name).ok_or(Reason::Internal)?;
-    let value = credentials
-        .header_value(&snapshot.policy, permit, place.slot(), original)
-        .map_err(|_| Reason::CredentialMissing)?;
+    let value = granted.header_value(place.slot(), original).map_err(|_| Reason::CredentialMissing)?;
     headers.insert(name, value);
     if !permit.ranges_allowed() {
         // Pieces of a response that echoes the credential would not be recognised as such.

@@ -1,4 +1,5 @@
-//! Memory that is wiped before it is given back, whoever used it; and descriptors that are not passed on, whoever opened them.
+//! Memory that is wiped before it is given back, whoever used it; descriptors that are not passed on, whoever opened them; and
+//! processes that have ended, whoever started them.
 //!
 //! The only unsafe code of this crate. A credential that is sent passes through buffers of the HTTP and TLS libraries; with
 //! this allocator under all of them, none of its copies outlives the buffer that it stood in. Bytes are wiped when a block
@@ -6,10 +7,12 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
+use std::mem::MaybeUninit;
 use std::os::fd::BorrowedFd;
 use std::{fs, io, ptr};
 
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::process::Pid;
 
 /// The first descriptor that is none of standard input, output and error.
 const FIRST: i32 = 3;
@@ -31,6 +34,19 @@ pub(crate) fn pass_on_nothing() -> io::Result<()> {
         let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
     }
     Ok(())
+}
+
+/// A child that has ended and has not been waited for, if there is one. It is left as it is.
+pub(crate) fn ended_child() -> Option<Pid> {
+    let mut found = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the structure is there for the length of the call, and zeroes are one. What is read of it is what such a call
+    // fills in; where it finds nothing, the number is 0.
+    let (answer, process) = unsafe {
+        let answer = libc::waitid(libc::P_ALL, 0, found.as_mut_ptr(), options);
+        (answer, found.assume_init().si_pid())
+    };
+    if answer == 0 { Pid::from_raw(process) } else { None }
 }
 
 /// An allocator that wipes blocks before it gives them back to another one.

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::StatusCode;
+use stubgate_credentials::Version;
 use stubgate_policy::{Permit, Policy, Reason, RuleId};
 use stubgate_scrub::Tally;
 
@@ -21,6 +22,7 @@ use crate::client::Client;
 use crate::quarantine;
 use crate::record::suppress::Admission;
 use crate::record::{Event, Layer, Line, Wire};
+use crate::rejected;
 use crate::request::{Known, Refusal};
 use crate::snapshot::Snapshot;
 
@@ -52,6 +54,8 @@ struct Begun {
     policy: Arc<Policy>,
     rule: RuleId,
     credential: Option<Arc<str>>,
+    /// Which value of it was sent, or is about to be.
+    version: Option<Version>,
 }
 
 /// How an exchange ended.
@@ -98,15 +102,21 @@ impl Transaction {
             policy: Arc::clone(&snapshot.policy),
             rule: permit.rule(),
             credential: permit.swap().map(|swap| Arc::clone(&swap.name)),
+            version: None,
         });
     }
 
-    /// Writes the decision to allow, before anything goes out.
+    /// Writes the decision to allow, before anything goes out. `version` is of the credential that will.
     ///
     /// # Errors
     /// `audit_full` where a request with a credential can't be recorded.
-    pub async fn begin(&mut self, snapshot: &Snapshot, permit: &Permit) -> Result<(), Refusal> {
-        self.begun = self.permitted.take();
+    pub async fn begin(
+        &mut self,
+        snapshot: &Snapshot,
+        permit: &Permit,
+        version: Option<Version>,
+    ) -> Result<(), Refusal> {
+        self.begun = self.permitted.take().map(|permitted| Begun { version, ..permitted });
         let line = self.line(Event::Begin, self.begun.as_ref());
         let written = self.appliance.audit.write_with_others(&line).await;
         if written.is_err() && permit.swap().is_some() {
@@ -124,6 +134,22 @@ impl Transaction {
     pub fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
         self.first_byte = Some(self.known.at.elapsed());
+        if status == StatusCode::UNAUTHORIZED
+            && let Some(begun) = &self.begun
+            && let (Some(credential), Some(version)) = (begun.credential.as_deref(), begun.version)
+        {
+            let line = Line {
+                layer: Layer::Credential,
+                status: Some(status.as_u16()),
+                ..self.line(Event::Rejected, Some(begun))
+            };
+            rejected::by_origin(&self.appliance, credential, version, line);
+        }
+    }
+
+    /// Which value of its credential was sent.
+    pub fn version(&self) -> Option<Version> {
+        self.begun.as_ref().and_then(|begun| begun.version)
     }
 
     /// Counts that a deadline ended it.
@@ -328,6 +354,7 @@ impl Transaction {
             line.decision = Some("allow");
             line.rule = Some(begun.rule());
             line.credential = begun.credential.as_deref();
+            line.credential_version = begun.version;
             line.policy = Some(begun.policy.fingerprint());
         }
         line

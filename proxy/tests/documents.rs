@@ -78,13 +78,46 @@ fn every_metric_is_named_and_no_other() {
     assert_eq!(told, known);
 }
 
+#[test]
+fn alerting_rules_name_metrics_that_there_are() {
+    let known = names_of(&Metrics::new());
+    let text = read("deploy/prometheus/alerts.yaml");
+    let rules: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
+    assert!(rules.len() >= 5 && text.matches("- alert: ").count() == rules.len());
+    for rule in rules {
+        let (_, rest) = rule.split_once("stubgate_").unwrap();
+        let name = rest.split(|char: char| !char.is_ascii_lowercase() && char != '_').next().unwrap();
+        assert!(known.contains(&format!("stubgate_{name}")), "{rule}");
+    }
+}
+
+#[test]
+fn every_known_check_is_in_its_table() {
+    let rows = rows(&read("docs/credentials.md"), "### Try one");
+    let told: Vec<[String; 3]> =
+        rows.iter().map(|row| [&row[0], &row[1], &row[2]].map(|cell| cell.replace('`', ""))).collect();
+    let known: Vec<[String; 3]> = stubgate_policy::KNOWN_CHECKS
+        .iter()
+        .map(|known| {
+            let headers: Vec<String> = known.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            [known.host.to_owned(), known.target.to_owned(), headers.join(", ")]
+        })
+        .collect();
+    assert_eq!(told, known);
+}
+
 /// Every family of metrics.
 fn names_of(metrics: &Metrics) -> BTreeSet<String> {
     // Families appear with their first series.
     metrics.allowed("rule").inc();
     metrics.dns_query(1, "denied").inc();
     metrics.swaps("credential").inc();
+    metrics.credential_refreshes("credential").inc();
+    metrics.credential_failures("credential", "timeout").inc();
+    metrics.set_credential_success("credential", std::time::UNIX_EPOCH);
+    metrics.set_credential_expiry("credential", Some(std::time::UNIX_EPOCH));
     metrics.scrubbed("credential").inc();
+    metrics.rejections("credential").inc();
     metrics.tripwire(Reason::StubInBody).inc();
     let text = metrics.render();
     text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect()

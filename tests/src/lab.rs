@@ -147,7 +147,12 @@ impl Lab {
     /// Where real credentials were found that should not be there: in anything that the appliance
     /// wrote, that the pod's programs printed or stored, or that crossed the pod's link.
     pub fn leaks(&self) -> Vec<String> {
-        let search = Search::new(&self.secrets);
+        self.leaks_of(&self.secrets)
+    }
+
+    /// The same for secrets, by name and value, that the lab's files do not hold.
+    pub fn leaks_of(&self, secrets: &[(String, String)]) -> Vec<String> {
+        let search = Search::new(secrets);
         let dir = self.pod.dir();
         let mut found = Vec::new();
         for part in ["seen/pod", "seen/appliance", "appliance", "pod-home"] {

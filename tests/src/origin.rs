@@ -2,6 +2,7 @@
 //! lab's root, and a memory of what reached it.
 
 pub mod anthropic;
+pub mod app;
 pub mod double;
 pub mod grpc;
 pub mod hostile;
@@ -19,6 +20,7 @@ use crate::pki::Leaf;
 use crate::program::Running;
 
 pub use anthropic::Anthropic;
+pub use app::App;
 pub use double::Double;
 pub use grpc::Grpc;
 pub use hostile::Hostile;

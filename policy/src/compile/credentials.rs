@@ -6,10 +6,10 @@ use super::Draft;
 use super::names::CREDENTIAL;
 use super::reader::{Item, Place, Reader};
 use super::secret_sources::{self, Sourced};
-use super::{hosts, stubs};
+use super::{checks, hosts, stubs};
 use crate::diagnostic::{Diagnostic, codes, nearest};
 use crate::model::hosts::Place as HostPlace;
-use crate::model::{Credential, HostRule, Slot, Source, method, path};
+use crate::model::{Check, Credential, HostRule, Slot, Source, method, path};
 use crate::raw;
 
 pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
@@ -44,6 +44,7 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
             slots: checked.slots.into(),
             hosts: checked.hosts.into(),
             reading,
+            check: checked.check,
         });
     }
     logins(draft);
@@ -76,6 +77,7 @@ struct Checked {
     /// Empty if any was wrong, so that no further error is drawn from it.
     hosts: Vec<HostRule>,
     source: Option<Sourced>,
+    check: Option<Check>,
 }
 
 fn read(name: &str, credential: &raw::Credential, span: &raw::Span, reader: &mut Reader<'_>) -> Checked {
@@ -102,6 +104,9 @@ fn read(name: &str, credential: &raw::Credential, span: &raw::Span, reader: &mut
             let help = "leave one of them out: whoever holds the refresh stub is given the literal stub, which is refused then";
             reader.report(both, from.span, "", help);
         }
+    }
+    if let Some(check) = reader.optional(&credential.check) {
+        checked.check = checks::read(&check, whole.then_some(&*checked.hosts), reader);
     }
     checked
 }

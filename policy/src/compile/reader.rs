@@ -230,6 +230,14 @@ impl Named for crate::raw::sources::Provider {
     const WHAT: &'static str = "a name or a map";
 }
 
+impl Named for crate::raw::Check {
+    const WHAT: &'static str = "a map";
+
+    fn help(_found: &str) -> &'static str {
+        "write `{ url: \"https://HOST/PATH\" }`"
+    }
+}
+
 macro_rules! maps {
     ($($type:ty)*) => {
         $(impl Named for $type {

@@ -11,10 +11,10 @@ pub use oauth::built_in_provider;
 
 use std::time::Duration;
 
-use super::reader::{Found, Place, Reader};
+use super::reader::{Found, Item, Place, Reader};
 use crate::diagnostic::{Diagnostic, codes};
-use crate::model::Source;
 use crate::model::secret_source::{Exec, Reading};
+use crate::model::{Authority, Source};
 use crate::raw::sources::{self, Command, KINDS, KeySource, READ_KINDS, SecretSource, TIMEOUT, TTL};
 use crate::raw::{Given, Number, Span, Text};
 
@@ -58,6 +58,11 @@ pub(super) fn read(from: &Found<'_, SecretSource>, credential: &str, reader: &mu
         source = source.or(oauth.source);
     }
     Some(Sourced { reading: Reading { source: source?, json_key, ttl }, refresh_stub, login })
+}
+
+/// Server, path and query of an https address that a credential is tried with.
+pub(super) fn check_url(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<(Authority, Box<str>)> {
+    forms::place(item, codes::BAD_CHECK, reader)
 }
 
 /// A source that gives what lies there: with its secret, others are minted.

@@ -64,6 +64,7 @@ codes! {
     BAD_SCHEME "SG0134" "a scheme that may not stand here",
     BAD_ANY "SG0135" "`any` where it may not stand",
     RESERVED_HOST "SG0136" "a host that stubgate answers for by itself",
+    BAD_CHECK "SG0137" "not a request with which a credential may be tried",
 
     BAD_METHOD "SG0140" "not a method",
     DEAD_METHOD "SG0141" "a method that no rule matches",

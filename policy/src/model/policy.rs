@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::body::BodyRule;
+use super::check::Check;
 use super::hosts::HostRule;
 use super::ids::{AgentId, CredentialId, RuleId};
 use super::limits::AgentLimits;
@@ -67,6 +68,7 @@ impl Policy {
                 slots: Box::default(),
                 hosts: Box::default(),
                 reading: Source::Env(Box::default()).into(),
+                check: None,
             },
         }
     }
@@ -315,6 +317,7 @@ pub struct Credential {
     pub(crate) slots: Box<[Slot]>,
     pub(crate) hosts: Box<[HostRule]>,
     pub(crate) reading: Reading,
+    pub(crate) check: Option<Check>,
 }
 
 impl Credential {
@@ -357,6 +360,11 @@ impl Credential {
     /// The same, with what is taken of it.
     pub fn reading(&self) -> &Reading {
         &self.reading
+    }
+
+    /// The request with which a person tries it: the one that policy writes, or one to a known service that it is bound to.
+    pub fn check(&self) -> Option<Check> {
+        self.check.clone().or_else(|| Check::known(&self.hosts))
     }
 }
 

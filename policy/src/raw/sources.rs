@@ -7,7 +7,7 @@ use crate::schema::Limit;
 /// An absolute path of a file.
 const FILE: &str = "^/.*[^/]$";
 /// The form of an address of a server.
-const HTTPS: &str = "^https://[^/?#@]+";
+pub(super) const HTTPS: &str = "^https://[^/?#@]+";
 /// The form of a path below something.
 const BELOW: &str = "^[^/].*[^/]$|^[^/]$";
 /// Something, whatever it is.
@@ -15,7 +15,7 @@ const SOME: &str = ".";
 /// The form of a JSON key.
 const JSON_KEY: &str = "^[^.]+([.][^.]+)*$";
 /// Seconds of a value's life that may be written, from and to.
-pub(crate) const TTL: (u64, u64) = (5, 86_400);
+pub(crate) const TTL: (u64, u64) = (1, 86_400);
 /// Seconds that a program may run that may be written, from and to.
 pub(crate) const TIMEOUT: (u64, u64) = (1, 60);
 /// The kinds of source, as their keys.

@@ -281,8 +281,8 @@ fn a_refresh_stub_is_told_apart_from_all_others() {
 #[test]
 fn times_are_bounded_on_both_sides() {
     for (source, is_good) in [
-        ("{ env: X, ttl_seconds: 4 }", false),
-        ("{ env: X, ttl_seconds: 5 }", true),
+        ("{ env: X, ttl_seconds: 0 }", false),
+        ("{ env: X, ttl_seconds: 1 }", true),
         ("{ env: X, ttl_seconds: 86400 }", true),
         ("{ env: X, ttl_seconds: 86401 }", false),
         ("{ exec: [/bin/x], timeout_seconds: 0 }", false),
@@ -292,5 +292,35 @@ fn times_are_bounded_on_both_sides() {
     ] {
         let expected: &[&str] = if is_good { &[] } else { &["SG0126"] };
         assert_eq!(errors(&text(source)), expected, "{source}");
+    }
+}
+
+#[test]
+fn a_check_is_a_request_to_a_host_that_the_credential_is_bound_to() {
+    let check = |hosts: &str, check: &str| {
+        let text = format!(
+            "version: 1\nagents: {{ a: {{ sources: [\"10.0.0.1/32\"] }} }}\ncredentials:\n  \
+             x: {{ stub: stub-forge-1, slots: [bearer], hosts: [{hosts}], source: {{ env: X }}{check} }}\n"
+        );
+        policy(&text).credentials()[0].check().map(|check| check.to_string())
+    };
+    for (hosts, written, expected) in [
+        ("a.example", ", check: { url: \"https://a.example\" }", Some("GET https://a.example/")),
+        ("a.example", ", check: { url: \"https://a.example?x=1\" }", Some("GET https://a.example/?x=1")),
+        ("\"*.a.example\"", ", check: { url: \"https://b.a.example/me\" }", Some("GET https://b.a.example/me")),
+        (
+            "\"a.example:8443\"",
+            ", check: { url: \"https://a.example:8443/me\", method: HEAD }",
+            Some("HEAD https://a.example:8443/me"),
+        ),
+        ("a.example", "", None),
+        ("github.com, api.github.com", "", Some("GET https://api.github.com/rate_limit")),
+        (
+            "api.github.com",
+            ", check: { url: \"https://api.github.com/user\" }",
+            Some("GET https://api.github.com/user"),
+        ),
+    ] {
+        assert_eq!(check(hosts, written).as_deref(), expected, "{hosts}{written}");
     }
 }

@@ -42,7 +42,7 @@ pub use status::{Standing, Status, Unready};
 pub use store::StoreError;
 pub use store::postgres::{Database, Dial, Dialling, PostgresPlace, system_dial};
 
-use crate::fetch::{Fetch, HttpClient};
+use crate::fetch::{Fetch, Fetched, HttpClient};
 use holder::{Clock, Holder, Source};
 use shelf::Shelf;
 use store::Store;
@@ -102,6 +102,14 @@ impl Escrow {
     /// described last.
     pub fn source(&self, oauth: &Oauth, http: &Arc<dyn HttpClient>) -> Arc<dyn Fetch> {
         Arc::new(Source(self.holder(&oauth.login, &oauth.provider, http)))
+    }
+
+    /// The access token of a login as it stands, for a look at it: nothing is refreshed.
+    ///
+    /// # Errors
+    /// Where there is none that is good.
+    pub async fn standing(&self, oauth: &Oauth, http: &Arc<dyn HttpClient>) -> Result<Fetched, Unready> {
+        self.holder(&oauth.login, &oauth.provider, http).as_it_stands().await
     }
 
     fn holder(&self, login: &str, provider: &OauthProvider, http: &Arc<dyn HttpClient>) -> Arc<Holder> {

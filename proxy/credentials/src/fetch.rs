@@ -32,6 +32,15 @@ pub trait Fetch: Send + Sync {
     /// # Errors
     /// Why there is none, without a byte of it.
     fn fetch(&self) -> Fetching<'_>;
+
+    /// Asks for another value than this one, which the source gave and an origin refused. Most sources keep no value that
+    /// they could give again.
+    ///
+    /// # Errors
+    /// As [`Fetch::fetch`].
+    fn fetch_but(&self, _refused: &Secret) -> Fetching<'_> {
+        self.fetch()
+    }
 }
 
 /// What comes of a request to a server of secrets.

@@ -8,6 +8,7 @@
 //! What is told of all that to people is the [`Witness`]'s. Clock and chance come from [`Outside`].
 
 mod pace;
+mod suspicion;
 mod task;
 
 use std::collections::HashMap;
@@ -23,11 +24,10 @@ use tokio::time::Instant;
 use crate::fetch::{Fetch, Means};
 use crate::sources;
 use crate::store::{CredentialStore, Loaded, Put};
+use crate::version::Version;
 use pace::Pace;
+use suspicion::Suspicion;
 use task::Task;
-
-/// The least time between two questions that an origin's refusal is the reason for.
-const BETWEEN_REFUSALS: Duration = Duration::from_secs(1);
 
 /// How long things take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +112,9 @@ struct Kept {
     task: AbortHandle,
     /// When it was read last.
     read: Arc<Mutex<Option<Instant>>>,
-    /// The value that an origin refused last, and when.
-    suspected: Option<(String, Instant)>,
+    suspicion: Suspicion,
+    /// The value that the next question is about to replace.
+    refused: Arc<Mutex<Option<Version>>>,
 }
 
 impl Drop for Kept {
@@ -164,7 +165,9 @@ impl Keeper {
 
     fn keep(&self, name: Arc<str>, reading: &Reading, of_before: Option<Kept>) -> Kept {
         let read = of_before.as_ref().map(|kept| Arc::clone(&kept.read)).unwrap_or_default();
-        let suspected = of_before.as_ref().and_then(|kept| kept.suspected.clone());
+        let suspicion = of_before.as_ref().map(|kept| kept.suspicion.clone());
+        let suspicion = suspicion.unwrap_or_else(|| Suspicion::new(&reading.source));
+        let refused = Arc::<Mutex<Option<Version>>>::default();
         drop(of_before);
         let mut pace = Pace::new(reading, self.terms.keep);
         if self.store.available(&name) {
@@ -181,6 +184,7 @@ impl Keeper {
             let (open, terms, outside) = (Arc::clone(&self.open), self.terms, self.outside.clone());
             let (store, witness) = (Arc::clone(&self.store), Arc::clone(&self.witness));
             let (reading, wake, read) = (reading.clone(), Arc::clone(&wake), Arc::clone(&read));
+            let refused = Arc::clone(&refused);
             move || Task {
                 name: Arc::clone(&name),
                 reading: reading.clone(),
@@ -192,11 +196,12 @@ impl Keeper {
                 wake: Arc::clone(&wake),
                 pace: Pace::new(&reading, terms.keep),
                 read: Arc::clone(&read),
+                refused: Arc::clone(&refused),
             }
         };
         let first = Task { pace, ..next() };
         let task = self.runtime.spawn(task::keep(first, next)).abort_handle();
-        Kept { reading: reading.clone(), wake, task, read, suspected }
+        Kept { reading: reading.clone(), wake, task, read, suspicion, refused }
     }
 
     /// Something changed on this machine, or may have: files are read again.
@@ -214,24 +219,37 @@ impl Keeper {
         self.wake(|_, kept| matches!(kept.reading.source, stubgate_policy::Source::Oauth(_)));
     }
 
+    /// Asks the source of this credential again.
+    pub fn ask(&self, name: &str) {
+        self.wake(|other, _| other == name);
+    }
+
     /// Asks every source again.
     pub fn ask_all(&self) {
         self.wake(|_, _| true);
     }
 
-    /// An origin refused the value of that version, which whoever calls this knows to be the one in use: its source is asked
-    /// once more, not again for the same version, and not within a second of the last time. Whether it is asked.
-    pub fn suspect(&self, name: &str, version: &str) -> bool {
-        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(kept) = all.get_mut(name) else { return false };
-        let now = Instant::now();
-        let is_known = |(last, at): &(String, Instant)| last == version || now < *at + BETWEEN_REFUSALS;
-        if kept.suspected.as_ref().is_some_and(is_known) {
+    /// An origin refused the value of that version. Where it is the one in use, its source is asked for another: once, and
+    /// seldom where each question gives a value that is refused again. Whether it is asked.
+    pub fn suspect(&self, name: &str, version: Version) -> bool {
+        if self.store.version(name) != Some(version) {
             return false;
         }
-        kept.suspected = Some((version.to_owned(), now));
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(kept) = all.get_mut(name) else { return false };
+        if !kept.suspicion.admits(version, Instant::now()) {
+            return false;
+        }
+        *kept.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(version);
         kept.wake.notify_one();
         true
+    }
+
+    /// Whether the value in use is one that an origin refused, and that nothing has replaced since.
+    pub fn is_suspect(&self, name: &str) -> bool {
+        let Some(version) = self.store.version(name) else { return false };
+        let all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(name).is_some_and(|kept| kept.suspicion.is_of(version))
     }
 
     fn is_well(&self, name: &str) -> bool {

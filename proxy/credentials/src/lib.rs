@@ -13,6 +13,7 @@ pub mod escrow;
 mod fetch;
 mod forms;
 mod keeper;
+mod key_file;
 pub mod minted;
 mod secret;
 pub mod slots;
@@ -21,13 +22,17 @@ mod store;
 mod swap;
 #[expect(unsafe_code, reason = "locked memory is had from the system alone")]
 mod sys;
+mod trial;
+mod version;
 mod written;
 
 pub use fetch::{Answering, Fetch, Fetched, Fetching, HttpClient, Means, NotRun, Programs, Running, Unanswered};
 pub use keeper::{Keeper, News, Opener, Outside, Terms, Witness, opener};
 pub use secret::{Secret, SecretError};
-pub use sources::SourceError;
 pub use sources::json_key::KeyError;
-pub use store::{CredentialStore, LoadProblem, Loaded, Put};
+pub use sources::{SourceError, describe};
+pub use store::{CredentialStore, Granted, LoadProblem, Loaded, Put};
 pub use swap::SwapError;
 pub use sys::{try_lock_memory, unlocked_secrets};
+pub use trial::{NoTrial, trial};
+pub use version::{Version, VersionKey};

@@ -23,12 +23,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stubgate_policy::{AgentId, CredentialId, Meaning, MintedStub, Policy, Standing};
 
-pub use key::{KeyError, StubKey, make_folder};
-pub(crate) use key::{give_to_owner_of_folder, open_or_make};
+pub use key::StubKey;
 pub use revoked::{Revoked, RevokedError, revoke};
 pub use seal::Content;
 pub use shape::{BEGINNINGS, LONGEST, Shape, looks_minted, well_formed};
 
+pub use crate::key_file::{KeyError, make_folder};
+pub(crate) use crate::key_file::{give_to_owner_of_folder, open_or_make};
 use seal::{NO_NAME, Name, Tag};
 
 /// Longest life of a minted stub.

@@ -1,9 +1,10 @@
 //! A credential's value: held, wiped, never shown.
 //!
 //! Law 4 as a type. There is no `Debug`, `Display`, `Serialize` or `Clone`, and reading the bytes is private to this
-//! crate, which uses it in three places: for the header that carries it out ([`crate::CredentialStore::header_value`]), for
-//! what is looked for on the way in ([`crate::CredentialStore::scrubber`]), and where a source logs in to the server that it is
-//! read from. What could break a header (line
+//! crate, which uses it in five places: for the header that carries it out ([`crate::Granted::header_value`]), for the one
+//! with which a person tries it ([`crate::trial`]), for what is looked for on the way in
+//! ([`crate::CredentialStore::scrubber`]), for the keyed hash that names it in records ([`crate::Version`]), and where a
+//! source logs in to the server that it is read from. What could break a header (line
 //! breaks, NUL, spaces, anything that is not visible ASCII) is refused when a value is loaded, not when it is used
 //! (CR-19).
 

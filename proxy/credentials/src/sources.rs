@@ -177,7 +177,7 @@ impl Fetch for Closed {
 }
 
 /// A source as an operator knows it.
-pub(crate) fn describe(source: &Source) -> String {
+pub fn describe(source: &Source) -> String {
     match source {
         Source::File(path) => format!("file {}", path.display()),
         Source::Env(name) => format!("environment variable {name}"),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant as SystemInstant, SystemTime};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use stubgate_policy::{Permit, Policy, Reading, SlotRef, Source};
+use stubgate_policy::{Credential, Permit, Policy, Reading, SlotRef, Source};
 use stubgate_scrub::Scrubber;
 use tokio::time::Instant;
 
@@ -23,6 +23,7 @@ use crate::fetch::Fetched;
 use crate::secret::Secret;
 use crate::sources::{self, SourceError};
 use crate::swap::{self, SwapError};
+use crate::version::{Version, VersionKey};
 
 mod replaced;
 
@@ -77,6 +78,7 @@ pub enum Put {
 
 /// Holds the secrets of the policy in force.
 pub struct CredentialStore {
+    key: VersionKey,
     generation: ArcSwap<Generation>,
     scrubber: ArcSwap<Scrubber>,
     /// Held by whoever writes, so that generations follow each other.
@@ -92,11 +94,18 @@ struct Held {
     reading: Reading,
     stub: Box<str>,
     /// `None` where the source has never given a good value, or none for too long.
-    secret: Option<Arc<Secret>>,
+    value: Option<Value>,
     /// When the value ends by itself.
     expires: Option<SystemTime>,
-    /// Whether the source gave nothing when it was last asked, so that `secret` is what it gave before.
+    /// Whether the source gave nothing when it was last asked, so that `value` is what it gave before.
     is_stale: bool,
+}
+
+/// A value, and which one it is.
+#[derive(Clone)]
+struct Value {
+    secret: Arc<Secret>,
+    version: Version,
 }
 
 impl Held {
@@ -104,25 +113,35 @@ impl Held {
     fn life_left(&self) -> Duration {
         self.expires.and_then(|end| end.duration_since(SystemTime::now()).ok()).unwrap_or_default()
     }
+
+    fn secret(&self) -> Option<&Arc<Secret>> {
+        self.value.as_ref().map(|value| &value.secret)
+    }
 }
 
 impl CredentialStore {
-    /// Holds the credentials of `policy`. Files and variables are read, blocking. What can't be read is missing, and
-    /// requests that need it are refused.
-    pub fn load(policy: &Policy) -> (Self, Loaded) {
-        let store = Self {
+    /// Holds nothing yet. Versions of values are made with `key`.
+    pub fn new(key: VersionKey) -> Self {
+        Self {
+            key,
             generation: ArcSwap::default(),
             scrubber: ArcSwap::from_pointee(Scrubber::none()),
             replaced: Mutex::default(),
             aside: Aside::default(),
-        };
+        }
+    }
+
+    /// Holds the credentials of `policy`.
+    #[cfg(test)]
+    pub(crate) fn load(policy: &Policy) -> (Self, Loaded) {
+        let store = Self::new(VersionKey::new(&[7; 32]));
         let loaded = store.reload(policy);
         (store, loaded)
     }
 
     /// Holds the credentials of this policy instead; takes effect at once and as a whole. Those that are read from where
     /// they were read before keep their value. Others are read, blocking, if they are files or variables, and have no
-    /// value yet if they are not.
+    /// value yet if they are not. What can't be read is missing, and requests that need it are refused.
     pub fn reload(&self, policy: &Policy) -> Loaded {
         let before = self.generation.load_full();
         let mut loaded = Loaded::default();
@@ -157,12 +176,13 @@ impl CredentialStore {
                 Some(held) => Held { reading: reading.clone(), stub: credential.stub().into(), ..Held::clone(held) },
                 None => {
                     let secret = read.remove(&name);
-                    let is_other = |held: &Arc<Held>| !is_same(held.secret.as_ref(), secret.as_ref());
+                    let is_other = |held: &Arc<Held>| !is_same(held.secret(), secret.as_ref());
                     if secret.is_some() && last.is_some_and(is_other) {
                         loaded.changed.push(Arc::clone(&name));
                     }
                     let (reading, stub) = (reading.clone(), credential.stub().into());
-                    Held { reading, stub, secret, expires: None, is_stale: false }
+                    let value = secret.map(|secret| self.versioned(secret));
+                    Held { reading, stub, value, expires: None, is_stale: false }
                 }
             };
             after.insert(name, Arc::new(held));
@@ -180,7 +200,7 @@ impl CredentialStore {
             return Put::Unwanted;
         };
         let Fetched { secret, expires } = fetched;
-        let put = match &held.secret {
+        let put = match held.secret() {
             None => Put::First,
             Some(old) if old.is_same(&secret) => Put::Same,
             Some(_) => Put::Changed,
@@ -188,18 +208,22 @@ impl CredentialStore {
         if put == Put::Same && held.expires == expires && !held.is_stale {
             return put;
         }
-        let kept = held.secret.clone().filter(|_| put == Put::Same);
-        let secret = Some(kept.unwrap_or_else(|| Arc::new(secret)));
-        let now = Held { secret, expires, is_stale: false, ..Held::clone(held) };
+        let kept = held.value.clone().filter(|_| put == Put::Same);
+        let value = Some(kept.unwrap_or_else(|| self.versioned(Arc::new(secret))));
+        let now = Held { value, expires, is_stale: false, ..Held::clone(held) };
         let mut after = Generation::clone(&before);
         after.insert(Arc::clone(name), Arc::new(now));
         self.store(&mut replaced, &before, after);
         put
     }
 
+    fn versioned(&self, secret: Arc<Secret>) -> Value {
+        Value { version: self.key.version(&secret), secret }
+    }
+
     /// Notes that a source gives nothing; whether a value of before stays in use.
     pub(crate) fn is_kept_without(&self, name: &str, reading: &Reading) -> bool {
-        self.change(name, reading, |held| held.is_stale = held.secret.is_some());
+        self.change(name, reading, |held| held.is_stale = held.value.is_some());
         self.available(name)
     }
 
@@ -207,7 +231,7 @@ impl CredentialStore {
     pub(crate) fn drop_value(&self, name: &str, reading: &Reading) -> bool {
         let mut had = false;
         self.change(name, reading, |held| {
-            had = held.secret.take().is_some();
+            had = held.value.take().is_some();
             (held.expires, held.is_stale) = (None, false);
         });
         had
@@ -246,12 +270,12 @@ impl CredentialStore {
         let mut is_other = false;
         for (name, held) in &after {
             let last = before.get(name);
-            let is_same_value = is_same(held.secret.as_ref(), last.and_then(|last| last.secret.as_ref()));
+            let is_same_value = is_same(held.secret(), last.and_then(|last| last.secret()));
             is_other |= !is_same_value || last.is_none_or(|last| last.stub != held.stub);
         }
         for (name, last) in before {
-            let now = after.get(name).and_then(|held| held.secret.as_ref());
-            if let Some(old) = last.secret.as_ref().filter(|old| !is_same(now, Some(old))) {
+            let now = after.get(name).and_then(|held| held.secret());
+            if let Some(old) = last.secret().filter(|old| !is_same(now, Some(old))) {
                 replaced.add(name, &last.stub, old, (Instant::now(), last.life_left()));
                 is_other = true;
             }
@@ -290,12 +314,24 @@ impl CredentialStore {
 
     /// Whether the credential of that name has a value.
     pub fn available(&self, name: &str) -> bool {
-        self.generation.load().get(name).is_some_and(|held| held.secret.is_some())
+        self.generation.load().get(name).is_some_and(|held| held.value.is_some())
+    }
+
+    /// Which value of the credential of that name is in use.
+    pub fn version(&self, name: &str) -> Option<Version> {
+        self.generation.load().get(name)?.value.as_ref().map(|value| value.version)
     }
 
     /// Whether the credential of that name has a value that its source no longer gives.
     pub fn is_stale(&self, name: &str) -> bool {
         self.generation.load().get(name).is_some_and(|held| held.is_stale)
+    }
+
+    /// The value of that credential, where it is still that one.
+    pub(crate) fn value_of(&self, name: &str, version: Version) -> Option<Arc<Secret>> {
+        let generation = self.generation.load();
+        let value = generation.get(name)?.value.as_ref().filter(|value| value.version == version)?;
+        Some(Arc::clone(&value.secret))
     }
 
     /// The credentials whose file every user of the machine can read. Looks at files; nothing where a file system hangs.
@@ -315,26 +351,14 @@ impl CredentialStore {
     /// The credentials that have no value, sorted.
     pub fn without_value(&self) -> BTreeSet<Arc<str>> {
         let generation = self.generation.load();
-        generation.iter().filter(|(_, held)| held.secret.is_none()).map(|(name, _)| Arc::clone(name)).collect()
+        generation.iter().filter(|(_, held)| held.value.is_none()).map(|(name, _)| Arc::clone(name)).collect()
     }
 
-    /// The value of the header that carries the credential which `permit` grants: the single place where a secret is
-    /// revealed to someone else.
-    ///
-    /// `policy` is the one that decided, `slot` the place of the granted token, and `original` the header's value as
-    /// the agent sent it. The stub in it is compared once more, as a whole and in constant time. The result is marked
-    /// sensitive. Only call this when the upstream's certificate has been verified, and send it nowhere else.
+    /// The value of the credential that `permit` grants, as it is in use at this moment. `policy` is the one that decided.
     ///
     /// # Errors
-    /// Where nothing is granted, the credential has no value or is no longer the one that was granted, or `original`
-    /// does not hold its stub in that slot.
-    pub fn header_value(
-        &self,
-        policy: &Policy,
-        permit: &Permit,
-        slot: SlotRef<'_>,
-        original: &HeaderValue,
-    ) -> Result<HeaderValue, SwapError> {
+    /// Where nothing is granted, the credential has no value or is no longer the one that was granted.
+    pub fn granted<'p>(&self, policy: &'p Policy, permit: &'p Permit) -> Result<Granted<'p>, SwapError> {
         if permit.to_look().is_some() {
             return Err(SwapError::NotLooked);
         }
@@ -345,20 +369,52 @@ impl CredentialStore {
         if credential.name() != &*swap.name || !is_its_stub {
             return Err(SwapError::Changed);
         }
-        if !credential.slots().iter().any(|declared| declared.holds(slot)) {
-            return Err(SwapError::Slot);
-        }
         let generation = self.generation.load();
         let held = generation.get(&swap.name).ok_or(SwapError::Changed)?;
         if !held.reading.is_same_place(credential.reading()) {
             return Err(SwapError::Changed);
         }
-        // Whoever should have dropped it may be late.
-        if held.expires.is_some_and(|end| end <= SystemTime::now()) {
-            return Err(SwapError::Missing);
+        let value = held.value.clone().ok_or(SwapError::Missing)?;
+        let granted = Granted { credential, stub: &swap.stub, value, expires: held.expires };
+        granted.check_life()?;
+        Ok(granted)
+    }
+}
+
+/// A value for one request, whatever is rotated meanwhile: what a record names is what is sent. Not to be kept: a value that
+/// was replaced is wiped once nobody has it.
+pub struct Granted<'p> {
+    credential: &'p Credential,
+    stub: &'p str,
+    value: Value,
+    expires: Option<SystemTime>,
+}
+
+impl Granted<'_> {
+    /// Which value it is.
+    pub fn version(&self) -> Version {
+        self.value.version
+    }
+
+    /// The value of the header that carries the credential: the single place where a secret is revealed to someone else.
+    ///
+    /// `slot` is the place of the granted token, and `original` the header's value as the agent sent it. The stub in it is
+    /// compared once more, as a whole and in constant time. The result is marked sensitive. Only call this when the
+    /// upstream's certificate has been verified, and send it nowhere else.
+    ///
+    /// # Errors
+    /// Where the value has ended by now, or `original` does not hold its stub in that slot.
+    pub fn header_value(&self, slot: SlotRef<'_>, original: &HeaderValue) -> Result<HeaderValue, SwapError> {
+        if !self.credential.slots().iter().any(|declared| declared.holds(slot)) {
+            return Err(SwapError::Slot);
         }
-        let secret = held.secret.as_deref().ok_or(SwapError::Missing)?;
-        swap::header_value(slot, swap.stub.as_bytes(), secret, original.as_bytes())
+        self.check_life()?;
+        swap::header_value(slot, self.stub.as_bytes(), &self.value.secret, original.as_bytes())
+    }
+
+    /// Whoever should have dropped it may be late.
+    fn check_life(&self) -> Result<(), SwapError> {
+        if self.expires.is_some_and(|end| end <= SystemTime::now()) { Err(SwapError::Missing) } else { Ok(()) }
     }
 }
 

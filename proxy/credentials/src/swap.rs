@@ -106,7 +106,7 @@ fn not(token: &[u8], stub: &[u8]) -> Result<(), SwapError> {
 }
 
 /// The HTTP library redacts a sensitive value in `Debug` and HTTP/2 never indexes it (RFC 7541 7.1.3).
-fn sensitive(bytes: &[u8]) -> Result<HeaderValue, SwapError> {
+pub(crate) fn sensitive(bytes: &[u8]) -> Result<HeaderValue, SwapError> {
     // Visible ASCII always passes; what stood beside the secret was checked when it was parsed.
     let mut value = HeaderValue::from_bytes(bytes).map_err(|_| SwapError::Unfit)?;
     value.set_sensitive(true);

@@ -37,7 +37,7 @@ pub(super) struct Login {
     /// Configuration of the appliance, which says where logins are kept
     #[arg(long, value_name = "FILE", default_value = "/etc/stubgate/stubgate.yaml")]
     config: PathBuf,
-    /// Take the login from a .credentials.json of Claude Code instead
+    /// Take the login from a .credentials.json of Claude Code instead (of claude alone)
     #[arg(long, value_name = "PATH")]
     import: Option<PathBuf>,
 }
@@ -58,7 +58,7 @@ pub(super) fn main(asked: &Login) -> ExitCode {
 fn login(asked: &Login, config: &Config) -> anyhow::Result<()> {
     let (provider, name) = meant(asked, config)?;
     // Read before the user is another one.
-    let imported = asked.import.as_deref().map(import).transpose()?;
+    let imported = asked.import.as_deref().map(|path| import(path, &provider)).transpose()?;
     // What is written must be the appliance's.
     let ca = start::certificate_authority_as_user(config)?;
     let escrow = logins::open(config, &ca, system_dial())?;
@@ -121,9 +121,9 @@ fn meant(asked: &Login, config: &Config) -> anyhow::Result<(OauthProvider, Strin
     Ok((provider, name))
 }
 
-fn import(path: &Path) -> anyhow::Result<Granted> {
+fn import(path: &Path, provider: &OauthProvider) -> anyhow::Result<Granted> {
     let text = zeroize::Zeroizing::new(std::fs::read(path).with_context(|| path.display().to_string())?);
-    Granted::from_claude_file(&text, SystemTime::now()).with_context(|| path.display().to_string())
+    Granted::from_claude_file(&text, provider, SystemTime::now()).with_context(|| path.display().to_string())
 }
 
 async fn consent(provider: &OauthProvider, http: &Arc<dyn HttpClient>) -> anyhow::Result<Granted> {

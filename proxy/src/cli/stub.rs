@@ -127,7 +127,7 @@ const FORGED: &str = "this is no stub of this policy: made up, altered, minted w
                       credential that the policy does not name";
 
 /// Configuration and policy. What is wrong with them has been said.
-fn read(file: &Path) -> Result<(Config, Policy), ExitCode> {
+pub(super) fn read(file: &Path) -> Result<(Config, Policy), ExitCode> {
     let config = Config::read(file).map_err(|problem| check::refuse(&problem))?;
     let files = policy_files(&config.policy).map_err(|error| fail(UNUSABLE, error))?;
     match compile(&files) {

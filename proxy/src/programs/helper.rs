@@ -1,8 +1,12 @@
 //! The process that runs programs, and the step between it and each of them.
 //!
 //! It has the rights that the appliance had when it started it, without capabilities, and can gain none. It ends with the
-//! appliance: when the socket is closed. What it runs ends with it.
+//! appliance: when the socket is closed. What it runs ends with it. What a program leaves behind is given to it by the system,
+//! and it waits for that: in a container the appliance may be the first process, which would get it otherwise, and which may
+//! wait for nobody.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd as _;
@@ -10,11 +14,13 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus, Stdio};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::fs::{Access, access};
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, getppid, kill_process_group, set_parent_process_death_signal, setrlimit,
+    Pid, Resource, Rlimit, Signal, WaitOptions, getpid, getppid, kill_process_group, set_child_subreaper,
+    set_parent_process_death_signal, setrlimit, waitpid,
 };
 use stubgate_policy::secret_source::Exec;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
@@ -22,7 +28,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::process::Command;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use zeroize::Zeroizing;
 
 use super::wire::{self, Ended, OUTPUT_MAXIMUM_BYTES};
@@ -41,6 +47,7 @@ pub(crate) fn help() -> ExitCode {
         lockdown::give_up_rights().map_err(io::Error::other)?;
         let limit = Rlimit { current: Some(FILES), maximum: Some(FILES) };
         setrlimit(Resource::Nofile, limit)?;
+        set_child_subreaper(Some(getpid()))?;
         let socket = StdStream::from(io::stdin().as_fd().try_clone_to_owned()?);
         let programs = wire::read_list(&socket)?;
         socket.set_nonblocking(true)?;
@@ -52,7 +59,18 @@ pub(crate) fn help() -> ExitCode {
             for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
                 drop(signal(kind)?);
             }
-            serve(socket, programs).await
+            let (started, mut ended) = (Rc::<Started>::default(), signal(SignalKind::child())?);
+            let watched = Rc::clone(&started);
+            tokio::task::spawn_local(async move {
+                loop {
+                    tokio::select! {
+                        _ = ended.recv() => {}
+                        () = watched.one_less.notified() => {}
+                    }
+                    watched.wait_for_others();
+                }
+            });
+            serve(socket, programs, started).await
         }))
     })();
     match served {
@@ -64,8 +82,36 @@ pub(crate) fn help() -> ExitCode {
     }
 }
 
+/// The programs that this process started and waits for one by one.
+#[derive(Default)]
+pub(super) struct Started {
+    processes: RefCell<HashSet<Pid>>,
+    one_less: Notify,
+}
+
+impl Started {
+    fn add(&self, process: Option<Pid>) {
+        self.processes.borrow_mut().extend(process);
+    }
+
+    fn remove(&self, process: Option<Pid>) {
+        process.map(|process| self.processes.borrow_mut().remove(&process));
+        self.one_less.notify_one();
+    }
+
+    /// Waits for all that has ended and that others started. One of ours stands in the way of what ended later until
+    /// whoever started it has waited for it; it is looked again after that.
+    fn wait_for_others(&self) {
+        while let Some(process) = crate::sys::ended_child() {
+            if self.processes.borrow().contains(&process) || waitpid(Some(process), WaitOptions::NOHANG).is_err() {
+                return;
+            }
+        }
+    }
+}
+
 /// Answers questions until nobody is there to ask them, on a [`tokio::task::LocalSet`].
-pub(super) async fn serve(socket: StdStream, programs: Vec<Exec>) -> io::Result<()> {
+pub(super) async fn serve(socket: StdStream, programs: Vec<Exec>, started: Rc<Started>) -> io::Result<()> {
     let (mut read, write) = UnixStream::from_std(socket)?.into_split();
     let (write, slots) = (Arc::new(Mutex::new(write)), Arc::new(Semaphore::new(AT_ONCE)));
     let mut running = tokio::task::JoinSet::new();
@@ -79,10 +125,10 @@ pub(super) async fn serve(socket: StdStream, programs: Vec<Exec>) -> io::Result<
         // Whoever asks for what there is not is not the appliance that we know.
         let program = usize::try_from(number).ok().and_then(|number| programs.get(number)).cloned();
         let Some(program) = program else { return Ok(()) };
-        let (write, slots) = (Arc::clone(&write), Arc::clone(&slots));
+        let (write, slots, started) = (Arc::clone(&write), Arc::clone(&slots), Rc::clone(&started));
         running.spawn_local(async move {
             let slot = slots.acquire().await;
-            let ended = run(&program).await;
+            let ended = run(&program, &started).await;
             drop(slot);
             // If nobody is there any more, reading ends too.
             let _ = send(&write, id, &ended).await;
@@ -108,7 +154,7 @@ impl Drop for Group {
 }
 
 /// Runs a program to its end, or to that of its time.
-async fn run(program: &Exec) -> Ended {
+async fn run(program: &Exec, started: &Started) -> Ended {
     let errno = |error: &io::Error| Ended::NotStarted(error.raw_os_error().unwrap_or(0));
     if let Err(error) = access(&*program.program, Access::EXEC_OK) {
         return Ended::NotStarted(error.raw_os_error());
@@ -121,7 +167,9 @@ async fn run(program: &Exec) -> Ended {
         Ok(child) => child,
         Err(error) => return errno(&error),
     };
-    let group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap_or(0))));
+    let process = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).unwrap_or(0)));
+    started.add(process);
+    let group = Group(process);
     let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Ended::NotStarted(0);
     };
@@ -137,6 +185,7 @@ async fn run(program: &Exec) -> Ended {
     };
     // With all that it left behind. Its number can't be somebody else's so soon: numbers go round before they come again.
     drop(group);
+    started.remove(process);
     ended
 }
 

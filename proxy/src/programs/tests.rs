@@ -1,3 +1,4 @@
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::wire::Ended;
@@ -119,7 +120,7 @@ async fn however_many_questions_come_each_is_answered() {
     ours.set_nonblocking(true).unwrap();
     theirs.set_nonblocking(true).unwrap();
     let local = tokio::task::LocalSet::new();
-    let serving = local.run_until(helper::serve(theirs, vec![exec("/nowhere/to/be/found", &[])]));
+    let serving = local.run_until(helper::serve(theirs, vec![exec("/nowhere/to/be/found", &[])], Rc::default()));
     let asking = async {
         let (mut read, mut write) = UnixStream::from_std(ours).unwrap().into_split();
         let questions: Vec<u8> = (0..500).flat_map(|id| wire::question(id, 0)).collect();

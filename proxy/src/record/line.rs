@@ -8,6 +8,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use stubgate_credentials::Version;
 use stubgate_credentials::minted::StubId;
 use stubgate_policy::{Authority, Reason};
 
@@ -35,6 +36,10 @@ pub enum Event {
     Gap,
     /// A reload of policy or credentials.
     Reload,
+    /// An origin answered 401 to a credential.
+    Rejected,
+    /// A credential ends soon, and its source gives nothing that ends later.
+    Expiring,
     /// What a policy that was taken allows more and less than the one before it.
     PolicyChanged,
     /// A file of that policy that is not what it was.
@@ -101,6 +106,8 @@ pub struct Line<'a> {
     pub reason: Option<Reason>,
     /// The credential swapped in, or the one that a reload is about, by name.
     pub credential: Option<&'a str>,
+    /// Which value of it, as a keyed hash.
+    pub credential_version: Option<Version>,
     /// The credential, by name, whose stub a refused request presented.
     pub stub_of: Option<&'a str>,
     /// The agent, by name, that the stub was minted for.
@@ -178,6 +185,7 @@ impl Line<'_> {
             rule: None,
             reason: None,
             credential: None,
+            credential_version: None,
             stub_of: None,
             stub_agent: None,
             stub_id: None,
@@ -225,6 +233,7 @@ impl Line<'_> {
         object.text("rule", self.rule);
         object.word_if("reason", self.reason.map(Reason::as_str));
         object.text("credential", self.credential);
+        object.display("credential_version", self.credential_version);
         object.text("stub_of", self.stub_of);
         object.text("stub_agent", self.stub_agent);
         object.display("stub_id", self.stub_id);
@@ -263,7 +272,7 @@ impl Line<'_> {
 impl Event {
     /// Every event, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Event; 12] = [
+    pub(super) const ALL: [Event; 14] = [
         Event::Begin,
         Event::End,
         Event::Refused,
@@ -272,6 +281,8 @@ impl Event {
         Event::Suppressed,
         Event::Gap,
         Event::Reload,
+        Event::Rejected,
+        Event::Expiring,
         Event::PolicyChanged,
         Event::PolicyFile,
         Event::Quarantined,
@@ -288,6 +299,8 @@ impl Event {
             Event::Suppressed => "suppressed",
             Event::Gap => "gap",
             Event::Reload => "reload",
+            Event::Rejected => "rejected",
+            Event::Expiring => "expiring",
             Event::PolicyChanged => "policy_changed",
             Event::PolicyFile => "policy_file",
             Event::Quarantined => "quarantined",

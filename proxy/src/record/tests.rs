@@ -121,6 +121,7 @@ fn every_field_is_in_the_documents() {
         rule: text,
         reason: Some(Reason::Internal),
         credential: text,
+        credential_version: Some(1.into()),
         stub_of: text,
         stub_agent: text,
         stub_id: Some(1.into()),
@@ -210,7 +211,8 @@ fn what_a_killed_process_had_begun_is_told_once() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("audit");
     let small = AuditFile { max_bytes: Some(200), ..destination(&path) };
-    let begin = |id| Line { id: Some(id), credential: Some("github"), ..Line::new(Event::Begin, Layer::Http) };
+    let (credential, credential_version) = (Some("github"), Some(0xff.into()));
+    let begin = |id| Line { id: Some(id), credential, credential_version, ..Line::new(Event::Begin, Layer::Http) };
     let audit = Audit::open(std::slice::from_ref(&small), 10, Metrics::new()).unwrap();
     audit.write(&begin("in the file before")).unwrap();
     audit.write(&begin("ended")).unwrap();
@@ -224,6 +226,8 @@ fn what_a_killed_process_had_begun_is_told_once() {
     let whole = destination(&path);
     let audit = Audit::open(std::slice::from_ref(&whole), 10, Metrics::new()).unwrap();
     assert_eq!(told(&path), ["in the file before", "open"]);
+    let last = lines(&path).pop().unwrap();
+    assert_eq!((&last["credential"], &last["credential_version"]), (&"github".into(), &"00000000000000ff".into()));
     audit.write(&Line::new(Event::Lifecycle, Layer::Audit)).unwrap();
     drop(audit);
     Audit::open(&[whole], 10, Metrics::new()).unwrap();

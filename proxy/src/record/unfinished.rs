@@ -10,6 +10,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use stubgate_credentials::Version;
 
 use crate::config::{AuditFile, AuditSink};
 
@@ -22,6 +23,7 @@ pub(super) struct Unfinished {
     pub(super) id: String,
     pub(super) agent: Option<String>,
     pub(super) credential: Option<String>,
+    pub(super) version: Option<Version>,
 }
 
 #[derive(Deserialize)]
@@ -34,6 +36,8 @@ struct Entry<'a> {
     agent: Option<Cow<'a, str>>,
     #[serde(borrow)]
     credential: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    credential_version: Option<Cow<'a, str>>,
 }
 
 /// What the first file among `destinations` shows, in the order in which it was begun.
@@ -59,7 +63,8 @@ fn follow(text: &[u8], open: &mut Vec<Unfinished>) {
         let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
         match (&*entry.event, owned(entry.id)) {
             ("begin", Some(id)) => {
-                open.push(Unfinished { id, agent: owned(entry.agent), credential: owned(entry.credential) });
+                let version = entry.credential_version.and_then(|text| Version::parse(&text));
+                open.push(Unfinished { id, agent: owned(entry.agent), credential: owned(entry.credential), version });
             }
             ("end", Some(id)) => open.retain(|begun| begun.id != id),
             // Its process told what the one before had left, or ended in order.
@@ -92,14 +97,14 @@ mod tests {
         let text = br#"ut off","event":"begin","id":"z"}
 {"event":"begin","id":"of a process before"}
 {"event":"lifecycle","outcome":"started"}
-{"event":"begin","id":"a","agent":"devbot","credential":"github"}
+{"event":"begin","id":"a","agent":"devbot","credential":"github","credential_version":"00000000000000ff"}
 {"event":"begin","id":"b","agent":"dev\"bot"}
 {"event":"refused","id":"c"}
 {"event":"end","id":"b"}
 {"event":"begin","id":"d"}
 {"event":"end","id":"#;
         follow(text, &mut open);
-        let found: Vec<_> = open.iter().map(|begun| (&*begun.id, begun.credential.as_deref())).collect();
-        assert_eq!(found, [("a", Some("github")), ("d", None)]);
+        let found: Vec<_> = open.iter().map(|begun| (&*begun.id, begun.credential.as_deref(), begun.version)).collect();
+        assert_eq!(found, [("a", Some("github"), Some(0xff.into())), ("d", None, None)]);
     }
 }

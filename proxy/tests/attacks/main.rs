@@ -35,4 +35,5 @@ mod streams;
 mod transparent;
 mod underway;
 mod uploads;
+mod versions;
 mod websocket;

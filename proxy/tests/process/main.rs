@@ -1,6 +1,7 @@
 //! The process as the system sees it: locked down, killed, and looked into; and as an operator meets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod health;
 mod kill;
 mod locked;
 mod logins;
@@ -8,4 +9,5 @@ mod memory;
 mod program;
 mod programs;
 mod rotation;
+mod servers;
 mod site;

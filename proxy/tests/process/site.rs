@@ -77,6 +77,16 @@ impl Site {
         fs::write(self.path("etc/stubgate.yaml"), config).unwrap();
     }
 
+    /// A CA of servers besides that of the internet, and where one of them is.
+    pub(crate) fn trust(&self, authority: &str, server: &str, address: SocketAddr) {
+        fs::write(self.path("servers.pem"), authority).unwrap();
+        let config = fs::read_to_string(self.path("etc/stubgate.yaml")).unwrap();
+        let config = config
+            .replace("[../internet.pem]", "[../internet.pem, ../servers.pem]")
+            .replace("connect_to: { ", &format!("connect_to: {{ \"{server}\": \"{address}\", "));
+        fs::write(self.path("etc/stubgate.yaml"), config).unwrap();
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -210,55 +220,79 @@ impl Drop for Running {
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
     pub(crate) shown: Arc<Mutex<Vec<String>>>,
+    /// Those that it answers 401 to.
+    pub(crate) refused: Arc<Mutex<Vec<String>>>,
 }
 
 impl Origin {
     fn start(internet: CertificateAuthority) -> Self {
         let sockets = TcpListener::bind("127.0.0.1:0").unwrap();
-        let origin = Origin { address: sockets.local_addr().unwrap(), shown: Arc::default() };
+        let origin = Origin { address: sockets.local_addr().unwrap(), shown: Arc::default(), refused: Arc::default() };
         let minter = Minter::new(Arc::new(internet), &MinterConfig::default(), system_clock()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let config = runtime.block_on(minter.server_config(&LeafName::Dns(HOST))).unwrap();
         let mut config: ServerConfig = (*config).clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let (config, shown) = (Arc::new(config), Arc::clone(&origin.shown));
+        let (config, shared) = (Arc::new(config), origin.clone());
         std::thread::spawn(move || {
             for tcp in sockets.incoming().map_while(Result::ok) {
-                let (config, shown) = (Arc::clone(&config), Arc::clone(&shown));
+                let (config, origin) = (Arc::clone(&config), shared.clone());
                 // A connection that its client cuts is no failure.
-                std::thread::spawn(move || serve(tcp, config, &shown));
+                std::thread::spawn(move || serve(tcp, config, &origin));
             }
         });
         origin
     }
 }
 
-fn serve(tcp: TcpStream, config: Arc<ServerConfig>, shown: &Mutex<Vec<String>>) -> io::Result<()> {
+fn serve(tcp: TcpStream, config: Arc<ServerConfig>, origin: &Origin) -> io::Result<()> {
     let tls = ServerConnection::new(config).map_err(io::Error::other)?;
     let mut io = StreamOwned::new(tls, tcp);
     loop {
         let head = head(&mut io)?;
         if head.starts_with("POST /v1/oauth/token ") {
-            token(&mut io, &head, shown)?;
+            token(&mut io, &head, &origin.shown)?;
+            continue;
+        }
+        if head.starts_with("POST /v1/oauth/device ") {
+            offer(&mut io, &head)?;
             continue;
         }
         let value = head.lines().find(|line| line.to_ascii_lowercase().starts_with("authorization:"));
         let value = value.and_then(|line| line.split(' ').next_back()).unwrap_or_default();
-        shown.lock().unwrap().push(value.to_owned());
-        io.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi")?;
+        origin.shown.lock().unwrap().push(value.to_owned());
+        let is_refused = origin.refused.lock().unwrap().iter().any(|refused| refused == value);
+        // The status that is asked for, else 200.
+        let asked = head.split(' ').nth(1).and_then(|path| path.strip_prefix("/status/"));
+        let status = if is_refused { "401" } else { asked.unwrap_or("200") };
+        let body = if status == "204" { "" } else { "hi" };
+        let more = if status == "302" { "location: https://elsewhere.example/\r\n" } else { "" };
+        write!(io, "HTTP/1.1 {status} X\r\n{more}content-length: {}\r\n\r\n{body}", body.len())?;
     }
 }
 
-/// Answers a refresh: the next pair is named after the one before.
+/// Offers a login on another device (RFC 8628, 3.2).
+fn offer(io: &mut (impl io::Read + io::Write), head: &str) -> io::Result<()> {
+    io.read_exact(&mut vec![0; length(head)])?;
+    let answer = r#"{"device_code":"device-code-0123","user_code":"ABCD-EFGH","verification_uri":"https://api.example.test/device",
+        "expires_in":600,"interval":1}"#;
+    write!(io, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())
+}
+
+/// Answers a refresh: the next pair is named after the one before. The first pair is for the code of a device, and ends soon.
 fn token(io: &mut (impl io::Read + io::Write), head: &str, shown: &Mutex<Vec<String>>) -> io::Result<()> {
     let mut body = vec![0; length(head)];
     io.read_exact(&mut body)?;
     let asked: Value = serde_json::from_slice(&body).map_err(io::Error::other)?;
-    let token = asked["refresh_token"].as_str().unwrap_or_default();
-    shown.lock().unwrap().push(token.to_owned());
-    let answer = format!(
-        r#"{{"access_token":"access-after-{token}","refresh_token":"next-{token}","expires_in":36000,"scope":"a"}}"#
-    );
+    let answer = if asked["device_code"] == "device-code-0123" {
+        r#"{"access_token":"access-one-0123","refresh_token":"real-refresh-access-one-0123","expires_in":1,"scope":"a"}"#.to_owned()
+    } else {
+        let token = asked["refresh_token"].as_str().unwrap_or_default();
+        shown.lock().unwrap().push(token.to_owned());
+        format!(
+            r#"{{"access_token":"access-after-{token}","refresh_token":"next-{token}","expires_in":36000,"scope":"a"}}"#
+        )
+    };
     write!(io, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())
 }
 

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::path::Path;
 use std::process::Command;
 
-use super::{Origin, Place};
+use super::{App, Origin, Place};
 use crate::client::{python, source};
 use crate::program::Running;
 
@@ -34,33 +34,38 @@ impl Nginx {
     pub fn git(name: &str, token: &str) -> Nginx {
         let token = token.to_owned();
         Nginx::new(name, move |place| {
-            let dir = place.dir.display().to_string();
             demand_basic(&place.dir, "x-access-token", &token);
-            shell(
-                &place.dir,
-                "git init -q --bare --initial-branch=main acme/site.git && \
-                 git -C acme/site.git config http.receivepack true && \
-                 git init -q --initial-branch=main seed && cd seed && echo lab > README && \
-                 git add README && git -c user.name=lab -c user.email=lab@lab.example \
-                 commit -qm 'First' && git push -q ../acme/site.git main",
-            );
-            let backend = command_output("git", &["--exec-path"]);
-            let wrapper =
-                place.node.program("fcgiwrap").args(["-f", "-c", "4", "-s", &format!("unix:{dir}/fcgi.sock")]).spawn();
+            shell(&place.dir, &repository("site", "echo lab > README"));
+            let gate = format!("auth_basic git; auth_basic_user_file {}/htpasswd;", place.dir.display());
+            let (backend, wrapper) = git_backend(place);
+            (format!("{gate} location / {{ {} }}", backend("off")), vec![wrapper])
+        })
+    }
+
+    /// `git http-backend` for whoever shows a token of this app that is good then: `acme/site.git`; `acme/other.git`; and
+    /// `acme/large.git` with so many megabytes, of which it sends `rate` a second.
+    pub fn git_of_app(name: &str, app: &App, megabytes: u64, rate: u64) -> Nginx {
+        let app = app.clone();
+        Nginx::new(name, move |place| {
+            for (name, content) in [
+                ("site", "echo lab > README".to_owned()),
+                ("other", "echo other > README".to_owned()),
+                ("large", format!("echo lab > README; head -c {megabytes}M /dev/urandom > data")),
+            ] {
+                shell(&place.dir, &repository(name, &content));
+            }
+            app.judge(&place.dir.join("judge.sock"));
+            let (backend, wrapper) = git_backend(place);
             let locations = format!(
-                "auth_basic git; auth_basic_user_file {dir}/htpasswd; client_max_body_size 0;
-                 location / {{
-                   fastcgi_pass unix:{dir}/fcgi.sock; fastcgi_read_timeout 300; fastcgi_buffering off;
-                   fastcgi_param SCRIPT_FILENAME {backend}/git-http-backend;
-                   fastcgi_param GIT_PROJECT_ROOT {dir}; fastcgi_param GIT_HTTP_EXPORT_ALL 1;
-                   fastcgi_param PATH_INFO $uri; fastcgi_param REMOTE_USER $remote_user;
-                   fastcgi_param QUERY_STRING $query_string;
-                   fastcgi_param REQUEST_METHOD $request_method;
-                   fastcgi_param CONTENT_TYPE $content_type;
-                   fastcgi_param CONTENT_LENGTH $content_length;
-                   fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
-                   fastcgi_param GIT_PROTOCOL $http_git_protocol;
-                 }}"
+                "location = /judged {{
+                   internal; proxy_pass http://unix:{dir}/judge.sock:/; proxy_pass_request_body off;
+                   proxy_set_header Content-Length \"\"; proxy_set_header X-Original-URI $request_uri;
+                 }}
+                 location / {{ auth_request /judged; {quick} }}
+                 location /acme/large.git/ {{ auth_request /judged; limit_rate {rate}m; {slow} }}",
+                dir = place.dir.display(),
+                quick = backend("off"),
+                slow = backend("on"),
             );
             (locations, vec![wrapper])
         })
@@ -146,6 +151,41 @@ impl Origin for Nginx {
         helpers.push(server.spawn());
         helpers
     }
+}
+
+/// What runs git behind nginx: directives of a `location`, and the program that they need.
+fn git_backend(place: &Place) -> (impl Fn(&str) -> String, Running) {
+    let (dir, backend) = (place.dir.display().to_string(), command_output("git", &["--exec-path"]));
+    let socket = format!("unix:{dir}/fcgi.sock");
+    let wrapper = place.node.program("fcgiwrap").args(["-f", "-c", "4", "-s", &socket]).spawn();
+    let directives = move |buffering: &str| {
+        format!(
+            "client_max_body_size 0;
+         fastcgi_pass unix:{dir}/fcgi.sock; fastcgi_read_timeout 300; fastcgi_buffering {buffering};
+         fastcgi_param SCRIPT_FILENAME {backend}/git-http-backend;
+         fastcgi_param GIT_PROJECT_ROOT {dir}; fastcgi_param GIT_HTTP_EXPORT_ALL 1;
+         fastcgi_param PATH_INFO $uri; fastcgi_param REMOTE_USER $remote_user;
+         fastcgi_param QUERY_STRING $query_string;
+         fastcgi_param REQUEST_METHOD $request_method;
+         fastcgi_param CONTENT_TYPE $content_type;
+         fastcgi_param CONTENT_LENGTH $content_length;
+         fastcgi_param HTTP_CONTENT_ENCODING $http_content_encoding;
+         fastcgi_param GIT_PROTOCOL $http_git_protocol;"
+        )
+    };
+    (directives, wrapper)
+}
+
+/// Makes `acme/NAME.git`, which can be pushed to, with what `content` writes as its first commit.
+fn repository(name: &str, content: &str) -> String {
+    format!(
+        "git init -q --bare --initial-branch=main acme/{name}.git && \
+         git -C acme/{name}.git config http.receivepack true && \
+         git -C acme/{name}.git config pack.window 0 && git -C acme/{name}.git config core.compression 0 && \
+         git init -q --initial-branch=main seed-{name} && cd seed-{name} && {{ {content}; }} && \
+         git -c core.compression=0 add . && git -c user.name=lab -c user.email=lab@lab.example \
+         commit -qm 'First' && git -c pack.window=0 -c core.compression=0 push -q ../acme/{name}.git main"
+    )
 }
 
 fn demand_basic(dir: &Path, user: &str, token: &str) {

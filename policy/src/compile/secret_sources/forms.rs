@@ -85,25 +85,31 @@ pub(super) enum Tail {
 
 /// The server of an https address, and what stands behind it: nothing, or a path without a slash at the end.
 pub(super) fn address(item: &Item<'_>, tail: Tail, reader: &mut Reader<'_>) -> Option<(Authority, Box<str>)> {
-    let (server, rest) = https(item, tail, reader)?;
+    let (server, rest) = https(item, tail, codes::BAD_ADDRESS, reader)?;
     Some((server, rest.trim_end_matches('/').into()))
 }
 
 /// A place of an https server.
 pub(super) fn endpoint(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Endpoint> {
-    let (server, path) = https(item, Tail::Path, reader)?;
+    let (server, path) = https(item, Tail::Path, codes::BAD_ADDRESS, reader)?;
     Some(Endpoint { server, path: if path.is_empty() { "/".into() } else { path } })
 }
 
 /// An https address, as it stands there.
 pub(super) fn url(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<Box<str>> {
-    https(item, Tail::Query, reader).map(|_| item.value.as_str().into())
+    https(item, Tail::Query, codes::BAD_ADDRESS, reader).map(|_| item.value.as_str().into())
 }
 
-fn https(item: &Item<'_>, tail: Tail, reader: &mut Reader<'_>) -> Option<(Authority, Box<str>)> {
+/// The server of an https address, and what is asked of it: a path that begins with a slash, and maybe a query.
+pub(super) fn place(item: &Item<'_>, code: &'static str, reader: &mut Reader<'_>) -> Option<(Authority, Box<str>)> {
+    let (server, rest) = https(item, Tail::Query, code, reader)?;
+    Some((server, if rest.starts_with('/') { rest } else { format!("/{rest}").into() }))
+}
+
+fn https(item: &Item<'_>, tail: Tail, code: &'static str, reader: &mut Reader<'_>) -> Option<(Authority, Box<str>)> {
     let text = item.value.as_str();
     let mut refuse = |message: String, help: &str| {
-        reader.report(Diagnostic::error(codes::BAD_ADDRESS, message), item.span, "", help);
+        reader.report(Diagnostic::error(code, message), item.span, "", help);
         None
     };
     let Some(rest) = text.strip_prefix("https://") else {
@@ -150,5 +156,5 @@ fn https(item: &Item<'_>, tail: Tail, reader: &mut Reader<'_>) -> Option<(Author
             }
         }
     }
-    Some((server, path.into()))
+    Some((server, rest.into()))
 }

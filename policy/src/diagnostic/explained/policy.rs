@@ -138,8 +138,8 @@ pub(super) const ALL: &[Explained] = &[
         BAD_TIME,
         "A value that is read all the time burdens its server, and one that is read once a week outlives its rotation; a program that \
          may run for minutes leaves agents without a credential for as long.",
-        "credentials:\n  forge: { stub: stub-forge-1, slots: [bearer], hosts: [api.forge.example], source: { file: /run/secrets/forge, ttl_seconds: 1 } }\n",
-        "Write `ttl_seconds` from 5 to 86400, and `timeout_seconds` of `exec` from 1 to 60.",
+        "credentials:\n  forge: { stub: stub-forge-1, slots: [bearer], hosts: [api.forge.example], source: { file: /run/secrets/forge, ttl_seconds: 0 } }\n",
+        "Write `ttl_seconds` from 1 to 86400, and `timeout_seconds` of `exec` from 1 to 60.",
     ),
     e(
         BAD_PROVIDER,
@@ -205,6 +205,13 @@ pub(super) const ALL: &[Explained] = &[
         "`stubgate.internal` is answered by the appliance itself, for every agent; a rule about it would mean nothing.",
         "rules:\n  - { name: r, agents: [devbot], hosts: [stubgate.internal], methods: [GET] }\n",
         "Remove it.",
+    ),
+    e(
+        BAD_CHECK,
+        "`stubgate credential test` sends the real credential there. It goes where agents' requests may carry it, over verified \
+         https, and nowhere else.",
+        "credentials:\n  forge: { stub: stub-forge-1, slots: [bearer], hosts: [api.forge.example], source: { env: FORGE }, check: { url: \"https://forge.example/user\" } }\n",
+        "Write `https://`, one of the credential's `hosts`, and a path there; `expect` takes statuses from 200 to 599.",
     ),
     e(
         BAD_METHOD,

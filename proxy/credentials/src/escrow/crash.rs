@@ -98,6 +98,7 @@ async fn matrix(store: &str) {
             access: secret("access-0"),
             refresh: Some(secret("refresh-0")),
             life: Some(Duration::from_secs(LIFE)),
+            refresh_life: None,
             scopes: None,
         };
         escrow(store, 0).deposit("l", "claude", deposit::Granted(first)).await.unwrap();

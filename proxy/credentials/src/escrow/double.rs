@@ -177,6 +177,7 @@ pub(super) fn first(now: SystemTime) -> Login {
         obtained: now,
         ends: Some(now + Duration::from_secs(LIFE)),
         refresh: Some(secret("refresh-0")),
+        refresh_ends: None,
         scopes: vec!["a".into(), "b".into()],
         attempt: None,
         lost: None,

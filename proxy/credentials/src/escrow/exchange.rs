@@ -46,6 +46,8 @@ pub(crate) struct Tokens {
     /// None: the one of before stays good.
     pub(crate) refresh: Option<Arc<Secret>>,
     pub(crate) life: Option<Duration>,
+    /// How long the refresh token lives, where the provider says so.
+    pub(crate) refresh_life: Option<Duration>,
     pub(crate) scopes: Option<Vec<Box<str>>>,
 }
 
@@ -178,15 +180,22 @@ fn granted(body: &[u8]) -> Result<Tokens, &'static str> {
         Some(token) => Some(token.secret().ok_or("has a refresh token that is none")?),
         None => None,
     };
-    let life = answer.expires_in.and_then(|life| match life {
+    let life = seconds(answer.expires_in);
+    // No standard has it. Some write 0 where it does not end.
+    let refresh_life = seconds(answer.refresh_token_expires_in).or(seconds(answer.refresh_expires_in));
+    let refresh_life = refresh_life.filter(|life| !life.is_zero());
+    let scopes = answer.scope.map(|scope| scope.split_ascii_whitespace().map(Into::into).collect());
+    Ok(Tokens { access, refresh, life, refresh_life, scopes })
+}
+
+fn seconds(life: Option<serde_json::Value>) -> Option<Duration> {
+    let life = life.and_then(|life| match life {
         serde_json::Value::Number(number) => number.as_f64(),
         // Some write numbers as texts.
         serde_json::Value::String(text) => text.parse().ok(),
         _ => None,
     });
-    let life = life.filter(|life| (0.0..1e10).contains(life)).map(Duration::from_secs_f64);
-    let scopes = answer.scope.map(|scope| scope.split_ascii_whitespace().map(Into::into).collect());
-    Ok(Tokens { access, refresh, life, scopes })
+    life.filter(|life| (0.0..1e10).contains(life)).map(Duration::from_secs_f64)
 }
 
 /// The code of a standard in an answer's body.
@@ -200,6 +209,10 @@ struct Answer {
     access_token: Option<Shown>,
     refresh_token: Option<Shown>,
     expires_in: Option<serde_json::Value>,
+    /// As GitHub writes it, and others.
+    refresh_token_expires_in: Option<serde_json::Value>,
+    /// As Keycloak writes it.
+    refresh_expires_in: Option<serde_json::Value>,
     scope: Option<String>,
 }
 

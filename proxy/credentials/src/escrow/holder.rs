@@ -84,6 +84,8 @@ struct Known {
     failures: u32,
     not_before: Option<SystemTime>,
     refreshes: u64,
+    /// The pair whose access token an origin refused: it is refreshed ahead of its time.
+    refused: Option<(u64, SystemTime)>,
 }
 
 impl Holder {
@@ -168,8 +170,7 @@ impl Holder {
     }
 
     fn saw(&self, found: Option<Shelved>) {
-        // A database that was put back counts generations a second time.
-        let pair = |of: &Option<Shelved>| of.as_ref().map(|shelved| (shelved.login.generation, shelved.login.obtained));
+        let pair = |of: &Option<Shelved>| of.as_ref().map(|shelved| shelved.login.pair());
         let mut known = self.known();
         let is_other = known.is_read && pair(&known.shelved) != pair(&found);
         if is_other {
@@ -190,16 +191,21 @@ impl Holder {
         let known = self.known();
         let may = known.not_before.is_none_or(|time| time <= now);
         may && (known.unstored.is_some()
-            || known.shelved.as_ref().is_some_and(|shelved| self.wants(&shelved.login, now)))
+            || known.shelved.as_ref().is_some_and(|shelved| self.wants(&shelved.login, &known, now)))
     }
 
     /// Whether a refresh of this state makes sense now.
-    fn wants(&self, login: &Login, now: SystemTime) -> bool {
-        self.is_named()
-            && login.lost.is_none()
-            && login.refresh.is_some()
-            && login.is_due(self.early, now)
-            && self.alien(login).is_none()
+    fn wants(&self, login: &Login, known: &Known, now: SystemTime) -> bool {
+        let is_due = login.is_due(self.early, now) || known.is_refused(login);
+        self.is_named() && login.lost.is_none() && login.refresh.is_some() && is_due && self.alien(login).is_none()
+    }
+
+    /// An origin refused this access token. Where it is still that of the pair, the pair is refreshed ahead of its time, once:
+    /// the next one is another.
+    fn refused(&self, token: &Secret) {
+        let mut known = self.known();
+        let pair = known.shelved.as_ref().map(|shelved| &shelved.login);
+        known.refused = pair.filter(|login| login.access.is_same(token)).map(Login::pair).or(known.refused);
     }
 
     /// Why nothing of this login may be used here: another provider gave it than the one that the policy names.
@@ -238,6 +244,15 @@ impl Holder {
 
     fn is_ending(&self) -> bool {
         self.is_ending.load(Ordering::SeqCst)
+    }
+
+    /// Its token, where the store has one that is good; it is not refreshed, however due that is.
+    pub(crate) async fn as_it_stands(&self) -> Result<Fetched, Unready> {
+        match tokio::time::timeout(WAIT, self.look()).await {
+            Ok(Ok(_)) => self.good().ok_or_else(|| self.unready()),
+            Ok(Err(error)) => Err(Unready(error.to_string())),
+            Err(_) => Err(Unready("the store of logins gives no answer".into())),
+        }
     }
 
     async fn value(self: &Arc<Self>) -> Result<Fetched, Unready> {
@@ -319,6 +334,7 @@ impl Holder {
             login: self.name.clone(),
             standing,
             expires: login.and_then(|login| login.ends),
+            refresh_ends: login.and_then(|login| login.refresh_ends),
             generation: login.map_or(0, |login| login.generation),
             refreshes: known.refreshes,
             obtained: login.map(|login| login.obtained),
@@ -334,6 +350,11 @@ pub(crate) struct Source(pub(crate) Arc<Holder>);
 impl Fetch for Source {
     fn fetch(&self) -> Fetching<'_> {
         Box::pin(async move { self.0.value().await.map_err(|unready| SourceError::Other(unready.to_string())) })
+    }
+
+    fn fetch_but(&self, refused: &Secret) -> Fetching<'_> {
+        self.0.refused(refused);
+        self.fetch()
     }
 }
 

@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
-/// How the bytes are laid out.
-const LAYOUT: u8 = 1;
+/// How the bytes are laid out; the first one had no end of the refresh token.
+const LAYOUT: u8 = 2;
+const FIRST_LAYOUT: u8 = 1;
 /// The longest text or list that is read back.
 const LONGEST: usize = 64 * 1024;
 /// How long an access token is taken to live where its provider does not say.
@@ -39,6 +40,8 @@ pub(crate) struct Login {
     pub(crate) ends: Option<SystemTime>,
     /// None where the provider gave none: such a login can't be refreshed.
     pub(crate) refresh: Option<Arc<Secret>>,
+    /// When that ends, where the provider says so. For people: it is sent as long as there is no other.
+    pub(crate) refresh_ends: Option<SystemTime>,
     /// What was granted.
     pub(crate) scopes: Vec<Box<str>>,
     /// A refresh that is under way, or whose answer was never seen.
@@ -80,6 +83,11 @@ impl Login {
         is_of_the_future || self.due(early) <= now
     }
 
+    /// Tells one pair of tokens from another, also where a database was put back, which counts generations a second time.
+    pub(crate) fn pair(&self) -> (u64, SystemTime) {
+        (self.generation, self.obtained)
+    }
+
     /// Until when the access token is sent to origins: a little less than its provider says that it lives.
     pub(crate) fn sent_until(&self) -> Option<SystemTime> {
         let ends = self.ends?;
@@ -102,6 +110,7 @@ impl Login {
         out.time(Some(self.obtained));
         out.time(self.ends);
         out.text(self.refresh.as_ref().map_or(&[][..], |token| token.reveal()));
+        out.time(self.refresh_ends);
         out.number(len(self.scopes.len()));
         for scope in &self.scopes {
             out.text(scope.as_bytes());
@@ -123,7 +132,8 @@ impl Login {
     /// The state that was written; none where these bytes are not one.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut from = Reader(bytes);
-        if from.bytes::<1>()? != [LAYOUT] {
+        let [layout] = from.bytes()?;
+        if !matches!(layout, FIRST_LAYOUT | LAYOUT) {
             return None;
         }
         let generation = from.number()?;
@@ -132,6 +142,7 @@ impl Login {
         let obtained = from.time()??;
         let ends = from.time()?;
         let refresh = from.secret()?.map(Arc::new);
+        let refresh_ends = if layout == FIRST_LAYOUT { None } else { from.time()? };
         let count = from.number()?;
         let scopes = (0..count).map(|_| from.string()).collect::<Option<Vec<_>>>()?;
         let attempt = match from.bytes::<1>()? {
@@ -142,7 +153,7 @@ impl Login {
             [0] => None,
             _ => Some(Lost { at: from.time()??, unanswered_since: from.time()? }),
         };
-        let login = Self { generation, provider, access, obtained, ends, refresh, scopes, attempt, lost };
+        let login = Self { generation, provider, access, obtained, ends, refresh, refresh_ends, scopes, attempt, lost };
         from.0.is_empty().then_some(login)
     }
 

@@ -45,6 +45,8 @@ pub struct Status {
     pub standing: Standing,
     /// When its access token ends, where the provider says so.
     pub expires: Option<SystemTime>,
+    /// When its refresh token ends, where the provider says so.
+    pub refresh_ends: Option<SystemTime>,
     /// Pairs of tokens that there were, the first one of `stubgate login` counted.
     pub generation: u64,
     /// Refreshes that this process made.

@@ -14,9 +14,10 @@ use super::{Outside, Witness};
 use crate::fetch::{Fetch, Fetched};
 use crate::sources::{self, SourceError};
 use crate::store::{CredentialStore, Put};
+use crate::version::Version;
 
 /// How long is slept at most before the clocks are looked at again: the time of day may be set, and machines be suspended.
-const LOOK_AT_CLOCKS: Duration = Duration::from_secs(60);
+const LOOK_AT_CLOCKS: Duration = Duration::from_secs(10);
 
 /// What a program may wait for others, and be ended in, beyond its own time, which whoever runs it bounds.
 const QUEUE: Duration = Duration::from_secs(5 * 60);
@@ -67,6 +68,8 @@ pub(super) struct Task {
     pub(super) pace: Pace,
     /// When it was read last.
     pub(super) read: Arc<Mutex<Option<Instant>>>,
+    /// The value that an origin refused, until its source is asked for another.
+    pub(super) refused: Arc<Mutex<Option<Version>>>,
 }
 
 impl Task {
@@ -84,10 +87,13 @@ impl Task {
     /// Waits for the time of the next question, or for a reason to ask earlier: that the value has ended is one, which is
     /// dropped then. It comes before its time where the clock was set or the machine suspended.
     async fn until_due(&mut self) {
-        let since = Instant::now();
-        let wait = self.pace.next((self.outside.now)(), (self.outside.chance)());
+        let (since, since_of_day) = (Instant::now(), (self.outside.now)());
+        let wait = self.pace.next(since_of_day, (self.outside.chance)());
         loop {
-            let left = wait.map(|wait| (since + wait).saturating_duration_since(Instant::now()));
+            // While the machine is suspended the clock of tasks stands still, and the time of day does not; that one may be
+            // set back.
+            let of_day = (self.outside.now)().duration_since(since_of_day).unwrap_or_default();
+            let left = wait.map(|wait| wait.saturating_sub(since.elapsed().max(of_day)));
             if left.is_some_and(|left| left.is_zero()) {
                 return;
             }
@@ -103,7 +109,10 @@ impl Task {
     /// One question, bounded in time. Dropping the value meanwhile needs no answer.
     async fn ask(&mut self) -> Result<Fetched, SourceError> {
         let (source, limit) = (Arc::clone(&self.source), self.limit);
-        let mut answer = pin!(timeout(limit, source.fetch()));
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let refused = refused.and_then(|version| self.store.value_of(&self.name, version));
+        let asking = refused.map_or_else(|| source.fetch(), |refused| source.fetch_but(&refused));
+        let mut answer = pin!(timeout(limit, asking));
         loop {
             tokio::select! {
                 answer = &mut answer => {

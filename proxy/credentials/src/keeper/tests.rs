@@ -19,6 +19,8 @@ struct Double {
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
     answers: Mutex<VecDeque<Answer>>,
+    /// What it was asked to give another value for.
+    refused: Mutex<Vec<String>>,
 }
 
 enum Answer {
@@ -74,6 +76,11 @@ struct Shared(Arc<Double>);
 impl Fetch for Shared {
     fn fetch(&self) -> Fetching<'_> {
         Box::pin(self.0.answer())
+    }
+
+    fn fetch_but(&self, refused: &Secret) -> Fetching<'_> {
+        self.0.refused.lock().unwrap().push(String::from_utf8_lossy(refused.reveal()).into_owned());
+        self.fetch()
     }
 }
 
@@ -343,19 +350,30 @@ async fn a_value_that_an_origin_refused_is_asked_for_once_more() {
     }
     world.keeper.follow(&policy(&["one"], ""));
     world.settle().await;
-    assert!(world.keeper.suspect("one", "first"));
+    let first = world.store.version("one").unwrap();
+    assert!(!world.keeper.suspect("one", 0.into()), "it is not in use");
+    assert!(!world.keeper.is_suspect("one"));
+    assert!(world.keeper.suspect("one", first));
     world.settle().await;
     assert_eq!(world.sources["one"].asked(), 2);
     for _ in 0..10 {
-        assert!(!world.keeper.suspect("one", "first"));
+        assert!(!world.keeper.suspect("one", first));
         world.settle().await;
     }
     assert_eq!(world.sources["one"].asked(), 2, "not again for the same value");
-    assert!(!world.keeper.suspect("one", "second"), "so soon after the first");
-    world.pass(SECOND).await;
-    assert!(world.keeper.suspect("one", "second") && !world.keeper.suspect("unknown", "second"));
+    assert!(world.keeper.is_suspect("one") && !world.keeper.is_suspect("unknown"), "nothing took its place");
+    world.keeper.ask_all();
     world.settle().await;
-    assert_eq!(world.heard(), ["one First", "one Same", "one Changed"]);
+    let second = world.store.version("one").unwrap();
+    assert!(!world.keeper.is_suspect("one"));
+    assert!(!world.keeper.suspect("one", first), "it is in use no more");
+    assert!(!world.keeper.suspect("one", second), "so soon after the first");
+    world.pass(SECOND).await;
+    assert!(world.keeper.suspect("one", second) && !world.keeper.suspect("unknown", second));
+    world.settle().await;
+    assert_eq!(world.heard(), ["one First", "one Same", "one Changed", "one source kept"]);
+    let refused = world.sources["one"].refused.lock().unwrap().clone();
+    assert_eq!(refused, ["value-1-of-one", "value-2-of-one"], "the source is told which");
 }
 
 #[tokio::test(start_paused = true)]
@@ -412,6 +430,37 @@ async fn where_the_clock_jumps_past_the_end_of_a_value_another_one_is_asked_for_
     world.sources["one"].then(Answer::Value("value-2-of-one", Some(world.at(30 * HOUR))));
     world.pass(61 * SECOND).await;
     assert_eq!(world.heard(), ["one First", "one ended lost", "one First"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_due_while_the_machine_was_suspended_is_asked_for_soon_after_and_not_at_its_old_time() {
+    let world = World::new();
+    world.sources["one"].then(Answer::Value("value-1-of-one", Some(world.at(10 * HOUR))));
+    world.keeper.follow(&policy(&["one"], ""));
+    world.settle().await;
+    // Not due yet, by three quarters of its life; then past that, and not ended.
+    for (asleep, asked) in [(7 * HOUR, 1), (9 * HOUR, 2)] {
+        *world.set.lock().unwrap() = asleep;
+        world.sources["one"].then(Answer::Value("value-2-of-one", Some(world.at(30 * HOUR))));
+        world.pass(11 * SECOND).await;
+        assert_eq!(world.sources["one"].asked(), asked);
+    }
+    assert_eq!(world.heard(), ["one First", "one Changed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_set_back_puts_no_question_off() {
+    let world = World::new();
+    *world.set.lock().unwrap() = HOUR;
+    world.sources["one"].then(Answer::Value("value-1-of-one", None));
+    world.keeper.follow(&policy_with_ttl(100));
+    world.settle().await;
+    *world.set.lock().unwrap() = Duration::ZERO;
+    world.sources["one"].then(Answer::Value("value-2-of-one", None));
+    world.pass(94 * SECOND).await;
+    assert_eq!(world.sources["one"].asked(), 1);
+    world.pass(2 * SECOND).await;
+    assert_eq!(world.heard(), ["one First", "one Changed"]);
 }
 
 #[tokio::test(start_paused = true)]

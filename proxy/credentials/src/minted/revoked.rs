@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwapOption;
 
 use super::StubId;
-use super::key::{make_folder, open_or_make};
+use crate::key_file::{make_folder, open_or_make};
 
 /// Longest list that is read, in bytes: some 700,000 stubs.
 const LONGEST_BYTES: u64 = 20 << 20;

@@ -66,7 +66,7 @@ pub(super) fn scrubber(held: &Generation, replaced: &Replaced) -> Scrubber {
     let owners: Vec<_> = names.into_iter().map(|name| (name, builder.owner(Arc::clone(name)))).collect();
     for (name, owner) in &owners {
         if let Some(held) = held.get(*name)
-            && let Some(secret) = &held.secret
+            && let Some(secret) = held.secret()
         {
             forms::add(&mut builder, *owner, secret, &held.stub);
         }

@@ -55,10 +55,20 @@ fn permit(policy: &Policy, slot: Option<SlotRef<'_>>) -> Permit {
     }
 }
 
+fn header_value(
+    store: &CredentialStore,
+    policy: &Policy,
+    permit: &Permit,
+    slot: SlotRef<'_>,
+    original: &HeaderValue,
+) -> Result<HeaderValue, SwapError> {
+    store.granted(policy, permit)?.header_value(slot, original)
+}
+
 fn bearer(store: &CredentialStore, policy: &Policy) -> Result<String, SwapError> {
     let permit = permit(policy, Some(SlotRef::Bearer));
     let original = HeaderValue::try_from(format!("bearer {STUB}")).unwrap();
-    let value = store.header_value(policy, &permit, SlotRef::Bearer, &original)?;
+    let value = header_value(store, policy, &permit, SlotRef::Bearer, &original)?;
     Ok(value.to_str().unwrap().to_owned())
 }
 
@@ -107,7 +117,7 @@ fn a_permit_turns_the_stub_into_the_secret() {
     let slot = SlotRef::Basic(BasicField::Password);
     let permit = permit(&set.policy, Some(slot));
     let original = HeaderValue::from_bytes(&crate::slots::encode_basic(b"x", STUB.as_bytes())).unwrap();
-    let value = store.header_value(&set.policy, &permit, slot, &original).unwrap();
+    let value = header_value(&store, &set.policy, &permit, slot, &original).unwrap();
     assert_eq!(value.as_bytes(), &crate::slots::encode_basic(b"x", b"ghp_real_value")[..]);
     assert!(value.is_sensitive());
 }
@@ -118,15 +128,15 @@ fn nothing_is_revealed_without_a_granted_swap_in_a_declared_slot() {
     let (store, _) = CredentialStore::load(&set.policy);
     let original = HeaderValue::from_static("Bearer proxy-token-github");
     let without = permit(&set.policy, None);
-    let outcome = store.header_value(&set.policy, &without, SlotRef::Bearer, &original);
+    let outcome = header_value(&store, &set.policy, &without, SlotRef::Bearer, &original);
     assert_eq!(outcome.unwrap_err(), SwapError::NotGranted);
     let with = permit(&set.policy, Some(SlotRef::Bearer));
     for slot in [SlotRef::Bare, SlotRef::Header("x-api-key"), SlotRef::Query("key"), SlotRef::Elsewhere] {
-        let outcome = store.header_value(&set.policy, &with, slot, &original);
+        let outcome = header_value(&store, &set.policy, &with, slot, &original);
         assert_eq!(outcome.unwrap_err(), SwapError::Slot, "{slot:?}");
     }
     let other = HeaderValue::from_static("Bearer proxy-token-gitlab");
-    let outcome = store.header_value(&set.policy, &with, SlotRef::Bearer, &other);
+    let outcome = header_value(&store, &set.policy, &with, SlotRef::Bearer, &other);
     assert_eq!(outcome.unwrap_err(), SwapError::NotTheStub);
 }
 
@@ -166,6 +176,27 @@ fn rotation_takes_effect_at_once() {
     let loaded = store.reload(&set.policy);
     assert!(loaded.changed.is_empty() && loaded.problems.is_empty());
     assert_eq!(bearer(&store, &set.policy), Ok("Bearer ghp_second_value".into()));
+}
+
+#[test]
+fn what_was_granted_is_sent_under_its_version_whatever_is_rotated_meanwhile() {
+    let set = Set::new("ghp_first_value");
+    let (store, _) = CredentialStore::load(&set.policy);
+    let permit = permit(&set.policy, Some(SlotRef::Bearer));
+    let granted = store.granted(&set.policy, &permit).ok().unwrap();
+    let first = store.version("github");
+    assert_eq!(first, Some(granted.version()));
+    set.write("ghp_second_value");
+    assert_eq!(read_again(&store, &set.policy).0, [Put::Changed]);
+    let value = granted.header_value(SlotRef::Bearer, &HeaderValue::from_static("Bearer proxy-token-github"));
+    assert_eq!(value.unwrap().to_str().unwrap(), "Bearer ghp_first_value");
+    let second = store.version("github");
+    assert!(second.is_some() && second != first);
+    set.write("ghp_first_value\n");
+    read_again(&store, &set.policy);
+    assert_eq!(store.version("github"), first, "the same value has the same version");
+    store.drop_value("github", set.policy.credentials()[0].reading());
+    assert_eq!((store.version("github"), store.version("unknown")), (None, None));
 }
 
 #[test]
@@ -231,7 +262,7 @@ fn a_permit_is_worth_nothing_with_another_policy() {
     let permit = permit(&set.policy, Some(SlotRef::Bearer));
     let original = HeaderValue::from_static("Bearer proxy-token-github");
     for wrong in [&other, &renamed, &Policy::empty()] {
-        let outcome = store.header_value(wrong, &permit, SlotRef::Bearer, &original);
+        let outcome = header_value(&store, wrong, &permit, SlotRef::Bearer, &original);
         assert_eq!(outcome.unwrap_err(), SwapError::Changed);
     }
 }

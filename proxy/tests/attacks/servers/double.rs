@@ -1,48 +1,18 @@
 //! A server over TLS that a test answers for.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::SystemTime;
 
-use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, header};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
 use stubgate_certs::{CertificateAuthority, LeafName, Minter, MinterConfig, system_clock};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// A request, as it came.
-pub(crate) struct Asked {
-    pub(crate) method: Method,
-    /// Path and query.
-    pub(crate) target: String,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
-}
-
-impl Asked {
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-}
-
-/// How to answer.
-pub(crate) enum Said {
-    Json(u16, Value),
-    /// Status, headers and bytes.
-    Bytes(u16, Vec<(&'static str, String)>, Vec<u8>),
-    /// Nothing; the connection ends.
-    Gone,
-    /// Nothing, ever.
-    Silence,
-}
+use super::asked::{Asked, Said, respond};
 
 /// The CA of servers of secrets.
 pub(crate) struct Authority(Arc<CertificateAuthority>);
@@ -93,35 +63,4 @@ impl Double {
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the test ends this connection")]
-struct End;
-
-async fn respond<F: Fn(Asked) -> Said>(
-    answer: Arc<F>,
-    request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, End> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| End)?.to_bytes();
-    let asked = Asked {
-        method: parts.method,
-        target: parts.uri.to_string(),
-        headers: parts.headers,
-        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
-    };
-    let (status, headers, bytes) = match answer(asked) {
-        Said::Json(status, value) => {
-            (status, vec![("content-type", "application/json".to_owned())], value.to_string().into_bytes())
-        }
-        Said::Bytes(status, headers, bytes) => (status, headers, bytes),
-        Said::Gone => return Err(End),
-        Said::Silence => match std::future::pending::<Infallible>().await {},
-    };
-    let mut response = Response::builder().status(status);
-    for (name, value) in headers {
-        response = response.header(name, value);
-    }
-    Ok(response.header(header::SERVER, "double").body(Full::new(bytes.into())).unwrap())
 }

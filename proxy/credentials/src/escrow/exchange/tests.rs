@@ -20,6 +20,22 @@ fn word(status: u16, body: &str) -> String {
 }
 
 #[test]
+fn the_life_of_a_refresh_token_is_taken_where_it_is_said() {
+    for (more, expected) in [
+        ("", None),
+        (r#","refresh_token_expires_in":2592000"#, Some(2_592_000)),
+        (r#","refresh_expires_in":"1800""#, Some(1800)),
+        (r#","refresh_expires_in":0"#, None),
+        (r#","refresh_token_expires_in":null"#, None),
+        (r#","refresh_token_expires_in":-1"#, None),
+    ] {
+        let body = format!(r#"{{"access_token":"access-1","refresh_token":"refresh-1"{more}}}"#);
+        let Verdict::Granted(tokens) = judge(&answer(200, &body)) else { panic!("{more}") };
+        assert_eq!(tokens.refresh_life, expected.map(Duration::from_secs), "{more}");
+    }
+}
+
+#[test]
 fn answers_are_told_apart_by_what_may_have_happened() {
     for (status, body, expected) in [
         (

@@ -87,6 +87,44 @@ async fn with_an_unstored_pair(world: &World) -> Arc<Holder> {
     replica
 }
 
+/// What a replica gives that is told that an origin refused this token.
+async fn token_but(holder: &Arc<Holder>, refused: &str) -> String {
+    let refused = Secret::new(Zeroizing::new(refused.into())).ok().unwrap();
+    let fetched = Source(Arc::clone(holder)).fetch_but(&refused).await;
+    String::from_utf8_lossy(fetched.ok().unwrap().secret.reveal()).into_owned()
+}
+
+#[tokio::test]
+async fn a_token_that_an_origin_refused_is_refreshed_once_whoever_is_told_and_how_often() {
+    let world = World::new().await;
+    let (replica, other) = (world.replica(), world.replica());
+    for replica in [&replica, &other] {
+        assert_eq!(token_but(replica, "another-token").await, "access-0");
+    }
+    assert_eq!(world.provider.requests(), 0, "it is not the token in use");
+    for _ in 0..3 {
+        for replica in [&replica, &other] {
+            assert_eq!(token_but(replica, "access-0").await, "access-1");
+        }
+    }
+    assert_eq!(world.provider.requests(), 1);
+    world.time.pass(LIFE / 2);
+    assert_eq!((token(&replica).await, world.provider.requests()), ("access-1".into(), 1), "the next lives its time");
+}
+
+#[tokio::test]
+async fn an_early_refresh_that_fails_leaves_the_token_in_use() {
+    let world = World::new().await;
+    let replica = world.replica();
+    assert_eq!(token(&replica).await, "access-0");
+    world.store.turn_down(true);
+    assert_eq!(token_but(&replica, "access-0").await, "access-0");
+    assert_eq!(world.provider.requests(), 0);
+    world.store.turn_down(false);
+    world.time.pass(5);
+    assert_eq!(token(&replica).await, "access-1", "it is made up for");
+}
+
 #[tokio::test]
 async fn nobody_refreshes_while_a_pair_waits_to_be_stored() {
     let world = World::new().await;

@@ -135,7 +135,7 @@ impl Holder {
         if let Some(why) = self.alien(&login) {
             return Err(never(&why));
         }
-        if !login.is_due(self.early, (self.clock)()) {
+        if !login.is_due(self.early, (self.clock)()) && !self.known().is_refused(&login) {
             return Ok(false);
         }
         if login.lost.is_some() {
@@ -318,6 +318,11 @@ impl Holder {
 }
 
 impl Known {
+    /// Whether an origin refused the access token of this pair.
+    pub(super) fn is_refused(&self, login: &Login) -> bool {
+        self.refused == Some(login.pair())
+    }
+
     /// The pair is durable, or a newer one is: others may refresh again.
     fn stored(&mut self) {
         (self.unstored, self.lease) = (None, None);
@@ -346,7 +351,12 @@ impl Known {
 impl Login {
     /// The state after the provider gave tokens, which were asked for at `sent`.
     pub(crate) fn next(&self, tokens: Tokens, sent: SystemTime) -> Login {
+        let is_same = |token| self.refresh.as_ref().is_some_and(|before| before.is_same(token));
+        // A token that stays keeps its end, unless another one is said.
+        let kept = self.refresh_ends.filter(|_| tokens.refresh.as_deref().is_none_or(is_same));
+        let refresh_ends = tokens.refresh_life.and_then(|life| sent.checked_add(life)).or(kept);
         Login {
+            refresh_ends,
             generation: self.generation + 1,
             provider: self.provider.clone(),
             access: tokens.access,

@@ -16,6 +16,7 @@ fn login(life: Option<u64>) -> Login {
         obtained: at(1_000_000),
         ends: life.map(|life| at(1_000_000 + life)),
         refresh: Some(secret("refresh-token-7")),
+        refresh_ends: Some(at(3_000_000)),
         scopes: vec!["user:profile".into(), "user:inference".into()],
         attempt: Some(Attempt { id: [3; 16], started: at(1_000_500), unanswered_since: Some(at(1_000_400)) }),
         lost: Some(Lost { at: at(1_000_600), unanswered_since: None }),
@@ -25,13 +26,29 @@ fn login(life: Option<u64>) -> Login {
 #[test]
 fn what_is_written_is_read_back() {
     let mut bare = login(None);
-    (bare.refresh, bare.attempt, bare.lost, bare.scopes) = (None, None, None, Vec::new());
+    (bare.refresh, bare.refresh_ends, bare.attempt, bare.lost, bare.scopes) = (None, None, None, None, Vec::new());
     for given in [login(Some(3600)), bare] {
         let read = Login::decode(&given.encode()).unwrap();
         assert_eq!(*read.encode(), *given.encode());
         assert_eq!((read.generation, read.ends, read.attempt, read.lost), (7, given.ends, given.attempt, given.lost));
         assert_eq!(read.access.reveal(), given.access.reveal());
+        assert_eq!(read.refresh_ends, given.refresh_ends);
     }
+}
+
+#[test]
+fn a_state_of_the_first_layout_is_read_and_has_no_end_of_its_refresh_token() {
+    let given = login(Some(3600));
+    let now = given.encode();
+    let token = b"refresh-token-7";
+    let place = now.windows(token.len()).position(|part| part == token).unwrap() + token.len();
+    let before = [&[1], &now[1..place], &now[place + 8..]].concat();
+    let read = Login::decode(&before).unwrap();
+    assert_eq!(
+        (read.refresh_ends, read.ends, read.attempt, read.scopes),
+        (None, given.ends, given.attempt, given.scopes)
+    );
+    assert!(Login::decode(&[&[3], &now[1..]].concat()).is_none());
 }
 
 #[test]
@@ -88,5 +105,27 @@ proptest::proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(0u8.., 0..400)) {
         let _ = Login::decode(&bytes);
+    }
+}
+
+#[test]
+fn a_refresh_token_that_stays_keeps_its_end_and_another_one_has_its_own() {
+    let tokens = |refresh: Option<&str>, refresh_life: Option<u64>| crate::escrow::exchange::Tokens {
+        access: secret("access-token-8"),
+        refresh: refresh.map(secret),
+        life: None,
+        refresh_life: refresh_life.map(Duration::from_secs),
+        scopes: None,
+    };
+    let before = login(None);
+    for (refresh, life, expected) in [
+        (None, None, Some(at(3_000_000))),
+        (Some("refresh-token-7"), None, Some(at(3_000_000))),
+        (Some("refresh-token-8"), None, None),
+        (Some("refresh-token-8"), Some(500), Some(at(2_000_500))),
+        (None, Some(500), Some(at(2_000_500))),
+    ] {
+        let next = before.next(tokens(refresh, life), at(2_000_000));
+        assert_eq!(next.refresh_ends, expected, "{refresh:?} {life:?}");
     }
 }
