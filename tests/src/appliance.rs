@@ -10,6 +10,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::builder::ROOT;
 use crate::lab::APPLIANCE;
 use crate::metrics;
 use crate::node::Node;
@@ -25,33 +26,50 @@ pub struct Appliance {
     dir: PathBuf,
     running: Mutex<Option<Running>>,
     kept: AtomicUsize,
+    admin: u16,
 }
 
 impl Appliance {
-    /// Lays out `stubgate.yaml`, policy and credential files; `root` is the PEM file of the
-    /// internet's CA, `extra` more lines of configuration.
-    pub fn lay_out(node: &Node, root: &Path, secrets: &[(String, String)], policy: &str, extra: &str) -> Appliance {
-        let dir = node.dir().join("appliance");
-        fs::create_dir_all(dir.join("policy")).expect("folder");
+    /// Lays out `stubgate.yaml`, policy and credential files; `extra` are more lines of configuration.
+    pub fn lay_out(node: &Node, secrets: &[(String, String)], policy: &str, extra: &str) -> Appliance {
         let credentials = node.dir().join("secrets");
         fs::create_dir_all(&credentials).expect("folder");
         for (name, value) in secrets {
             fs::write(credentials.join(name), format!("{value}\n")).expect("credential file");
         }
+        Appliance::lay_out_as("appliance", 0, node, policy, extra)
+    }
+
+    /// One more on the same machine and with the same files of credentials and the same CA, whose ports are `shift` further.
+    pub fn lay_out_beside(&self, name: &str, shift: u16, policy: &str, extra: &str) -> Appliance {
+        let ca = self.dir.join("state/ca");
+        let file = |name: &str| ca.join(name).display().to_string();
+        let (certificate, key) = (file("certificate.pem"), file("key.pem"));
+        let extra = format!("ca: {{ certificate_file: \"{certificate}\", key_file: \"{key}\" }}\n{extra}");
+        Appliance::lay_out_as(name, shift, &self.node, policy, &extra)
+    }
+
+    fn lay_out_as(name: &str, shift: u16, node: &Node, policy: &str, extra: &str) -> Appliance {
+        let dir = node.dir().join(name);
+        fs::create_dir_all(dir.join("policy")).expect("folder");
         let at = dir.display();
+        let secrets = node.dir().join("secrets").display().to_string();
+        let extra = extra.replace("@SECRETS@", &secrets);
+        let [dns, http, https, proxy, redirect, tproxy, admin] =
+            [53, 80, 443, 3128, 15001, 15002, 9090].map(|port| port + shift);
         let configuration = format!(
-            "listen:\n  dns: [\"0.0.0.0:53\"]\n  http: [\"0.0.0.0:80\"]\n  https: [\"0.0.0.0:443\"]\n  \
-             proxy: [\"0.0.0.0:3128\"]\n  \
-             transparent: [\"0.0.0.0:15001\", {{ tproxy: \"0.0.0.0:15002\" }}]\n  admin: [\"127.0.0.1:9090\"]\n\
+            "listen:\n  dns: [\"0.0.0.0:{dns}\"]\n  http: [\"0.0.0.0:{http}\"]\n  https: [\"0.0.0.0:{https}\"]\n  \
+             proxy: [\"0.0.0.0:{proxy}\"]\n  \
+             transparent: [\"0.0.0.0:{redirect}\", {{ tproxy: \"0.0.0.0:{tproxy}\" }}]\n  \
+             admin: [\"127.0.0.1:{admin}\"]\n\
              advertise: [\"{APPLIANCE}\"]\npolicy: [\"{at}/policy\"]\nstate_dir: {at}/state\n\
              upstream:\n  ca_files: [\"{root}\"]\naudit:\n  files: [{{ path: \"{at}/audit.jsonl\" }}]\n\
-             process: {{ require_lockdown: true, credential_folders: [\"{credentials}\"] }}\n{extra}\n",
-            root = root.display(),
-            credentials = credentials.display(),
+             process: {{ require_lockdown: true, credential_folders: [\"{secrets}\"] }}\n{extra}\n",
+            root = node.dir().join(ROOT).display(),
         );
         fs::write(dir.join("stubgate.yaml"), configuration).expect("stubgate.yaml");
         let kept = AtomicUsize::new(0);
-        let appliance = Appliance { node: node.clone(), dir, running: Mutex::new(None), kept };
+        let appliance = Appliance { node: node.clone(), dir, running: Mutex::new(None), kept, admin };
         appliance.write_policy(policy);
         appliance
     }
@@ -105,6 +123,14 @@ impl Appliance {
         self.lock().as_mut().is_some_and(|running| running.ended(Duration::ZERO).is_none())
     }
 
+    /// Kills it, as a machine without memory would, and waits until it is gone.
+    pub fn kill(&self) {
+        self.with_process(|process| {
+            process.signal(rustix::process::Signal::KILL);
+            assert!(process.ended(Duration::from_secs(10)).is_some(), "it does not end");
+        });
+    }
+
     /// What its process does.
     pub fn with_process<T>(&self, work: impl FnOnce(&mut Running) -> T) -> T {
         work(self.lock().as_mut().expect("a started appliance"))
@@ -121,8 +147,8 @@ impl Appliance {
     /// When nobody listens.
     pub fn get(&self, path: &str) -> std::io::Result<(u16, String)> {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, self.admin));
         self.node.enter(move || {
-            let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, 9090));
             let mut stream = TcpStream::connect_timeout(&admin, Duration::from_secs(1))?;
             stream.set_read_timeout(Some(Duration::from_secs(5)))?;
             stream.write_all(request.as_bytes())?;
@@ -138,7 +164,8 @@ impl Appliance {
     /// `/metrics`, by curl, which knows every framing.
     pub fn metrics(&self) -> String {
         let curl = self.node.program("curl");
-        curl.args(["-sS", "--fail", "--max-time", "10", "http://127.0.0.1:9090/metrics"]).run().success()
+        let address = format!("http://127.0.0.1:{}/metrics", self.admin);
+        curl.args(["-sS", "--fail", "--max-time", "10", &address]).run().success()
     }
 
     /// The sum of the samples of a metric that have these labels.

@@ -17,11 +17,15 @@ use crate::origin::{Origin, Place};
 use crate::pki::Root;
 use crate::program::Running;
 
+/// The file of the internet's root, in the lab's folder.
+pub const ROOT: &str = "root.pem";
+
 /// A lab to be.
 #[derive(Default)]
 pub struct Builder {
     origins: Vec<Box<dyn Origin>>,
     addresses: Vec<IpAddr>,
+    hosts: Vec<(String, IpAddr)>,
     secrets: Vec<(String, String)>,
     policy: String,
     extra: String,
@@ -53,6 +57,12 @@ impl Builder {
     /// Addresses that the internet has besides those of its origins.
     pub fn addresses(mut self, addresses: &[IpAddr]) -> Builder {
         self.addresses.extend(addresses);
+        self
+    }
+
+    /// A name that the internet's name server knows from the start, of no origin.
+    pub fn host(mut self, name: &str, address: IpAddr) -> Builder {
+        self.hosts.push((name.to_owned(), address));
         self
     }
 
@@ -93,7 +103,7 @@ impl Builder {
         let pod = Node::boot("pod", &reaper);
         let internet = Node::boot("internet", &reaper);
         let root = Root::new();
-        let root_file = dir.join("root.pem");
+        let root_file = dir.join(ROOT);
         fs::write(&root_file, root.pem()).expect("write root");
 
         internet.plumb(&format!("ip addr add {NAME_SERVER}/32 dev lo"));
@@ -101,6 +111,9 @@ impl Builder {
             internet.plumb(&format!("ip addr add {address} dev lo"));
         }
         let names = NameServer::start(&internet, SocketAddr::from((NAME_SERVER, 53)));
+        for (name, address) in &self.hosts {
+            names.set(name, &[*address]);
+        }
         let running = start_origins(&self.origins, &internet, &root, &names);
 
         let mut lab = Lab {
@@ -112,6 +125,7 @@ impl Builder {
             wan: None,
             secrets: self.secrets,
             bundle: root_file.clone(),
+            root,
             running: Mutex::new(running),
             reaper,
         };
@@ -124,7 +138,7 @@ impl Builder {
             lab.link = Some(Capture::start(&lab.pod, APPLIANCE));
             lab.wan = Some(Capture::start(&lab.internet, WAN));
         }
-        let appliance = Appliance::lay_out(&machine, &root_file, &lab.secrets, &self.policy, &self.extra);
+        let appliance = Appliance::lay_out(&machine, &lab.secrets, &self.policy, &self.extra);
         appliance.start();
         lab.bundle = dir.join("bundle.pem");
         fs::write(&lab.bundle, appliance.bundle().success()).expect("write bundle");

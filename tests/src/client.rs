@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::lab::{Lab, Way};
+use crate::node::Node;
 use crate::program::Program;
 
 /// The lab's Python, with `requests`, `httpx`, `websockets` and `grpcio`; made by `tests/setup`.
@@ -33,13 +34,19 @@ pub fn source(name: &str) -> PathBuf {
 #[derive(Clone, Copy, Debug)]
 pub struct Client<'a> {
     lab: &'a Lab,
+    pod: &'a Node,
     way: Way,
 }
 
 impl<'a> Client<'a> {
     /// The tools of the pod.
     pub fn new(lab: &'a Lab, way: Way) -> Client<'a> {
-        Client { lab, way }
+        Client::of(lab, lab.pod(), way)
+    }
+
+    /// The tools of another pod.
+    pub fn of(lab: &'a Lab, pod: &'a Node, way: Way) -> Client<'a> {
+        Client { lab, pod, way }
     }
 
     /// What the pod holds for a credential: the stub, or on the direct way the real one.
@@ -54,7 +61,7 @@ impl<'a> Client<'a> {
     pub fn program(&self, name: impl AsRef<std::ffi::OsStr>, trust: &str) -> Program {
         let program = match self.way {
             Way::Redirect | Way::Tproxy => self.elsewhere(name),
-            Way::Direct | Way::Dns | Way::Proxy | Way::Socks => self.lab.pod().program(name),
+            Way::Direct | Way::Dns | Way::Proxy | Way::Socks => self.pod.program(name),
         };
         let program = program.env(trust, self.lab.bundle());
         let proxy = match self.way {
@@ -69,10 +76,10 @@ impl<'a> Client<'a> {
     /// A program for which every name has the address of this way, as if some other name server had said so.
     fn elsewhere(&self, name: impl AsRef<std::ffi::OsStr>) -> Program {
         let names = self.lab.names().names().join(" ");
-        let hosts = self.lab.pod().dir().join(format!("hosts-{:?}", self.way));
+        let hosts = self.pod.dir().join(format!("hosts-{:?}", self.way));
         std::fs::write(&hosts, format!("127.0.0.1 localhost\n{} {names}\n", self.way.address())).expect("hosts");
         let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
-        self.lab.pod().program("unshare").args(["--mount", "--", "sh", "-c", script]).arg(hosts).arg(name)
+        self.pod.program("unshare").args(["--mount", "--", "sh", "-c", script]).arg(hosts).arg(name)
     }
 
     /// curl, quiet but for errors.
@@ -112,6 +119,14 @@ impl<'a> Client<'a> {
             .env("ANTHROPIC_AUTH_TOKEN", self.token("claude"))
             .env("DISABLE_AUTOUPDATER", "1")
             .dir(home)
+    }
+
+    /// Claude Code, with the login that it finds in the folder `.claude` of `home`. What it writes elsewhere is there too.
+    pub fn claude_logged_in(&self, home: &Path) -> Program {
+        let temporary = home.join("tmp");
+        std::fs::create_dir_all(&temporary).expect("folder");
+        let program = self.program(claude(), "NODE_EXTRA_CA_CERTS").env("HOME", home).env("TMPDIR", temporary);
+        program.env("DISABLE_AUTOUPDATER", "1").dir(home).seconds(180)
     }
 
     /// One of the Python clients in `clients/`.

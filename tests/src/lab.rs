@@ -11,6 +11,7 @@ use crate::client::Client;
 use crate::dns::NameServer;
 use crate::leak::Search;
 use crate::node::{Node, Reaper};
+use crate::pki::Root;
 use crate::program::Running;
 
 /// The appliance's address towards the pod.
@@ -81,6 +82,7 @@ pub struct Lab {
     pub(crate) wan: Option<Capture>,
     pub(crate) secrets: Vec<(String, String)>,
     pub(crate) bundle: PathBuf,
+    pub(crate) root: Root,
     pub(crate) running: Mutex<Vec<Running>>,
     pub(crate) reaper: Arc<Reaper>,
 }
@@ -154,10 +156,7 @@ impl Lab {
         let dir = self.pod.dir();
         let mut found = Vec::new();
         for part in ["seen/pod", "seen/appliance", "appliance", "pod-home"] {
-            let part = dir.join(part);
-            if part.exists() {
-                found.extend(search.path(&part));
-            }
+            found.extend(search.path_if_there(&dir.join(part)));
         }
         if let Some(link) = &self.link {
             for stream in link.streams() {

@@ -35,6 +35,11 @@ impl Search {
         self.automaton.find_iter(bytes).map(|hit| self.found(place, hit)).collect()
     }
 
+    /// What was found at a path; nothing where nothing is.
+    pub fn path_if_there(&self, path: &Path) -> Vec<String> {
+        if path.exists() { self.path(path) } else { Vec::new() }
+    }
+
     /// What was found in a file, or in every file below a folder.
     pub fn path(&self, path: &Path) -> Vec<String> {
         if path.is_dir() {

@@ -1,6 +1,7 @@
 //! Origins of the lab's internet. Each has names, an address of its own, a certificate from the
 //! lab's root, and a memory of what reached it.
 
+pub mod anthropic;
 pub mod app;
 pub mod double;
 pub mod grpc;
@@ -18,6 +19,7 @@ use crate::node::Node;
 use crate::pki::Leaf;
 use crate::program::Running;
 
+pub use anthropic::Anthropic;
 pub use app::App;
 pub use double::Double;
 pub use grpc::Grpc;

@@ -292,7 +292,7 @@ impl Holder {
             return None;
         }
         let secret = Secret::copy_of(&login.access);
-        login.is_good(now).then_some(Fetched { secret, expires: login.ends })
+        login.is_good(now).then_some(Fetched { secret, expires: login.sent_until() })
     }
 
     fn unready(&self) -> Unready {

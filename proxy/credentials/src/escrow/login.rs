@@ -20,6 +20,9 @@ const LONGEST: usize = 64 * 1024;
 const UNSAID_LIFE: Duration = Duration::from_secs(3600);
 /// A token is refreshed at least this long before its end, where it lives three times as long.
 const AHEAD: Duration = Duration::from_secs(300);
+/// How long before its end a token is sent no more: a request takes its time to get there, and one that arrives with an
+/// ended token is answered 401, upon which clients throw their stub away. A twentieth of its life where that is less.
+const TRANSIT: Duration = Duration::from_secs(2);
 /// How far the clocks of replicas may be apart.
 const SKEW: Duration = Duration::from_secs(300);
 
@@ -31,7 +34,7 @@ pub(crate) struct Login {
     /// Who issued it, for people.
     pub(crate) provider: Box<str>,
     pub(crate) access: Arc<Secret>,
-    /// When the pair was had.
+    /// When the pair was asked for: its life began at some time after that.
     pub(crate) obtained: SystemTime,
     /// When the access token ends, where the provider says so.
     pub(crate) ends: Option<SystemTime>,
@@ -85,9 +88,16 @@ impl Login {
         (self.generation, self.obtained)
     }
 
-    /// Whether the access token is still good, as far as its provider says.
+    /// Until when the access token is sent to origins: a little less than its provider says that it lives.
+    pub(crate) fn sent_until(&self) -> Option<SystemTime> {
+        let ends = self.ends?;
+        let life = ends.duration_since(self.obtained).unwrap_or_default();
+        Some(ends.checked_sub(TRANSIT.min(life / 20)).unwrap_or(ends))
+    }
+
+    /// Whether the access token may still be sent.
     pub(crate) fn is_good(&self, now: SystemTime) -> bool {
-        self.ends.is_none_or(|ends| now < ends)
+        self.sent_until().is_none_or(|last| now < last)
     }
 
     /// The bytes to be sealed.

@@ -200,7 +200,7 @@ async fn another_holder_that_never_ends_is_an_error_after_a_minute() {
     let world = World::new().await;
     let held = world.store.lead("l").await.unwrap().unwrap();
     let replica = world.replica();
-    world.time.pass(LIFE - 1);
+    world.time.pass(LIFE - 5);
     for waited in [0, 20, 20] {
         wait(waited).await;
         assert_eq!(token(&replica).await, "access-0");
@@ -327,7 +327,7 @@ async fn two_replicas_never_refresh_at_once_and_both_use_what_one_had() {
     let world = World::new().await;
     let gate = world.holds_answers();
     let (one, two) = (world.replica(), world.replica());
-    world.time.pass(LIFE - 1);
+    world.time.pass(LIFE - 5);
     let asking = tokio::spawn(async move { token(&one).await });
     world.is_asked().await;
     assert_eq!(token(&two).await, "access-0", "still good, and the other one is refreshing it");
@@ -335,6 +335,25 @@ async fn two_replicas_never_refresh_at_once_and_both_use_what_one_had() {
     assert_eq!(asking.await.unwrap(), "access-1");
     assert_eq!(token(&two).await, "access-1");
     assert_eq!(world.provider.requests(), 1);
+}
+
+#[tokio::test]
+async fn the_time_that_an_answer_took_is_no_part_of_a_tokens_life() {
+    let world = World::new().await;
+    let gate = world.holds_answers();
+    let replica = world.replica();
+    world.time.pass(LIFE - 5);
+    let asking = tokio::spawn({
+        let replica = Arc::clone(&replica);
+        async move { token(&replica).await }
+    });
+    world.is_asked().await;
+    let sent = world.time.now();
+    world.time.pass(15);
+    gate.add_permits(1);
+    assert_eq!(asking.await.unwrap(), "access-1");
+    let login = world.stored().await;
+    assert_eq!((login.obtained, login.ends), (sent, Some(sent + Duration::from_secs(LIFE))));
 }
 
 #[tokio::test]
@@ -363,7 +382,7 @@ async fn a_lost_answer_that_held_the_next_token_makes_the_login_lost_and_says_wh
     let world = World::new().await;
     world.provider.say([Act::LostAfter]);
     let replica = world.replica();
-    world.time.pass(LIFE - 1);
+    world.time.pass(LIFE - 5);
     assert_eq!(token(&replica).await, "access-0", "still good");
     let status = replica.status();
     assert_eq!(status.standing, Standing::Lost);
@@ -372,7 +391,7 @@ async fn a_lost_answer_that_held_the_next_token_makes_the_login_lost_and_says_wh
         "the provider takes the refresh token no more: an answer that held the next one was lost; \
          log in again: stubgate login claude --name l"
     );
-    world.time.pass(2);
+    world.time.pass(5);
     assert!(token(&world.replica()).await.contains("stubgate login claude --name l"));
     assert_eq!(world.provider.requests(), 2, "it is asked no more");
 }
@@ -400,6 +419,25 @@ async fn pauses_grow_and_what_the_provider_asks_for_is_kept() {
     }
     assert_eq!(token(&replica).await, "access-1");
     assert_eq!(replica.status().last_error, None);
+}
+
+#[tokio::test]
+async fn the_end_of_the_token_ends_a_pause() {
+    let world = World::new().await;
+    let replica = world.replica();
+    world.provider.say(vec![Act::Say(500, ""); 20]);
+    world.time.pass(LIFE - 200);
+    for _ in 0..197 {
+        assert_eq!(token(&replica).await, "access-0");
+        world.time.pass(1);
+    }
+    let before = world.provider.requests();
+    assert!(token(&replica).await.starts_with("access-"));
+    assert_eq!(world.provider.requests(), before, "in the middle of a long pause");
+    world.time.pass(1);
+    world.provider.script.lock().unwrap().clear();
+    assert_eq!(token(&replica).await, "access-1");
+    assert_eq!(world.provider.requests(), before + 1);
 }
 
 #[tokio::test]

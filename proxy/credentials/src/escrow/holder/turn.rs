@@ -80,6 +80,10 @@ impl Holder {
             Next::Pause(at_least) => {
                 let longest = if is_good { PAUSES.0 } else { PAUSES.1 };
                 let pause = known.pause(longest).mul_f64(1.0 + self.early / 4.0);
+                // From the end of the token on requests are refused: a long pause does not reach beyond that.
+                let last = known.shelved.as_ref().and_then(|shelved| shelved.login.sent_until());
+                let left = last.and_then(|last| last.duration_since(now).ok()).filter(|left| !left.is_zero());
+                let pause = left.map_or(pause, |left| pause.min(left));
                 known.not_before = now.checked_add(pause.max(at_least.unwrap_or_default()));
             }
         }
@@ -200,17 +204,20 @@ impl Holder {
             fields.push(("scope", scopes.as_bytes()));
         }
         let send = || ask(&*self.http, &provider, endpoint, secret.as_ref(), &fields);
+        // A token lives from some time after it was asked for: what the way there and back took is not its own.
+        let mut sent = (self.clock)();
         let mut answer = send().await;
         if let Err(unanswered) = &answer {
             if matches!(unanswered, Unanswered::Lost(_)) {
                 attempt.unanswered_since.get_or_insert(started);
                 tracing::warn!(login = &*self.name, error = %unanswered, "the answer to a refresh was lost; asking once more");
             }
+            sent = (self.clock)();
             answer = send().await;
         }
         pass(Step::Answered);
         match answer.as_ref().map(judge) {
-            Ok(Verdict::Granted(tokens)) => self.take(shelved, tokens).await,
+            Ok(Verdict::Granted(tokens)) => self.take(shelved, tokens, sent).await,
             Ok(Verdict::Gone) => self.give_up(shelved, attempt.unanswered_since).await,
             Ok(Verdict::Unclear(why, after)) => Err(Failed { why, next: Next::Pause(after) }),
             Ok(Verdict::Later(why, after)) => {
@@ -238,9 +245,8 @@ impl Holder {
         let _ = self.replace(&shelved.login, shelved.revision).await;
     }
 
-    async fn take(&self, shelved: Shelved, tokens: Tokens) -> Result<(), Failed> {
-        let now = (self.clock)();
-        let login = shelved.login.next(tokens, now);
+    async fn take(&self, shelved: Shelved, tokens: Tokens, sent: SystemTime) -> Result<(), Failed> {
+        let login = shelved.login.next(tokens, sent);
         match self.shelf.write(&self.name, &login, shelved.revision).await {
             Ok(Some(revision)) => {
                 pass(Step::Stored);
@@ -343,19 +349,19 @@ impl Known {
 }
 
 impl Login {
-    /// The state after the provider gave tokens.
-    pub(crate) fn next(&self, tokens: Tokens, now: SystemTime) -> Login {
+    /// The state after the provider gave tokens, which were asked for at `sent`.
+    pub(crate) fn next(&self, tokens: Tokens, sent: SystemTime) -> Login {
         let is_same = |token| self.refresh.as_ref().is_some_and(|before| before.is_same(token));
         // A token that stays keeps its end, unless another one is said.
         let kept = self.refresh_ends.filter(|_| tokens.refresh.as_deref().is_none_or(is_same));
-        let refresh_ends = tokens.refresh_life.and_then(|life| now.checked_add(life)).or(kept);
+        let refresh_ends = tokens.refresh_life.and_then(|life| sent.checked_add(life)).or(kept);
         Login {
             refresh_ends,
             generation: self.generation + 1,
             provider: self.provider.clone(),
             access: tokens.access,
-            obtained: now,
-            ends: tokens.life.and_then(|life| now.checked_add(life)),
+            obtained: sent,
+            ends: tokens.life.and_then(|life| sent.checked_add(life)),
             // RFC 6749, 6: where none is given, the one of before stays.
             refresh: tokens.refresh.or_else(|| self.refresh.clone()),
             scopes: tokens.scopes.unwrap_or_else(|| self.scopes.clone()),

@@ -89,9 +89,15 @@ fn a_pair_of_the_future_is_due_at_once() {
 }
 
 #[test]
-fn a_token_is_good_until_its_end() {
-    assert!(login(Some(20)).is_good(at(1_000_019)));
-    assert!(!login(Some(20)).is_good(at(1_000_020)));
+fn a_token_is_good_until_a_request_could_arrive_with_an_ended_one() {
+    for (life, margin) in [(20, 1000), (40, 2000), (8 * 3600, 2000), (1, 50), (0, 0)] {
+        let login = login(Some(life));
+        let last = login.ends.unwrap() - Duration::from_millis(margin);
+        assert_eq!(login.sent_until(), Some(last), "of {life}");
+        assert!(login.is_good(last - Duration::from_millis(1)), "of {life}");
+        assert!(!login.is_good(last), "of {life}");
+        assert!(login.is_due(0.0, last), "of {life}");
+    }
     assert!(login(None).is_good(at(9_000_000)));
 }
 
