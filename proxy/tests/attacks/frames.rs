@@ -209,9 +209,12 @@ async fn a_half_closed_tunnel_still_carries_the_other_half() {
     conn.send(&late).await;
     drop(conn);
     assert_eq!(end_of(&lab, 1).await.2, "complete");
-    let (conn, says) = tunnel(&lab, Way::Plain, "/other").await;
+    let (mut conn, says) = tunnel(&lab, Way::Plain, "/other").await;
     says.send(plain(0x82, b"half")[..3].to_vec()).unwrap();
-    drop((says, conn));
+    drop(says);
+    // All that the origin said has come by its end.
+    conn.rest().await;
+    drop(conn);
     assert_eq!(end_of(&lab, 2).await.2, "aborted", "a frame without its end is no end");
 }
 
