@@ -52,6 +52,10 @@ pub(super) fn read(from: &Found<'_, SecretSource>, credential: &str, reader: &mu
         source = source.or(app);
     }
     if let Some(found) = reader.optional(&raw.oauth) {
+        if let Some(key) = &raw.json_key {
+            let message = "`json_key` is not for `oauth`, whose tokens have no keys".to_owned();
+            forms::bad(message, &key.span, "remove it", reader);
+        }
         let oauth = oauth::read(&found, credential, reader);
         refresh_stub = oauth.refresh_stub;
         login = oauth.login;
