@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
-/// How the bytes are laid out; the first one had no end of the refresh token.
+/// How the bytes are laid out; the first one had no end of the refresh token, and a text in each attempt that told nobody
+/// anything.
 const LAYOUT: u8 = 2;
 const FIRST_LAYOUT: u8 = 1;
 /// The longest text or list that is read back.
@@ -147,7 +148,13 @@ impl Login {
         let scopes = (0..count).map(|_| from.string()).collect::<Option<Vec<_>>>()?;
         let attempt = match from.bytes::<1>()? {
             [0] => None,
-            _ => Some(Attempt { id: from.bytes()?, started: from.time()??, unanswered_since: from.time()? }),
+            _ => {
+                let (id, started) = (from.bytes()?, from.time()??);
+                if layout == FIRST_LAYOUT {
+                    from.string()?;
+                }
+                Some(Attempt { id, started, unanswered_since: from.time()? })
+            }
         };
         let lost = match from.bytes::<1>()? {
             [0] => None,
