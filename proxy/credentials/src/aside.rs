@@ -24,19 +24,26 @@ impl Aside {
         if self.is_busy.swap(true, Ordering::AcqRel) {
             return None;
         }
-        let is_busy = Arc::clone(&self.is_busy);
+        let busy = Busy(Arc::clone(&self.is_busy));
         let (give, given) = mpsc::sync_channel(1);
         let aside = move || {
             let result = work();
-            is_busy.store(false, Ordering::Release);
+            drop(busy);
             // Nobody waits any more where it took too long.
             let _ = give.send(result);
         };
-        if thread::Builder::new().name("files".into()).spawn(aside).is_err() {
-            self.is_busy.store(false, Ordering::Release);
-            return None;
-        }
+        // Without a thread the work is dropped, and with it the sign that it is under way.
+        thread::Builder::new().name("files".into()).spawn(aside).ok()?;
         given.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+    }
+}
+
+/// The sign that work is under way; gone with it, however it ends.
+struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
