@@ -235,6 +235,11 @@ impl Keeper {
         if self.store.version(name) != Some(version) {
             return false;
         }
+        // Agents can have refusals at will, and must not set the pace at which values are forgotten that are still good
+        // somewhere (law 4).
+        if !self.store.has_room_for_another(name) {
+            return false;
+        }
         let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(kept) = all.get_mut(name) else { return false };
         if !kept.suspicion.admits(version, Instant::now()) {

@@ -317,6 +317,12 @@ impl CredentialStore {
         self.generation.load().get(name).is_some_and(|held| held.value.is_some())
     }
 
+    /// Whether another value of that credential can come into use without pushing one out that is still looked for in
+    /// responses.
+    pub(crate) fn has_room_for_another(&self, name: &str) -> bool {
+        !self.writing().is_full(name)
+    }
+
     /// Which value of the credential of that name is in use.
     pub fn version(&self, name: &str) -> Option<Version> {
         self.generation.load().get(name)?.value.as_ref().map(|value| value.version)

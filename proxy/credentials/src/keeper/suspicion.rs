@@ -1,7 +1,8 @@
 //! How often an origin's refusal of a value is a reason to ask its source for another. Pure: times come in as arguments.
 //!
 //! Agents can have such refusals whenever they like: by asking for something that is answered 401 to everybody. So a source
-//! is asked once for each value; and since some sources give another value at each question, and each of those can be
+//! is asked once for each value, and for the same one again after an hour, since it may be refused for another reason by then;
+//! and since some sources give another value at each question, and each of those can be
 //! refused in turn, at times that grow up to an hour (law 7).
 
 use std::time::Duration;
@@ -44,7 +45,8 @@ impl Suspicion {
     /// Whether the source is to be asked, now that an origin refused the value of that version, which is in use.
     pub(super) fn admits(&mut self, version: Version, now: Instant) -> bool {
         let wait = match &self.last {
-            Some(last) if last.version == version || now < last.at + last.wait => return false,
+            Some(last) if last.version == version && now < last.at + MOST => return false,
+            Some(last) if now < last.at + last.wait => return false,
             Some(last) if now < last.at + FORGIVEN => last.wait.saturating_mul(2).min(MOST),
             Some(_) | None => self.first,
         };
@@ -79,12 +81,15 @@ mod tests {
     }
 
     #[test]
-    fn once_for_each_value() {
+    fn once_for_each_value_and_again_after_an_hour() {
         let mut suspicion = Suspicion::new(&env());
         let start = Instant::now();
         assert!(!suspicion.is_of(1.into()) && suspicion.admits(1.into(), start) && suspicion.is_of(1.into()));
-        assert!(!suspicion.admits(1.into(), start + FORGIVEN * 2), "however late");
-        assert!(suspicion.admits(2.into(), start + FORGIVEN * 2) && !suspicion.is_of(1.into()));
+        let almost = Duration::from_secs(59 * 60);
+        assert!(!suspicion.admits(1.into(), start + almost));
+        assert!(suspicion.admits(1.into(), start + MOST), "nobody can use the only reaction up for all time");
+        assert!(!suspicion.admits(1.into(), start + MOST + almost));
+        assert!(suspicion.admits(2.into(), start + MOST + almost) && !suspicion.is_of(1.into()));
     }
 
     #[test]

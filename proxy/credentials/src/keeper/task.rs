@@ -99,8 +99,10 @@ impl Task {
             }
             let wake = Arc::clone(&self.wake);
             tokio::select! {
-                () = wake.notified() => return,
+                // A value that has ended is dropped, and said to be, before another one is asked for.
+                biased;
                 is_dropped = self.end_of_value() => if is_dropped { return },
+                () = wake.notified() => return,
                 () = sleep(left.unwrap_or(LOOK_AT_CLOCKS).min(LOOK_AT_CLOCKS)) => {}
             }
         }
@@ -115,10 +117,11 @@ impl Task {
         let mut answer = pin!(timeout(limit, asking));
         loop {
             tokio::select! {
+                biased;
+                _ = self.end_of_value() => {}
                 answer = &mut answer => {
                     return answer.unwrap_or(Err(SourceError::TimedOut { seconds: limit.as_secs() }));
                 }
-                _ = self.end_of_value() => {}
             }
         }
     }

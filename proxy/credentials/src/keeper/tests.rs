@@ -8,6 +8,8 @@ use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use super::*;
+
+mod clocks;
 use crate::fetch::{Fetched, Fetching};
 use crate::secret::Secret;
 use crate::sources::SourceError;
@@ -377,6 +379,28 @@ async fn a_value_that_an_origin_refused_is_asked_for_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn refusals_push_no_value_out_that_is_still_looked_for_in_responses() {
+    let world = World::new();
+    for value in
+        ["value-1-of-one", "value-2-of-one", "value-3-of-one", "value-4-of-one", "value-5-of-one", "value-6-of-one"]
+    {
+        world.sources["one"].then(Answer::Value(value, None));
+    }
+    world.keeper.follow(&policy(&["one"], ""));
+    world.settle().await;
+    let is_found = || world.store.scrubber().scrub(b"value-1-of-one".to_vec().as_mut()) == 1;
+    for wait in [1, 2, 4, 8] {
+        assert!(world.keeper.suspect("one", world.store.version("one").unwrap()));
+        world.pass(SECOND * wait).await;
+        assert!(is_found());
+    }
+    assert!(!world.keeper.suspect("one", world.store.version("one").unwrap()), "as many as are looked for");
+    world.pass(SECOND * 61).await;
+    world.store.forget_replaced(SECOND * 60);
+    assert!(world.keeper.suspect("one", world.store.version("one").unwrap()), "once they are forgotten");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_keeper_that_is_dropped_asks_nobody_any_more() {
     let world = World::new();
     world.keeper.follow(&policy(&["one"], ""));
@@ -418,49 +442,6 @@ async fn other_times_do_not_let_a_value_of_a_source_that_fails_stay_for_longer()
     world.keeper.follow(&policy_with_ttl(100));
     world.pass(HOUR / 2 + 2 * SECOND).await;
     assert!(!world.store.available("one"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn where_the_clock_jumps_past_the_end_of_a_value_another_one_is_asked_for_at_once() {
-    let world = World::new();
-    world.sources["one"].then(Answer::Value("value-1-of-one", Some(world.at(10 * HOUR))));
-    world.keeper.follow(&policy(&["one"], ""));
-    world.settle().await;
-    *world.set.lock().unwrap() = 11 * HOUR;
-    world.sources["one"].then(Answer::Value("value-2-of-one", Some(world.at(30 * HOUR))));
-    world.pass(61 * SECOND).await;
-    assert_eq!(world.heard(), ["one First", "one ended lost", "one First"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_became_due_while_the_machine_was_suspended_is_asked_for_soon_after_and_not_at_its_old_time() {
-    let world = World::new();
-    world.sources["one"].then(Answer::Value("value-1-of-one", Some(world.at(10 * HOUR))));
-    world.keeper.follow(&policy(&["one"], ""));
-    world.settle().await;
-    // Not due yet, by three quarters of its life; then past that, and not ended.
-    for (asleep, asked) in [(7 * HOUR, 1), (9 * HOUR, 2)] {
-        *world.set.lock().unwrap() = asleep;
-        world.sources["one"].then(Answer::Value("value-2-of-one", Some(world.at(30 * HOUR))));
-        world.pass(11 * SECOND).await;
-        assert_eq!(world.sources["one"].asked(), asked);
-    }
-    assert_eq!(world.heard(), ["one First", "one Changed"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_clock_that_is_set_back_puts_no_question_off() {
-    let world = World::new();
-    *world.set.lock().unwrap() = HOUR;
-    world.sources["one"].then(Answer::Value("value-1-of-one", None));
-    world.keeper.follow(&policy_with_ttl(100));
-    world.settle().await;
-    *world.set.lock().unwrap() = Duration::ZERO;
-    world.sources["one"].then(Answer::Value("value-2-of-one", None));
-    world.pass(94 * SECOND).await;
-    assert_eq!(world.sources["one"].asked(), 1);
-    world.pass(2 * SECOND).await;
-    assert_eq!(world.heard(), ["one First", "one Changed"]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,6 +49,11 @@ impl Replaced {
         });
     }
 
+    /// Whether one more value of that credential would push out one that is still looked for.
+    pub(super) fn is_full(&self, name: &str) -> bool {
+        self.0.iter().filter(|value| *value.name == *name).count() >= MAXIMUM_OF_ONE
+    }
+
     /// Drops what is older and has ended; whether there was any.
     pub(super) fn forget(&mut self, now: Instant, after: Duration) -> bool {
         let before = self.0.len();
