@@ -189,7 +189,7 @@ pub(crate) fn prepare(
         // What can't be inspected under such a rule is refused (law 9).
         return Err((Reason::StubInBody.into(), Box::new(transaction)));
     }
-    if !scrub::is_answerable(appliance, &headers) {
+    if !scrub::is_answerable(appliance, &permit, &headers) {
         return Err((Reason::ResponseNotInspectable.into(), Box::new(transaction)));
     }
     let handshake = if arrived.websocket { websocket::Handshake::take(&mut headers) } else { None };
@@ -199,7 +199,7 @@ pub(crate) fn prepare(
     });
     let is_grpc = headers::is_grpc(&headers);
     headers::strip_request(&mut headers);
-    scrub::ask(appliance, permit.swap().is_some(), &mut headers);
+    scrub::ask(appliance, &permit, &mut headers);
     if is_grpc {
         headers.insert(header::TE, http::HeaderValue::from_static("trailers"));
     }
@@ -289,6 +289,7 @@ impl Outgoing {
         if self.underway.is_cut() {
             return Err(self.cut_reason().into());
         }
+        swap::ask_for_all(&self.permit, &mut self.headers);
         if let Some(granted) = granted {
             let place = self.place.as_ref().ok_or(Reason::Internal)?;
             swap::put_in(&granted, &self.permit, place, verified, &mut self.headers)?;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use stubgate_credentials::kinds::Sights;
-use stubgate_policy::{OnCredential, Reason};
+use stubgate_policy::{OnCredential, Permit, Reason};
 use stubgate_scrub::{Scrubber, Tally};
 
 use crate::appliance::Appliance;
@@ -38,8 +38,8 @@ const OTHER_CODINGS: [&str; 3] = ["grpc-accept-encoding", "connect-accept-encodi
 
 /// Has an origin asked for what can be inspected. A request with a credential asks for no coding at all, since its
 /// response is the likeliest to hold one.
-pub(crate) fn ask(appliance: &Appliance, swaps: bool, headers: &mut HeaderMap) {
-    if !is_needed(appliance) {
+pub(crate) fn ask(appliance: &Appliance, permit: &Permit, headers: &mut HeaderMap) {
+    if !is_needed(appliance, permit.on_credential()) {
         return;
     }
     // One look at the names that are there, instead of one for each that might be.
@@ -48,12 +48,15 @@ pub(crate) fn ask(appliance: &Appliance, swaps: bool, headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    codings::ask(headers, swaps);
+    codings::ask(headers, permit.swap().is_some());
 }
 
 /// Whether there is something to look for, or will be: a credential without a value may get one while a body passes.
-fn is_needed(appliance: &Appliance) -> bool {
-    !appliance.credentials.scrubber().is_empty() || !appliance.snapshot.load().policy.credentials().is_empty()
+/// And a rule may say itself what is not to be shown.
+fn is_needed(appliance: &Appliance, act: OnCredential) -> bool {
+    act != OnCredential::Allow
+        || !appliance.credentials.scrubber().is_empty()
+        || !appliance.snapshot.load().policy.credentials().is_empty()
 }
 
 /// Scrubs the head of a response that has no body, or whose body is no message: an interim one, a 101.
@@ -81,7 +84,7 @@ pub(crate) fn response(
     transaction: &mut Transaction,
 ) -> Result<Option<Box<Inspector>>, Reason> {
     head(appliance, headers, transaction);
-    if is_needed(appliance) {
+    if is_needed(appliance, act) {
         let mut seen = Sights::default();
         let is_refused = shown::fields(appliance, headers, act, &mut seen);
         transaction.shown(&seen, act);
@@ -95,7 +98,7 @@ pub(crate) fn response(
     }
     let (messages, coding) = (codings::of_messages(headers), codings::of_response(headers));
     let is_hidden = headers.contains_key(&INSTANCE_MANIPULATION) || codings::has_foreign_charset(headers);
-    if !is_needed(appliance) {
+    if !is_needed(appliance, act) {
         // It passes as it is; but the policy may get its first credential before it is over.
         let is_coded = is_hidden || messages != Ok(None) || coding != Ok(None);
         return Ok(Some(Box::new(Inspector::waiting(Arc::clone(appliance), scrubber, is_coded))));
@@ -135,8 +138,8 @@ pub(crate) fn has_inner_coding(headers: &HeaderMap) -> bool {
 
 /// Whether the messages of the answer can be inspected: a server takes the coding that its client uses itself for one that
 /// the client understands, whatever it says to accept. To be asked before a call goes out and takes effect.
-pub(crate) fn is_answerable(appliance: &Appliance, headers: &HeaderMap) -> bool {
-    codings::of_messages(headers).is_ok() || !is_needed(appliance)
+pub(crate) fn is_answerable(appliance: &Appliance, permit: &Permit, headers: &HeaderMap) -> bool {
+    codings::of_messages(headers).is_ok() || !is_needed(appliance, permit.on_credential())
 }
 
 /// Scrubs headers or trailers.

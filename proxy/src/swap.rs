@@ -8,7 +8,7 @@ mod places;
 
 use http::header::HeaderMap;
 use stubgate_credentials::Granted;
-use stubgate_policy::{Permit, Reason};
+use stubgate_policy::{OnCredential, Permit, Reason};
 
 pub(crate) use places::percent_decoded;
 pub use places::{Place, Places};
@@ -43,11 +43,16 @@ pub fn put_in(
     let original = headers.get(&name).ok_or(Reason::Internal)?;
     let value = granted.header_value(place.slot(), original).map_err(|_| Reason::CredentialMissing)?;
     headers.insert(name, value);
-    if !permit.ranges_allowed() {
-        // Pieces of a response that echoes the credential would not be recognised as such.
+    Ok(())
+}
+
+/// Asks for the whole of a response in which something is looked for that a piece would not show: the credential that goes
+/// out, or those that the rule does not let in.
+pub fn ask_for_all(permit: &Permit, headers: &mut HeaderMap) {
+    let is_looked_through = permit.swap().is_some() || permit.on_credential() != OnCredential::Allow;
+    if is_looked_through && !permit.ranges_allowed() {
         for name in RANGES {
             headers.remove(name);
         }
     }
-    Ok(())
 }

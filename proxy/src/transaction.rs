@@ -311,7 +311,8 @@ impl Transaction {
                 );
             }
         }
-        if let Some(agent) = &self.known.agent {
+        // Others write what a repository or an issue shows: whoever reads it is not to be shut out for that.
+        if let Some(agent) = self.known.agent.as_ref().filter(|_| reason != Reason::CredentialInResponse) {
             quarantine::tripwire(appliance, agent);
         }
     }

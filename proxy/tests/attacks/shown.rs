@@ -71,6 +71,31 @@ async fn what_a_request_with_a_credential_minted_is_cut_off_and_is_a_tripwire() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_quarantined_for_what_others_wrote_into_responses() {
+    let setup = saying("credential_in_response: deny");
+    let line = "devbot: { sources: [\"127.0.0.1/32\"]";
+    let policy = setup.policy.replacen(line, &format!("{line}, limits: {{ quarantine_after_tripwires: 1 }}"), 1);
+    let lab = Lab::with(Setup { policy, ..setup }).await;
+    lab.origin.answer_bytes("/issue", answer("", minted().as_bytes()));
+    for _ in 0..3 {
+        assert!(!ask(&lab, "GET", OPEN, "/issue", false).await.is_whole);
+    }
+    assert_eq!(ask(&lab, "GET", OPEN, "/x", false).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_shown_is_not_fetched_in_two_parts() {
+    for (line, ranges) in [("credential_in_response: deny", 0), ("credential_in_response: allow", 1)] {
+        let lab = Lab::with(saying(line)).await;
+        let mut conn = Conn::sni(&lab, OPEN, DEVBOT).await;
+        let get = format!("GET /x HTTP/1.1\r\nhost: {OPEN}\r\nrange: bytes=0-20\r\n\r\n");
+        assert_eq!(conn.ask(&get).await.status, 200);
+        let head = lab.origin.requests().pop().unwrap().head;
+        assert_eq!(head.matches("range: bytes").count(), ranges, "{line}: {head}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_in_a_head_is_refused_and_one_in_trailers_never_comes() {
     let lab = Lab::new().await;
     lab.origin.answer_bytes("/head", answer(&format!("location: https://x.test/?access_token={TOKEN}\r\n"), b"made"));
