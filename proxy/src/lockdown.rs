@@ -19,6 +19,7 @@ mod user;
 use std::fmt;
 
 pub use folders::{Boundary, Outside, Plan};
+pub(crate) use privileges::not_dumpable;
 pub use user::Identity;
 
 /// A part of the lock-down.

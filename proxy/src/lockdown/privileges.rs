@@ -54,7 +54,7 @@ pub(super) fn no_new_privileges() -> Result<String, String> {
 }
 
 /// No core dump, and no other process of the user may trace this one or read its memory.
-pub(super) fn not_dumpable() -> Result<String, String> {
+pub(crate) fn not_dumpable() -> Result<String, String> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(|error| error.to_string())?;
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).map_err(|error| error.to_string())?;
     Ok(String::new())

@@ -41,6 +41,10 @@ pub(super) fn open(path: &Path) -> io::Result<Vec<(PathBuf, File)>> {
             // While it is rotated there is a gap of one.
             Err(error) if error.kind() == ErrorKind::NotFound && missing == 0 => missing = 1,
             Err(error) if error.kind() == ErrorKind::NotFound && !found.is_empty() => break,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let why = "no such file, nor one rotated beside it: nothing was recorded yet, or name the files instead of --config";
+                return Err(io::Error::new(error.kind(), format!("{}: {why}", path.display())));
+            }
             Err(error) => return Err(io::Error::new(error.kind(), format!("{}: {error}", name.display()))),
         }
     }

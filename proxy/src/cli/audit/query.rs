@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ use crate::cli::records::Records;
 use crate::cli::say::{count, put};
 use crate::cli::{UNUSABLE, WRONG, fail};
 use crate::config::Config;
-use crate::start;
+use crate::{lockdown, start};
 
 /// More than any value of a credential has, with its line break.
 const LONGEST_VALUE: usize = 16 * 1024;
@@ -26,7 +27,7 @@ pub(super) const NOTES: &str = "\
 A request is one line, when it began and how it ended; one without an end is `begun`. With --json each record is printed as it is.
 The version tells one value of a credential from another; docs/audit.md says how to know which one a value has.
 
-Exit status: 0 done, whether or not there was any; 1 the configuration is wrong, or there is no record in the files at all; \
+Exit status: 0 done, whether or not there was any; 1 the configuration is wrong, or lines of the files are no records and none is one; \
 2 usage, or a path that can't be read";
 
 #[derive(Debug, clap::Args)]
@@ -124,15 +125,20 @@ fn named(config: &Config) -> Result<PathBuf, ExitCode> {
 /// Which value it is that stands in a file. Nothing of it is shown, whatever is wrong.
 fn version_of(file: &Path, config: &Config) -> Result<Version, String> {
     let at = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-    let key = VersionKey::load(&start::version_key_file(config)).map_err(|error| error.to_string())?;
+    // It holds a real value from here on, which other processes of its user are not to read.
+    lockdown::not_dumpable()?;
+    let hint = "stubgate makes it at its first start; run this where that state_dir is";
+    let key = VersionKey::load(&start::version_key_file(config)).map_err(|error| format!("{error}; {hint}"))?;
     // Nothing grows, which would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(LONGEST_VALUE + 1));
     let read = |from: &mut dyn Read, into: &mut Vec<u8>| from.take(LONGEST_VALUE as u64).read_to_end(into);
-    let read = if file == Path::new("-") {
-        read(&mut std::io::stdin().lock(), &mut bytes)
+    // Not by way of std's buffer for standard input, which nobody wipes.
+    let opened = if file == Path::new("-") {
+        std::io::stdin().as_fd().try_clone_to_owned().map(File::from)
     } else {
-        File::open(file).and_then(|mut file| read(&mut file, &mut bytes))
+        File::open(file)
     };
+    let read = opened.and_then(|mut file| read(&mut file, &mut bytes));
     read.map_err(|error| at(&error))?;
     let secret = Secret::new(bytes).map_err(|error| at(&error))?;
     Ok(key.version(&secret))

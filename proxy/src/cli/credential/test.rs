@@ -20,7 +20,7 @@ use super::super::{WRONG, fail, stub};
 use super::Test;
 use crate::config::{Config, EscrowStore};
 use crate::programs::{self, Helper, Runner};
-use crate::{logins, start};
+use crate::{lockdown, logins, start};
 
 /// How long a source may take, whatever it asks on the way.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -59,6 +59,8 @@ fn attempt(config: &Config, credential: &Credential) -> anyhow::Result<StatusCod
         Some(program) => Some(Helper::start(vec![program.clone()]).context("programs can't be run")?),
         None => None,
     };
+    // From here on it holds a real value, which other processes of its user are not to read.
+    lockdown::not_dumpable().map_err(|error| anyhow!("the process can't be shut against others: {error}"))?;
     let escrow = open_escrow(config, credential, &ca)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
