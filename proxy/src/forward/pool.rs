@@ -30,6 +30,9 @@ use crate::request::{Known, Refusal};
 use crate::stream::Stream;
 use crate::swap::Verified;
 
+/// Requests that one HTTP/2 connection to an origin brings: half of what nginx takes before it ends one (`keepalive_requests`).
+/// What is sent as it ends is answered by nobody, and can't be sent again where it has a body (RFC 9113 section 6.8).
+const MOST_REQUESTS: u32 = 500;
 /// Idle connections of one agent, over all authorities.
 const MOST_PER_AGENT: usize = 1024;
 
@@ -138,7 +141,15 @@ struct Kept {
 #[derive(Default)]
 struct Waiting {
     h1: Vec<(Box<UpstreamH1>, Instant)>,
-    h2: Option<(UpstreamH2, Instant)>,
+    h2: Option<SharedH2>,
+}
+
+/// A connection that several requests use at once.
+struct SharedH2 {
+    upstream: UpstreamH2,
+    used: Instant,
+    /// Brought so far.
+    requests: u32,
 }
 
 impl Waiting {
@@ -168,15 +179,21 @@ impl Pool {
         let kept = agents.get_mut(&key.agent)?;
         let waiting = kept.places.get_mut(&key.authority)?;
         if wanted != Wanted::H1Only
-            && let Some((h2, used)) = &mut waiting.h2
+            && let Some(shared) = &mut waiting.h2
         {
-            if h2.sender.is_ready() && !h2.abandoned.is_stuck() {
-                *used = Instant::now();
-                return Some(Upstream::H2(h2.clone()));
-            }
-            if h2.sender.is_closed() || h2.abandoned.is_stuck() {
+            let SharedH2 { upstream, used, requests } = shared;
+            let is_free = upstream.sender.is_ready() && !upstream.abandoned.is_stuck();
+            let taken = is_free.then(|| Upstream::H2(upstream.clone()));
+            *requests += u32::from(is_free);
+            if *requests >= MOST_REQUESTS || upstream.sender.is_closed() || upstream.abandoned.is_stuck() {
+                // What is under way on it goes on.
                 waiting.h2 = None;
                 kept.count -= 1;
+            } else if is_free {
+                *used = Instant::now();
+            }
+            if taken.is_some() {
+                return taken;
             }
         }
         while let Some((mut h1, since)) = waiting.h1.pop() {
@@ -210,7 +227,8 @@ impl Pool {
             return;
         }
         let waiting = kept.places.entry(key.authority.clone()).or_default();
-        if waiting.h2.replace((upstream.clone(), Instant::now())).is_none() {
+        let shared = SharedH2 { upstream: upstream.clone(), used: Instant::now(), requests: 1 };
+        if waiting.h2.replace(shared).is_none() {
             kept.count += 1;
         }
     }
@@ -221,7 +239,7 @@ impl Pool {
             kept.places.retain(|_, waiting| {
                 waiting.h1.retain(|(_, since)| since.elapsed() < self.longest);
                 let is_over =
-                    |(h2, used): &(UpstreamH2, Instant)| h2.sender.is_closed() || used.elapsed() >= self.longest;
+                    |shared: &SharedH2| shared.upstream.sender.is_closed() || shared.used.elapsed() >= self.longest;
                 if waiting.h2.as_ref().is_some_and(is_over) {
                     waiting.h2 = None;
                 }

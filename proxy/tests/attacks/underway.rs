@@ -100,6 +100,13 @@ async fn requests_that_come_at_once_share_the_connection_that_the_first_of_them_
     assert!(asked.into_iter().all(|response| response.unwrap().status() == 200));
     assert_eq!(lab.origin.connections(), 1);
 
+    // No connection brings as many as origins end one after.
+    for _ in 0..55 {
+        let asked = join_all((0..10).map(|_| sender.clone().send_request(get("/x")))).await;
+        assert!(asked.into_iter().all(|response| response.unwrap().status() == 200));
+    }
+    assert_eq!(lab.origin.connections(), 2);
+
     // An origin of HTTP/1.1 needs one for each, and none waits for another but the first.
     let lab = Lab::new().await;
     let gate = std::sync::Arc::new(std::sync::Barrier::new(5));
