@@ -19,6 +19,7 @@ mod build;
 mod engine;
 mod escape;
 mod filter;
+mod held;
 mod stream;
 mod tail;
 mod tally;
@@ -29,6 +30,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use build::{Builder, Letters, NeedleError, Owner};
+pub use held::Held;
 pub use stream::Stream;
 pub use tally::Tally;
 

@@ -4,15 +4,11 @@
 //! and nothing secret is compared. [`Gate::let_go`] lets it leave when the source is silent. Whatever the pieces, the same
 //! bytes leave, if nothing was let go.
 
-use std::collections::VecDeque;
-
 use bytes::{Bytes, BytesMut};
 use stubgate_policy::OnCredential;
+use stubgate_scrub::Held;
 
 use super::{BEFORE, Seen, Sights, mask, search};
-
-/// What is held and shorter is let go when the source pauses.
-const PAUSE_RELEASES_BELOW: usize = 8;
 
 /// One text on its way.
 pub struct Gate {
@@ -20,10 +16,7 @@ pub struct Gate {
     /// What stands before `held`.
     before: Vec<u8>,
     /// What may become a credential.
-    held: Vec<u8>,
-    /// So many bytes of it have left already.
-    released: usize,
-    ready: VecDeque<Bytes>,
+    held: Held,
     seen: Sights,
     is_shut: bool,
 }
@@ -31,15 +24,7 @@ pub struct Gate {
 impl Gate {
     /// Does this about every credential.
     pub fn new(act: OnCredential) -> Self {
-        Gate {
-            act,
-            before: Vec::new(),
-            held: Vec::new(),
-            released: 0,
-            ready: VecDeque::new(),
-            seen: Sights::default(),
-            is_shut: false,
-        }
+        Gate { act, before: Vec::new(), held: Held::default(), seen: Sights::default(), is_shut: false }
     }
 
     /// Takes the next piece. `ours` says what is none of anybody's credentials: a stub.
@@ -54,7 +39,7 @@ impl Gate {
 
     /// What may leave now; to be asked until there is nothing more.
     pub fn take(&mut self) -> Option<Bytes> {
-        self.ready.pop_front()
+        self.held.take()
     }
 
     /// Whether the text ended with the first credential in it. Everything before that has left or can be taken.
@@ -71,19 +56,13 @@ impl Gate {
     /// [`Gate::let_go`] must be called soon.
     #[must_use]
     pub fn pause(&mut self) -> bool {
-        if self.held.len() < PAUSE_RELEASES_BELOW {
-            self.let_go();
-        }
-        self.held.len() > self.released
+        self.held.pause(|_| {})
     }
 
     /// The source has had no more for as long as it was waited for. What is held leaves; if it turns out to be the beginning of a
     /// credential, the rest of that does not.
     pub fn let_go(&mut self) {
-        if let Some(held) = self.held.get(self.released..).filter(|held| !held.is_empty()) {
-            self.ready.push_back(Bytes::copy_from_slice(held));
-            self.released = self.held.len();
-        }
+        self.held.let_go(|_| {});
     }
 
     /// What was seen since this was asked last.
@@ -97,58 +76,29 @@ impl Gate {
         }
         let is_watched_only = self.act == OnCredential::Allow;
         if is_watched_only && !chunk.is_empty() {
-            self.ready.push_back(chunk.clone());
+            self.held.pass(chunk.clone());
         }
-        let text = if self.held.is_empty() {
-            chunk
-        } else {
-            let mut joined = BytesMut::with_capacity(self.held.len() + chunk.len());
-            joined.extend_from_slice(&self.held);
-            joined.extend_from_slice(&chunk);
-            self.held.clear();
-            joined.freeze()
-        };
-        let seen = search(&self.before, &text, is_ended, ours);
-        seen.sights.iter().for_each(|sight| self.seen.count(sight.kind));
-        self.remember(&text, seen.settled);
-        if is_watched_only {
-            self.released = self.held.len();
-        } else {
-            self.settle(text, &seen);
+        let text = self.held.join(chunk);
+        let Seen { sights, settled } = search(&self.before, &text, is_ended, ours);
+        sights.iter().for_each(|sight| self.seen.count(sight.kind));
+        self.remember(text.get(..settled).unwrap_or_default());
+        match (self.act, sights.first()) {
+            (OnCredential::Allow, _) => self.held.settle_left(&text, settled),
+            (OnCredential::Deny, Some(first)) => {
+                self.held.end(text, first.span.start);
+                self.is_shut = true;
+            }
+            (OnCredential::Deny | OnCredential::Replace, first) => {
+                let masked = first.map(|_| |text: &mut BytesMut| sights.iter().for_each(|sight| mask(text, sight)));
+                self.held.settle(text, settled, masked);
+            }
         }
     }
 
-    /// Keeps what must be seen again, and what stands before it.
-    fn remember(&mut self, text: &[u8], settled: usize) {
-        self.held.extend_from_slice(text.get(settled..).unwrap_or_default());
-        let settled = text.get(..settled).unwrap_or_default();
+    /// Keeps the last of what is settled, which tells whether what follows is the middle of a word.
+    fn remember(&mut self, settled: &[u8]) {
         let last = settled.get(settled.len().saturating_sub(BEFORE)..).unwrap_or_default();
         self.before.extend_from_slice(last);
         self.before.drain(..self.before.len().saturating_sub(BEFORE));
-    }
-
-    /// Lets go what is settled.
-    fn settle(&mut self, mut text: Bytes, seen: &Seen) {
-        text.truncate(seen.settled);
-        let gone = self.released.min(seen.settled);
-        self.released -= gone;
-        match (seen.sights.first(), self.act) {
-            (Some(first), OnCredential::Deny) => {
-                text.truncate(first.span.start.max(gone));
-                self.is_shut = true;
-                self.held.clear();
-                self.released = 0;
-            }
-            (Some(_), OnCredential::Replace) => {
-                let mut writable = text.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&*shared));
-                seen.sights.iter().for_each(|sight| mask(&mut writable, sight));
-                text = writable.freeze();
-            }
-            (Some(_), OnCredential::Allow) | (None, _) => {}
-        }
-        let text = text.split_off(gone);
-        if !text.is_empty() {
-            self.ready.push_back(text);
-        }
     }
 }

@@ -166,20 +166,21 @@ impl Reference {
             forms
                 .into_iter()
                 .map(|(kind, form, end, is_checked)| {
-                    let whole = format!("(?-u:(?:{start})(?:{form})(?:{end}|$))");
+                    let whole = format!("(?-u:(?:{start})(?<token>{form})(?:{end}|$))");
                     (kind, Regex::new(&whole).unwrap(), is_checked)
                 })
                 .collect(),
         )
     }
 
-    /// Where one of the kinds that it knows stands, and ends.
-    fn all(&self, text: &[u8]) -> Vec<(Kind, usize)> {
+    /// Where those of the kinds that it knows stand, one after the other: what begins inside of another, or of one of
+    /// `others`, is part of it.
+    fn all(&self, text: &[u8], others: &[Range<usize>]) -> Vec<(Kind, Range<usize>)> {
         let mut found = Vec::new();
         for (kind, regex, is_checked) in &self.0 {
             let mut from = 0;
             while let Some(captures) = regex.captures_at(text, from) {
-                let body = captures.get(1).unwrap();
+                let body = captures.get(2).unwrap();
                 from = captures.get(0).unwrap().start() + 1;
                 let bytes = body.as_bytes();
                 let is = if *is_checked {
@@ -189,12 +190,19 @@ impl Reference {
                     let different: std::collections::BTreeSet<_> = bytes.iter().collect();
                     different.len() >= 10 && bytes.iter().any(u8::is_ascii_digit)
                 };
-                if is && !found.contains(&(*kind, body.end())) {
-                    found.push((*kind, body.end()));
+                let span = captures.name("token").unwrap().range();
+                if is && !others.iter().any(|other| other.contains(&span.start)) {
+                    found.push((*kind, span));
                 }
             }
         }
-        found.sort_by_key(|(_, end)| *end);
+        found.sort_by_key(|(_, span)| span.start);
+        let mut end = 0;
+        found.retain(|(_, span)| {
+            let follows = span.start >= end;
+            end = if follows { span.end } else { end };
+            follows
+        });
         found
     }
 }
@@ -251,12 +259,11 @@ proptest! {
     fn what_is_found_is_what_the_expressions_say(text in texts()) {
         let reference = Reference::new();
         let known = [Kind::Github, Kind::GithubPat, Kind::Anthropic, Kind::Npm];
-        let found: Vec<(Kind, usize)> = sights(&text, nobody)
-            .into_iter()
-            .filter(|sight| known.contains(&sight.kind))
-            .map(|sight| (sight.kind, sight.span.end))
-            .collect();
-        prop_assert_eq!(found, reference.all(&text), "{}", text.escape_ascii());
+        let (found, others): (Vec<Sight>, Vec<Sight>) =
+            sights(&text, nobody).into_iter().partition(|sight| known.contains(&sight.kind));
+        let found: Vec<(Kind, Range<usize>)> = found.into_iter().map(|sight| (sight.kind, sight.span)).collect();
+        let others: Vec<Range<usize>> = others.into_iter().map(|sight| sight.span).collect();
+        prop_assert_eq!(found, reference.all(&text, &others), "{}", text.escape_ascii());
     }
 
     #[test]
