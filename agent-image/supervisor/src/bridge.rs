@@ -1,0 +1,3 @@
+//! MCP servers: started, probed, upgraded, served.
+
+pub mod command;

@@ -1,0 +1,1 @@
+//! What the terminal shows, and the dialogs that are known.

@@ -1,0 +1,111 @@
+//! How it all is. Whoever runs something says here how it is; `/healthz`, `/readyz`, `/metrics` and `status` read it.
+
+pub mod status;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+/// How it all is: shared by everything that runs.
+#[derive(Clone, Debug, Default)]
+pub struct State(Arc<Mutex<Facts>>);
+
+/// What is known.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Facts {
+    /// The client.
+    pub client: Client,
+    /// The dialog that it waits in, as its text.
+    pub dialog: Option<String>,
+    /// Dialogs answered by the table, and those that nobody answered, since the start.
+    pub dialogs_answered: u64,
+    /// As above.
+    pub dialogs_blocked: u64,
+    /// When its last turn ended, as its own record says.
+    pub last_turn: Option<SystemTime>,
+    /// Turns that ended since the start.
+    pub turns: u64,
+    /// Why the last health prompt was not answered.
+    pub unanswered: Option<String>,
+    /// Whether its login holds nothing but the stubs that it was given.
+    pub login_is_stub: bool,
+    /// How often the login was put right again.
+    pub logins_restored: u64,
+    /// What is wrong with trust, if anything is.
+    pub trust: Option<String>,
+    /// Whether tmux has its session; `None` without tmux.
+    pub tmux: Option<bool>,
+    /// Every bridge.
+    pub bridges: BTreeMap<String, Bridge>,
+    /// Events that wait for their server.
+    pub spooled: u64,
+}
+
+/// The client's process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Client {
+    /// Not started yet.
+    #[default]
+    Waiting,
+    /// It runs.
+    Up {
+        /// Its number.
+        pid: u32,
+        /// Since when.
+        since: SystemTime,
+        /// How often it was started again.
+        restarts: u64,
+    },
+    /// It runs, but takes no part: stopped, or uninterruptibly asleep.
+    Hung {
+        /// Its number.
+        pid: u32,
+        /// Since when.
+        since: SystemTime,
+    },
+    /// It ended and is started again then.
+    Down {
+        /// How it ended, in words.
+        why: String,
+        /// When it is started again.
+        next: SystemTime,
+        /// How often it was started again.
+        restarts: u64,
+    },
+}
+
+/// A bridge.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Bridge {
+    /// Whether the agent is not ready without it.
+    pub required: bool,
+    /// Its version.
+    pub version: Option<String>,
+    /// When it was last found to work.
+    pub last_good: Option<SystemTime>,
+    /// Tools that it offered then.
+    pub tools: u64,
+    /// Why it does not work, if it does not.
+    pub failing: Option<String>,
+    /// How often it was started again.
+    pub restarts: u64,
+}
+
+impl State {
+    /// Changes what is known.
+    pub fn change(&self, change: impl FnOnce(&mut Facts)) {
+        change(&mut self.lock());
+    }
+
+    /// What is known now.
+    pub fn facts(&self) -> Facts {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,1 @@
+//! What the session's own record says: turns, and lines for the log.
