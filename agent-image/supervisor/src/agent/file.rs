@@ -13,6 +13,8 @@ pub struct AgentFile {
     pub client: Client,
     /// The stubs that the client logs in with.
     pub login: Login,
+    /// Where the bundle is from if none is mounted.
+    pub trust: Trust,
     /// What it works on.
     pub workspace: Workspace,
     /// Who it is to git.
@@ -87,6 +89,20 @@ impl Default for Login {
             refresh_stub: "refresh-token-stub".into(),
             subscription: "max".into(),
         }
+    }
+}
+
+/// Where the bundle of certificates is from if none is mounted.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// Asked for it. Empty: nobody is asked.
+    pub address: String,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Trust { address: "http://ca.stubgate.internal/bundle.pem".into() }
     }
 }
 
