@@ -29,6 +29,7 @@ use super::mask::Mask;
 use super::report::{Report, told};
 use super::{Facts, State, metrics, observe};
 use crate::agent::{Agent, Place};
+use crate::setup::trust;
 
 /// Connections at once over TCP, and of one address.
 const CONNECTIONS: usize = 32;
@@ -132,10 +133,15 @@ fn wants_json(headers: &HeaderMap) -> bool {
 /// Looks now and then at what nobody tells.
 async fn look(agent: &Agent, state: &State, stop: &CancellationToken) {
     loop {
-        let place = agent.place.clone();
-        let full = tokio::task::spawn_blocking(move || observe::full(&[&place.home, &place.workspace]));
-        let full = full.await.unwrap_or_default();
-        state.change(|facts| facts.full = full);
+        let looked_at = agent.clone();
+        let looking = tokio::task::spawn_blocking(move || {
+            let place = &looked_at.place;
+            (observe::full(&[&place.home, &place.workspace]), trust::check(&looked_at).err())
+        });
+        match looking.await {
+            Ok((full, trust)) => state.change(|facts| (facts.full, facts.trust) = (full, trust)),
+            Err(error) => tracing::error!(%error, "disks and trust were not looked at"),
+        }
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(LOOK) => {}
