@@ -37,6 +37,8 @@ pub struct AgentFile {
     pub start_delay_seconds: u64,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; nowhere if empty.
     pub listen: Listen,
+    /// What `doctor` is told.
+    pub doctor: Doctor,
 }
 
 /// How the client is started.
@@ -259,6 +261,14 @@ impl Default for Listen {
     fn default() -> Self {
         Listen("0.0.0.0:9091".into())
     }
+}
+
+/// What `doctor` is told.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Doctor {
+    /// Further stubs, which are no findings though they may look like credentials: minted ones that reach the agent otherwise.
+    pub stubs: Vec<String>,
 }
 
 impl AgentFile {
