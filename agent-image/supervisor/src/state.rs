@@ -41,6 +41,8 @@ pub struct Facts {
     pub bridges: BTreeMap<String, Bridge>,
     /// Events that wait for their server.
     pub spooled: u64,
+    /// Events that it refused, and that a person must look at.
+    pub events_aside: u64,
 }
 
 /// The client's process.
