@@ -58,6 +58,8 @@ pub struct Facts {
     pub restarts: u64,
     /// Which folder's disk is full, in words, if one's is.
     pub full: Option<String>,
+    /// Events that it refused, and that a person must look at.
+    pub events_aside: u64,
 }
 
 /// The client's process.

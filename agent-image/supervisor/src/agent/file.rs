@@ -181,10 +181,24 @@ pub struct Events {
     /// The first part of every subject.
     #[serde(default = "swarm")]
     pub prefix: String,
+    /// Events that are kept at most while nobody takes them, those that were put aside among them.
+    #[serde(default = "thousand")]
+    pub spool_events: usize,
+    /// Their bytes at most.
+    #[serde(default = "eight_mebibytes")]
+    pub spool_bytes: u64,
 }
 
 fn swarm() -> String {
     "swarm.events".into()
+}
+
+fn thousand() -> usize {
+    1000
+}
+
+fn eight_mebibytes() -> u64 {
+    8 * 1024 * 1024
 }
 
 /// Whose pull requests wake the agent.
