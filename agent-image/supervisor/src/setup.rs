@@ -1,5 +1,9 @@
 //! Everything that is put in place before the client starts.
 
+pub mod environment;
+pub mod login;
+pub mod trust;
+
 use std::process::ExitCode;
 
 use clap::Args;
