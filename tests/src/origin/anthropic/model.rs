@@ -32,19 +32,21 @@ pub enum Say {
     /// Words.
     Text(String),
     /// A tool, with its input; the client runs it and asks again with what came of it.
-    Call(&'static str, Value),
+    Call(String, Value),
 }
 
 impl Say {
     /// A line in the client's shell.
     pub fn shell(line: &str) -> Say {
-        Say::Call("Bash", json!({ "command": line, "description": "what the lab asks for" }))
+        Say::Call("Bash".into(), json!({ "command": line, "description": "what the lab asks for" }))
     }
 }
 
 /// How a model answers. Only what has tools is a turn of an agent: the client also asks for titles and the like.
 #[derive(Clone)]
-pub struct Script(Arc<dyn Fn(&Asked) -> Vec<Say> + Send + Sync>);
+pub struct Script(Arc<Answer>);
+
+type Answer = dyn Fn(&Asked) -> Vec<Say> + Send + Sync;
 
 impl Script {
     /// Answers by this function.
@@ -118,9 +120,8 @@ pub(super) fn answer(parts: &[Say], number: usize, is_stream: bool, pause: Durat
         );
         events.push(json!({ "type": "content_block_stop", "index": index }));
     }
-    events.push(
-        json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": { "output_tokens": 1 } }),
-    );
+    events
+        .push(json!({ "type": "message_delta", "delta": { "stop_reason": reason }, "usage": { "output_tokens": 1 } }));
     events.push(json!({ "type": "message_stop" }));
     let frames = stream::unfold(events.into_iter(), move |mut events| async move {
         let event = events.next()?;
@@ -164,12 +165,8 @@ mod tests {
                 ] },
             ],
         }));
-        let expected = Asked {
-            text: "second".into(),
-            results: vec!["\"done\"".into()],
-            tools: vec!["Bash".into()],
-            messages: 3,
-        };
+        let expected =
+            Asked { text: "second".into(), results: vec!["\"done\"".into()], tools: vec!["Bash".into()], messages: 3 };
         assert_eq!(asked, expected);
     }
 
