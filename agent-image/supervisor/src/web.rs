@@ -75,6 +75,18 @@ impl Client {
         Ok(Client { inner: Inner::builder(TokioExecutor::new()).build(connector), deadline, largest })
     }
 
+    /// Sends a request and gives the answer as it begins; who reads its body bounds it.
+    ///
+    /// # Errors
+    ///
+    /// No connection, no answer in time.
+    pub async fn open(&self, request: Request<Full<Bytes>>) -> Result<Response<hyper::body::Incoming>, Failed> {
+        match tokio::time::timeout(self.deadline, self.inner.request(request)).await {
+            Ok(answer) => answer.map_err(|error| Failed::Connection(chain(&error))),
+            Err(_) => Err(Failed::Slow(self.deadline)),
+        }
+    }
+
     /// Sends a request and takes the whole answer in.
     ///
     /// # Errors
