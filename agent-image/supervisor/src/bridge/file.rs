@@ -298,7 +298,7 @@ pub fn is_name(name: &str) -> bool {
 pub fn is_version(version: &str) -> bool {
     version.len() <= 64
         && version.starts_with(|first: char| first.is_ascii_digit())
-        && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".!+-_".contains(&byte))
+        && version.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".!+_".contains(&byte))
 }
 
 fn is_pin(pin: &str) -> bool {

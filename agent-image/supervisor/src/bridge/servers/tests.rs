@@ -13,15 +13,7 @@ fn agent(folder: &Path, shared: &str, own: &str) -> Agent {
         fs::create_dir_all(agents.join(name)).unwrap();
         fs::write(agents.join(name).join(file::NAME), text).unwrap();
     }
-    let place = Place {
-        name: "devbot".into(),
-        agents,
-        home: folder.join("home"),
-        workspace: folder.join("workspace"),
-        bundle: folder.join("bundle.pem"),
-        trust: folder.join("trust"),
-        run: folder.join("run"),
-    };
+    let place = crate::bridge::testing::place(folder);
     Agent { name: "devbot".into(), file: AgentFile::default(), place }
 }
 
