@@ -13,6 +13,8 @@ pub struct AgentFile {
     pub client: Client,
     /// The stubs that the client logs in with.
     pub login: Login,
+    /// Where the bundle is from if none is mounted.
+    pub trust: Trust,
     /// What it works on.
     pub workspace: Workspace,
     /// Who it is to git.
@@ -35,6 +37,8 @@ pub struct AgentFile {
     pub start_delay_seconds: u64,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; nowhere if empty.
     pub listen: Listen,
+    /// What `doctor` is told.
+    pub doctor: Doctor,
 }
 
 /// How the client is started.
@@ -87,6 +91,20 @@ impl Default for Login {
             refresh_stub: "refresh-token-stub".into(),
             subscription: "max".into(),
         }
+    }
+}
+
+/// Where the bundle of certificates is from if none is mounted.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// Asked for it. Empty: nobody is asked.
+    pub address: String,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Trust { address: "http://ca.stubgate.internal/bundle.pem".into() }
     }
 }
 
@@ -260,6 +278,14 @@ impl Default for Listen {
     fn default() -> Self {
         Listen("0.0.0.0:9091".into())
     }
+}
+
+/// What `doctor` is told.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Doctor {
+    /// Further stubs, which are no findings though they may look like credentials: minted ones that reach the agent otherwise.
+    pub stubs: Vec<String>,
 }
 
 impl AgentFile {
