@@ -15,6 +15,7 @@ use std::num::NonZeroU16;
 use vt100::Parser;
 
 use disarm::Disarm;
+use layout::View;
 use settled::{Scrolled, Settled};
 
 /// Rows and columns at most; what a viewer asks for beyond is cut.
@@ -50,7 +51,7 @@ impl Screen {
 
     /// What it shows: a line a row, without blanks at the ends, without escape codes.
     pub fn text(&self) -> String {
-        let mut text = self.rows().join("\n");
+        let mut text = self.view().rows.join("\n");
         text.truncate(text.trim_end().len());
         text
     }
@@ -69,16 +70,23 @@ impl Screen {
     /// Lines that have settled since the last call: those that left the screen at its top, and those that stood unchanged over
     /// two calls. Clean, each once; nothing of the input box, of spinners and of timers. Call it when the output is quiet.
     pub fn settled(&mut self) -> Vec<String> {
-        let rows = self.rows();
+        let view = self.view();
         let scrolled = self.parser.callbacks_mut().take();
-        self.settled.look(&scrolled, &rows)
+        self.settled.look(&scrolled, view.said())
     }
 
-    /// Its rows, without blanks at the right end.
-    pub(crate) fn rows(&self) -> Vec<String> {
+    fn view(&self) -> View {
         let screen = self.parser.screen();
         let (_, columns) = screen.size();
-        screen.rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect()
+        let rows = screen.rows(0, columns.get()).map(|row| row.trim_end().to_owned()).collect();
+        let (row, column) = screen.cursor_position();
+        View { rows, columns: columns.get().into(), cursor: (row.into(), column.into()) }
+    }
+
+    /// In which colour this cell is written.
+    fn color(&self, row: usize, column: usize) -> Option<vt100::Color> {
+        let cell = self.parser.screen().cell(row.try_into().ok()?, column.try_into().ok()?)?;
+        Some(cell.fgcolor())
     }
 }
 

@@ -51,13 +51,12 @@ pub(super) struct Settled {
 
 impl Settled {
     /// Lines to give now.
-    pub(super) fn look(&mut self, scrolled: &str, rows: &[String]) -> Vec<String> {
+    pub(super) fn look(&mut self, scrolled: &str, stands: &[String]) -> Vec<String> {
         let mut lines = Vec::new();
         let plain: String = basic_formatted_to_plain(scrolled).collect();
         for line in plain.lines() {
             self.give(line, &mut lines);
         }
-        let stands = layout::said(rows);
         let stood = std::mem::take(&mut self.stood);
         for line in stands {
             if stood.contains(line) {
@@ -69,10 +68,10 @@ impl Settled {
     }
 
     fn give(&mut self, line: &str, lines: &mut Vec<String>) {
-        let line = clean::line(line);
-        if layout::is_furniture(&line) {
+        if layout::is_furniture(line) {
             return;
         }
+        let line = clean::line(line);
         let hash = self.hash.hash_one(&line);
         if self.given.contains(&hash) {
             return;
