@@ -97,31 +97,31 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
     }
     {
         let (agent, state) = (agent.clone(), state.clone());
-        others.keep("login", move |_| Box::pin(login::guard(agent.clone(), state.clone(), times)));
+        others.keep("login", Duration::ZERO, move |_| Box::pin(login::guard(agent.clone(), state.clone(), times)));
     }
     {
         let (agent, state, masked, hurry) = (agent.clone(), state.clone(), masked, options.hurry);
-        others.keep("session", move |_| {
+        others.keep("session", Duration::ZERO, move |_| {
             Box::pin(session::follow(agent.clone(), state.clone(), handle.clone(), masked.clone(), hurry))
         });
     }
     {
         let (agent, state) = (agent.clone(), state.clone());
-        others.keep("bridges", move |stop| Box::pin(bridge::keep(agent.clone(), state.clone(), stop)));
+        others.keep("bridges", FAREWELL, move |stop| Box::pin(bridge::keep(agent.clone(), state.clone(), stop)));
     }
     {
         let (agent, state) = (agent.clone(), state.clone());
-        others.keep("events", move |stop| Box::pin(event::drain(agent.clone(), state.clone(), stop)));
+        others.keep("events", FAREWELL, move |stop| Box::pin(event::drain(agent.clone(), state.clone(), stop)));
     }
     {
         let (agent, state) = (agent.clone(), state.clone());
-        others.keep("state", move |stop| Box::pin(state::serve(agent.clone(), state.clone(), stop)));
+        others.keep("state", FAREWELL, move |stop| Box::pin(state::serve(agent.clone(), state.clone(), stop)));
     }
     if !options.headless {
         let folder = command::folder(&agent);
         let tmux =
             Tmux { place: agent.place.clone(), state: state.clone(), times, environment, folder, stop: stop.clone() };
-        others.keep("tmux", move |_| Box::pin(tmux.clone().keep()));
+        others.keep("tmux", FAREWELL, move |_| Box::pin(tmux.clone().keep()));
     }
 
     let ended = until_told(&again, &mut vital, &mut client).await;
@@ -146,8 +146,13 @@ struct Others {
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Others {
-    /// The token lets a task say farewell.
-    fn keep(&mut self, name: &'static str, mut task: impl FnMut(CancellationToken) -> Task + Send + 'static) {
+    /// The token lets a task say farewell, for which it has so long.
+    fn keep(
+        &mut self,
+        name: &'static str,
+        farewell: Duration,
+        mut task: impl FnMut(CancellationToken) -> Task + Send + 'static,
+    ) {
         let stop = self.stop.clone();
         let pause = self.pause;
         self.set.spawn(async move {
@@ -155,7 +160,7 @@ impl Others {
             let all = forever(name, pause, stop.clone(), move || task(given.clone()));
             tokio::select! {
                 () = all => {}
-                () = async { stop.cancelled().await; tokio::time::sleep(FAREWELL).await } => {}
+                () = async { stop.cancelled().await; tokio::time::sleep(farewell).await } => {}
             }
         });
     }
