@@ -78,6 +78,7 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
         console: handle.clone(),
         times,
         stop: stop.clone(),
+        masked: masked.clone(),
         again: Arc::clone(&again),
     };
     let mut client = tokio::spawn(keeper.keep());
