@@ -26,11 +26,11 @@ check: toolchain
 	./tests/setup
 	cargo test --workspace --exclude stubgate-tests --locked
 
-# In one process at a time: each suite makes network namespaces and loads both cores.
+# In one process at a time within a suite: each makes network namespaces.
 lab: toolchain
 	./tests/setup
 	cargo build --locked --profile lab --package stubgate-proxy
-	cargo test --locked --no-fail-fast --package stubgate-tests -- --test-threads 1
+	./tests/run-lab
 
 SECONDS ?= 60
 fuzz: toolchain

@@ -13,6 +13,8 @@ pub struct AgentFile {
     pub client: Client,
     /// The stubs that the client logs in with.
     pub login: Login,
+    /// Where the bundle is from if none is mounted.
+    pub trust: Trust,
     /// What it works on.
     pub workspace: Workspace,
     /// Who it is to git.
@@ -92,6 +94,20 @@ impl Default for Login {
     }
 }
 
+/// Where the bundle of certificates is from if none is mounted.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// Asked for it. Empty: nobody is asked.
+    pub address: String,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Trust { address: "http://ca.stubgate.internal/bundle.pem".into() }
+    }
+}
+
 /// What the agent works on. `AGENT_REPOS` (separated by commas or blanks) and `PRIMARY_REPO` win.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -165,10 +181,24 @@ pub struct Events {
     /// The first part of every subject.
     #[serde(default = "swarm")]
     pub prefix: String,
+    /// Events that are kept at most while nobody takes them, those that were put aside among them.
+    #[serde(default = "thousand")]
+    pub spool_events: usize,
+    /// Their bytes at most.
+    #[serde(default = "eight_mebibytes")]
+    pub spool_bytes: u64,
 }
 
 fn swarm() -> String {
     "swarm.events".into()
+}
+
+fn thousand() -> usize {
+    1000
+}
+
+fn eight_mebibytes() -> u64 {
+    8 * 1024 * 1024
 }
 
 /// Whose pull requests wake the agent.

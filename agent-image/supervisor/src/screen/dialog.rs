@@ -1,0 +1,131 @@
+//! Dialogs that the client may put up, and what is pressed in them.
+//!
+//! They are prevented by configuration. One that comes up all the same is answered by a table, at most once for each start of the
+//! client, and only where the whole of it stands on the screen in place of the input box; whatever else waits for an answer is
+//! reported. What was said in the session can't press a key: see `docs/agent/dialogs.md`.
+
+mod matching;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use super::Screen;
+use crate::transcript::clean;
+
+pub use table::Table;
+
+/// Looks at a dialog that was answered before it is taken for one that did not go away.
+const PATIENCE: u32 = 5;
+/// Bytes of what is reported at most.
+const REPORTED: usize = 4096;
+
+/// Looks at the screen of one client, over its starts.
+#[derive(Debug)]
+pub struct Guard {
+    table: Table,
+    /// As the client says it: `2.1.329`.
+    version: String,
+    /// The workspace, and the folder below it that the client is started in.
+    folder: Option<(PathBuf, PathBuf)>,
+    /// Whether the input box was seen since the start. After it, no dialog of the table can come up any more.
+    is_ready: bool,
+    /// Names of those that were answered since the start, and how often they were seen again.
+    answered: Vec<(String, u32)>,
+    /// What the look before found.
+    before: Option<Found>,
+}
+
+/// What a look found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A dialog of the table: these keys answer it. Said once for each dialog and start of the client.
+    Press {
+        /// Its name in the table.
+        dialog: String,
+        /// What to write to the terminal.
+        keys: Vec<u8>,
+    },
+    /// Something waits for an answer that nobody gives. Said as long as it stands.
+    Blocked {
+        /// What the screen shows of it: clean lines.
+        text: String,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Found {
+    /// An entry of the table, the keys that answer it, and the rows it was read from.
+    Known(String, Vec<u8>, Vec<String>),
+    Unknown,
+}
+
+impl Guard {
+    /// For a client of this version, as `claude --version` says it; for one that is none, no dialog is known.
+    pub fn new(table: Table, client_version: &str) -> Self {
+        let version = client_version.split_whitespace().next().unwrap_or_default().to_owned();
+        Guard { table, version, folder: None, is_ready: false, answered: Vec::new(), before: None }
+    }
+
+    /// Has dialogs about the client's working folder answered for this one alone, and only if it is the workspace or below it.
+    #[must_use]
+    pub fn in_folder(mut self, workspace: &Path, cwd: &Path) -> Self {
+        self.folder = Some((workspace.to_owned(), cwd.to_owned()));
+        self
+    }
+
+    /// The client was started again: what was answered may be answered again.
+    pub fn restarted(&mut self) {
+        self.is_ready = false;
+        self.answered.clear();
+        self.before = None;
+    }
+
+    /// Looks, when the output has been quiet, and again every 300 ms or so while it is: what is found must stand for two looks.
+    /// `None` when nothing is up.
+    pub fn look(&mut self, screen: &Screen) -> Option<Verdict> {
+        let view = screen.view();
+        if view.input_box().is_some() {
+            self.is_ready = true;
+            self.before = None;
+            return None;
+        }
+        let known = (!self.is_ready).then(|| self.known(screen)).flatten();
+        let found = known.or_else(|| view.waits().then_some(Found::Unknown));
+        let stands = found.is_some() && self.before == found;
+        self.before = found;
+        if !stands {
+            return None;
+        }
+        if let Some(Found::Known(dialog, keys, _)) = &self.before {
+            match self.answered.iter_mut().find(|(name, _)| name == dialog) {
+                None => {
+                    self.answered.push((dialog.clone(), 0));
+                    return Some(Verdict::Press { dialog: dialog.clone(), keys: keys.clone() });
+                }
+                Some((_, looks)) if *looks < PATIENCE => {
+                    *looks += 1;
+                    return None;
+                }
+                Some(_) => {}
+            }
+        }
+        let start = view.after_rule().unwrap_or(0);
+        let lines = view.part(start..view.end()).iter().map(|row| clean::line(row));
+        let mut text = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+        clean::cut(&mut text, REPORTED);
+        Some(Verdict::Blocked { text })
+    }
+
+    fn known(&self, screen: &Screen) -> Option<Found> {
+        let version = table::Version::parse(&self.version)?;
+        let view = screen.view();
+        let folder = self.folder.as_ref().filter(|(workspace, cwd)| cwd.starts_with(workspace));
+        let folder = folder.and_then(|(_, cwd)| cwd.to_str());
+        self.table.for_client(version).find_map(|entry| {
+            let keys = matching::keys(entry, screen, &view, &self.version, folder)?;
+            Some(Found::Known(entry.name.clone(), keys, view.rows.clone()))
+        })
+    }
+}

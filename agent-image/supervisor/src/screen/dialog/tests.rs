@@ -1,0 +1,1 @@
+//! Dialogs that no client drew.
