@@ -169,7 +169,7 @@ impl Lab {
         let search = Search::new(secrets);
         let dir = self.pod.dir();
         let mut found = Vec::new();
-        for part in ["seen/pod", "seen/appliance", "appliance", "pod-home"] {
+        for part in ["seen/pod", "seen/appliance", "appliance", "pod-home", "containers"] {
             found.extend(search.path_if_there(&dir.join(part)));
         }
         if let Some(link) = &self.link {
