@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn everything_stands_in_the_order_that_the_client_takes() {
         let home = tempfile::tempdir().unwrap();
-        let file = "client:\n  channels: ['plugin:a@b', 'server:c']\n  remote_control: true\n  arguments: [--model, opus]\n";
+        let file =
+            "client:\n  channels: ['plugin:a@b', 'server:c']\n  remote_control: true\n  arguments: [--model, opus]\n";
         let start = Start::new(&agent(home.path(), file), [], &[], true);
         assert_eq!(
             start.arguments.join(" "),
@@ -156,7 +157,8 @@ mod tests {
     #[test]
     fn a_later_source_of_variables_wins_and_credentials_of_our_own_are_not_handed_on() {
         let home = tempfile::tempdir().unwrap();
-        let own = [("A", "own"), ("B", "own"), ("C", "own"), ("ANTHROPIC_API_KEY", "x"), ("TMUX", "x"), ("TERM", "dumb")];
+        let own =
+            [("A", "own"), ("B", "own"), ("C", "own"), ("ANTHROPIC_API_KEY", "x"), ("TMUX", "x"), ("TERM", "dumb")];
         let own = own.map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let written = [("B".to_owned(), "written".to_owned()), ("C".to_owned(), "written".to_owned())];
         let agent = agent(home.path(), "client: { environment: { C: file, ANTHROPIC_AUTH_TOKEN: meant } }\n");
@@ -183,8 +185,8 @@ mod tests {
     #[test]
     fn masks_stubs_and_secretive_variables_the_longest_first() {
         let home = tempfile::tempdir().unwrap();
-        let environment =
-            [("NPM_TOKEN", "npm-stub-1234"), ("PATH", "/usr/local/bin"), ("X_KEY", "short")].map(|(n, v)| (n.into(), v.into()));
+        let environment = [("NPM_TOKEN", "npm-stub-1234"), ("PATH", "/usr/local/bin"), ("X_KEY", "short")]
+            .map(|(n, v)| (n.into(), v.into()));
         let values = masked(&agent(home.path(), ""), &environment.into());
         assert_eq!(values, ["refresh-token-stub", "proxy-token-github", "access-token-stub", "npm-stub-1234"]);
     }

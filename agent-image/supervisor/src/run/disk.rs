@@ -17,9 +17,13 @@ struct Left {
 
 /// What is full, in words; `None` if nothing is.
 pub(crate) fn full(place: &Place) -> Option<String> {
-    let folders = [("home", &*place.home), ("workspace", &place.workspace), ("run", &place.run), ("/tmp", Path::new("/tmp"))];
-    let full: Vec<String> =
-        folders.iter().filter_map(|(name, folder)| Some((name, left(folder)?))).filter_map(|(name, left)| word(name, left)).collect();
+    let folders =
+        [("home", &*place.home), ("workspace", &place.workspace), ("run", &place.run), ("/tmp", Path::new("/tmp"))];
+    let full: Vec<String> = folders
+        .iter()
+        .filter_map(|(name, folder)| Some((name, left(folder)?)))
+        .filter_map(|(name, left)| word(name, left))
+        .collect();
     (!full.is_empty()).then(|| full.join("; "))
 }
 

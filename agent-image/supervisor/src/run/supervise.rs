@@ -105,7 +105,8 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
     }
     if !options.headless {
         let folder = command::folder(&agent);
-        let tmux = Tmux { place: agent.place.clone(), state: state.clone(), times, environment, folder, stop: stop.clone() };
+        let tmux =
+            Tmux { place: agent.place.clone(), state: state.clone(), times, environment, folder, stop: stop.clone() };
         others.keep("tmux", move |_| Box::pin(tmux.clone().keep()));
     }
 
