@@ -7,7 +7,7 @@
 
 use std::fs;
 
-use stubgate_tests::container::Container;
+use stubgate_tests::container::{self, Container};
 use stubgate_tests::origin::Nginx;
 use stubgate_tests::program::Program;
 use stubgate_tests::toolbox::toolbox;
@@ -40,15 +40,20 @@ static AGENTS: Shared<Agents> = Shared::new(|| {
         builder.origin(files("modules.go.example", &MODULES)).origin(files("crates.example", &CRATES)).policy(&policy)
     });
     let pod = world.lab.pod();
-    let image = pod.container("devbot").bundle(world.lab.bundle()).idle();
-    let report = image.exec("stubgate-agent").arg("setup").run();
-    assert!(image.path("/var/lib/stubgate-agent/trust/environment").exists(), "{}\n{}", report.text(), report.errors());
+    let files = [("_shared/CLAUDE.md", "Work.\n"), ("devbot/CLAUDE.md", "You are devbot.\n")];
+    let agents = container::lay_out(pod, "agents", &files);
+    let image = pod.container("devbot").bundle(world.lab.bundle()).agents(&agents).idle();
+    image.exec("stubgate-agent").arg("setup").run().success();
     let toolbox_of = |name| toolbox(pod, name).idle();
     let (toolbox, untrusting) = (toolbox_of("devbot"), [pod.container("newbot").idle(), toolbox_of("newbot")]);
     Agents { image, toolbox, untrusting, world }
 });
 
-const MODULES: [(&str, &str); 1] = [("/lab.example/module/@v/list", "v1.2.3\n")];
+const MODULES: [(&str, &str); 3] = [
+    ("/lab.example/module/@v/list", "v1.2.3\n"),
+    ("/lab.example/module/@v/v1.2.3.info", r#"{ "Version": "v1.2.3", "Time": "2026-01-01T00:00:00Z" }"#),
+    ("/lab.example/module/@v/v1.2.3.mod", "module lab.example/module\n"),
+];
 const CRATES: [(&str, &str); 2] = [
     ("/index/config.json", r#"{ "dl": "https://crates.example/dl", "api": "https://crates.example" }"#),
     (
