@@ -47,14 +47,18 @@ impl Attach {
     /// Runs it.
     pub fn run(&self, place: &Place) -> ExitCode {
         if self.tmux {
-            let error = Command::new("tmux").arg("-u").arg("-S").arg(tmux::socket(place)).args(["attach", "-t", "main"]).exec();
+            let error =
+                Command::new("tmux").arg("-u").arg("-S").arg(tmux::socket(place)).args(["attach", "-t", "main"]).exec();
             eprintln!("stubgate-agent: tmux: {error}");
             return ExitCode::FAILURE;
         }
         match self.view(place) {
             Ok(code) => ExitCode::from(code),
             Err(error) => {
-                eprintln!("stubgate-agent: {}: {error}; is `stubgate-agent run` at work?", listen::path(place).display());
+                eprintln!(
+                    "stubgate-agent: {}: {error}; is `stubgate-agent run` at work?",
+                    listen::path(place).display()
+                );
                 ExitCode::FAILURE
             }
         }
@@ -114,12 +118,15 @@ impl Attach {
                 events.push(PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN));
             }
             wait(&mut events, [leave_at, paced.due()].into_iter().flatten().min())?;
-            let [console, signalled, typed] = [0, 1, 2].map(|at| events.get(at).is_some_and(|event| !event.revents().is_empty()));
+            let [console, signalled, typed] =
+                [0, 1, 2].map(|at| events.get(at).is_some_and(|event| !event.revents().is_empty()));
             drop(events);
             if signalled {
                 match heard(signals)? {
                     Some(Signal::SIGWINCH) => {
-                        waiting.extend(terminal.size().map(|(rows, columns)| wire::size(rows, columns)).unwrap_or_default());
+                        waiting.extend(
+                            terminal.size().map(|(rows, columns)| wire::size(rows, columns)).unwrap_or_default(),
+                        );
                     }
                     Some(signal) => return Ok(End::Signal(signal as i32)),
                     None => {}

@@ -53,11 +53,8 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        first: Duration::from_secs(1),
-        most: Duration::from_secs(120),
-        healthy: Duration::from_secs(300),
-    };
+    const LIMITS: Limits =
+        Limits { first: Duration::from_secs(1), most: Duration::from_secs(120), healthy: Duration::from_secs(300) };
 
     #[test]
     fn doubles_from_one_second_to_two_minutes() {

@@ -19,7 +19,8 @@ use tracing::{error, info, warn};
 use crate::agent::{Agent, Place};
 use crate::screen::dialog::Table;
 use crate::setup;
-use crate::state::State;
+use crate::state::{self, State};
+use crate::{bridge, event};
 
 use super::client::{self, Keeper};
 use super::console::{Console, listen};
@@ -28,8 +29,9 @@ use super::times::Times;
 use super::tmux::Tmux;
 use super::{Run, command, login, session};
 
-/// What is not done by then is left to the kernel. Beside the client's own time: all is over within 15 s.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// What has not said farewell by then is dropped, and its processes are killed. The client has its own time: all is over within
+/// 15 s.
+const FAREWELL: Duration = Duration::from_secs(6);
 
 /// Until it is told to stop.
 pub(super) fn run(options: &Run, place: &Place) -> anyhow::Result<()> {
@@ -100,12 +102,25 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
     {
         let (agent, state, masked, hurry) = (agent.clone(), state.clone(), masked, options.hurry);
         others.keep("session", move |_| {
-            Box::pin(session::follow(agent.clone(), state.clone(), handle.clone(), masked.clone(), times, hurry))
+            Box::pin(session::follow(agent.clone(), state.clone(), handle.clone(), masked.clone(), hurry))
         });
+    }
+    {
+        let (agent, state) = (agent.clone(), state.clone());
+        others.keep("bridges", move |stop| Box::pin(bridge::keep(agent.clone(), state.clone(), stop)));
+    }
+    {
+        let (agent, state) = (agent.clone(), state.clone());
+        others.keep("events", move |stop| Box::pin(event::drain(agent.clone(), state.clone(), stop)));
+    }
+    {
+        let (agent, state) = (agent.clone(), state.clone());
+        others.keep("state", move |stop| Box::pin(state::serve(agent.clone(), state.clone(), stop)));
     }
     if !options.headless {
         let folder = command::folder(&agent);
-        let tmux = Tmux { place: agent.place.clone(), state: state.clone(), times, environment, folder, stop: stop.clone() };
+        let tmux =
+            Tmux { place: agent.place.clone(), state: state.clone(), times, environment, folder, stop: stop.clone() };
         others.keep("tmux", move |_| Box::pin(tmux.clone().keep()));
     }
 
@@ -115,7 +130,7 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
         warn!("the client is left behind");
         client.abort();
     }
-    let _ = timeout(FAREWELL, async { while others.set.join_next().await.is_some() {} }).await;
+    let _ = timeout(FAREWELL + Duration::from_secs(1), async { while others.set.join_next().await.is_some() {} }).await;
     let _ = std::fs::remove_file(&path);
     info!("the supervisor ends");
     ended
@@ -131,7 +146,7 @@ struct Others {
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Others {
-    /// Those that never end by themselves are dropped when all stops; the token lets a task say farewell.
+    /// The token lets a task say farewell.
     fn keep(&mut self, name: &'static str, mut task: impl FnMut(CancellationToken) -> Task + Send + 'static) {
         let stop = self.stop.clone();
         let pause = self.pause;

@@ -140,7 +140,21 @@ impl Tmux {
         let found = match self.tell(&panes).await {
             Ok(found) => found,
             Err(_) => {
-                let session = ["new-session", "-d", "-s", SESSION, "-n", "claude", "-x", "220", "-y", "50", "-c", &folder, &viewer];
+                let session = [
+                    "new-session",
+                    "-d",
+                    "-s",
+                    SESSION,
+                    "-n",
+                    "claude",
+                    "-x",
+                    "220",
+                    "-y",
+                    "50",
+                    "-c",
+                    &folder,
+                    &viewer,
+                ];
                 if self.tell(&session).await.is_err() {
                     self.tell(&["new-window", "-d", "-t", "main:", "-n", "claude", "-c", &folder, &viewer]).await?;
                 }
@@ -161,7 +175,8 @@ impl Tmux {
     async fn tell(&self, arguments: &[&str]) -> io::Result<String> {
         let mut command = self.command();
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let output = timeout(PATIENCE, command.output()).await.map_err(|_| io::Error::other("tmux does not answer"))??;
+        let output =
+            timeout(PATIENCE, command.output()).await.map_err(|_| io::Error::other("tmux does not answer"))??;
         if output.status.success() {
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         } else {

@@ -19,7 +19,7 @@ pub(crate) enum Frame {
     },
 }
 
-/// Bytes of input in a frame at most, as viewers send it.
+/// Bytes of input in a frame at most.
 pub(crate) const LONGEST_INPUT: usize = 4096;
 
 /// Reads the next frame; `None` at the end. One that is none is an error: whoever sends it is no viewer.
@@ -30,7 +30,12 @@ pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Opti
     }
     from.read_exact(head.get_mut(1..).unwrap_or_default()).await?;
     let [kind, high, low] = head;
-    let mut payload = vec![0; usize::from(u16::from_be_bytes([high, low]))];
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    // Before anything is waited for.
+    if !matches!((kind, length), (b'i', ..=LONGEST_INPUT) | (b'r', 4)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "no frame of a viewer"));
+    }
+    let mut payload = vec![0; length];
     from.read_exact(&mut payload).await?;
     match (kind, payload.as_slice()) {
         (b'i', _) => Ok(Some(Frame::Input(payload))),
