@@ -11,7 +11,7 @@ pub mod route;
 pub mod send;
 pub mod spool;
 
-pub use drain::drain;
+pub use drain::{drain, drain_by};
 
 use std::io::{self, Read as _};
 use std::process::ExitCode;

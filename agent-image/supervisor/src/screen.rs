@@ -8,6 +8,8 @@ pub mod dialog;
 mod disarm;
 mod layout;
 mod settled;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::num::NonZeroU16;
@@ -27,6 +29,9 @@ const SMALLEST: u16 = 4;
 pub struct Screen {
     parser: Parser<Scrolled>,
     disarm: Disarm,
+    /// The beginning of a character whose end has not come yet. The parser gets whole ones: of some that it gets in two pieces,
+    /// it loses the one after.
+    held: Vec<u8>,
     settled: Settled,
 }
 
@@ -34,13 +39,17 @@ impl Screen {
     /// An empty one. Sizes are cut to 4..=500.
     pub fn new(rows: u16, columns: u16) -> Self {
         let parser = Parser::new_with_callbacks(size(rows), size(columns), 0, Scrolled::default());
-        Screen { parser, disarm: Disarm::default(), settled: Settled::default() }
+        Screen { parser, disarm: Disarm::default(), held: Vec::new(), settled: Settled::default() }
     }
 
     /// Takes what the client wrote. Any bytes, cut anywhere.
     pub fn feed(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(4096) {
-            self.parser.process(&self.disarm.pass(chunk));
+            let mut piece = std::mem::take(&mut self.held);
+            piece.extend_from_slice(chunk);
+            self.held = piece.split_off(piece.len() - unfinished(&piece));
+            self.disarm.pass(&mut piece);
+            self.parser.process(&piece);
         }
     }
 
@@ -98,4 +107,14 @@ impl fmt::Debug for Screen {
 
 fn size(cells: u16) -> NonZeroU16 {
     NonZeroU16::new(cells.clamp(SMALLEST, LARGEST)).unwrap_or(NonZeroU16::MIN)
+}
+
+/// Bytes at the end that begin a character and don't end it.
+fn unfinished(bytes: &[u8]) -> usize {
+    let begins = |length: &usize| {
+        let tail = bytes.len().checked_sub(*length).and_then(|start| bytes.get(start..));
+        let error = tail.and_then(|tail| std::str::from_utf8(tail).err());
+        error.is_some_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    (1..=3).find(begins).unwrap_or(0)
 }

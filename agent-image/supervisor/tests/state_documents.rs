@@ -126,3 +126,26 @@ fn alerting_rules_of_agents_name_metrics_and_labels_that_there_are() {
         }
     }
 }
+
+#[test]
+fn every_check_of_the_doctor_is_in_its_table_and_no_other() {
+    let mut known = BTreeSet::new();
+    let mut left = vec![root().join("agent-image/supervisor/src/doctor")];
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if !path.ends_with("tests.rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((&text, ""));
+            let quoted = code.split('"').skip(1).step_by(2);
+            let groups = ["trust.", "names.", "egress.", "credentials.", "confinement."];
+            known.extend(quoted.filter(|word| groups.iter().any(|group| word.starts_with(group))).map(str::to_owned));
+        }
+    }
+    let text = read("docs/agent/doctor.md");
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let told: BTreeSet<String> = cells.flat_map(|cell| cell.split(", ")).map(|word| word.replace('`', "")).collect();
+    let told: BTreeSet<String> = told.into_iter().filter(|word| word != "agent" && word != "live.…").collect();
+    assert_eq!(told, known);
+    assert!(known.len() > 25);
+}

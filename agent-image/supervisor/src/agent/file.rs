@@ -211,6 +211,8 @@ pub struct PrComments {
     pub api: String,
     /// In place of the token.
     pub stub: String,
+    /// All of it takes no longer; the client's own limit for the hook is 30.
+    pub deadline_seconds: u64,
 }
 
 impl Default for PrComments {
@@ -219,6 +221,7 @@ impl Default for PrComments {
             repositories: Vec::new(),
             api: "https://api.github.com/graphql".into(),
             stub: "proxy-token-github".into(),
+            deadline_seconds: 25,
         }
     }
 }

@@ -17,6 +17,14 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 
 /// Publishes what is spooled until it is stopped.
 pub async fn drain(agent: Agent, state: State, stop: CancellationToken) {
+    drain_by(agent, state, stop, Sender::of).await;
+}
+
+/// The same with a sender of the caller's choice, asked for before each try: what a container trusts may change.
+pub async fn drain_by<F>(agent: Agent, state: State, stop: CancellationToken, sender: F)
+where
+    F: Fn(&Agent) -> Result<Option<Sender>, String> + Clone + Send + 'static,
+{
     let Some(events) = agent.file.events.clone() else { return };
     let spool = Spool::of(&agent, &events);
     let mut wait = WAIT.0;
@@ -28,9 +36,9 @@ pub async fn drain(agent: Agent, state: State, stop: CancellationToken) {
             }
             _ => {
                 let agent = agent.clone();
-                let stop = stop.clone();
+                let (sender, stop) = (sender.clone(), stop.clone());
                 // A disk that is slow must not hold up the client's terminal.
-                let pass = tokio::task::spawn_blocking(move || try_once(&agent, &stop)).await;
+                let pass = tokio::task::spawn_blocking(move || try_once(sender(&agent)?, &stop)).await;
                 let pass = pass.unwrap_or_else(|error| Err(error.to_string()));
                 tell(&spool, &state);
                 match report(pass) {
@@ -65,8 +73,8 @@ fn tell(spool: &Spool, state: &State) -> u64 {
     spooled
 }
 
-fn try_once(agent: &Agent, stop: &CancellationToken) -> Result<Pass, String> {
-    let Some(sender) = Sender::of(agent)? else { return Ok(Pass::default()) };
+fn try_once(sender: Option<Sender>, stop: &CancellationToken) -> Result<Pass, String> {
+    let Some(sender) = sender else { return Ok(Pass::default()) };
     let runtime = super::runtime().map_err(|error| error.to_string())?;
     let pass = runtime.block_on(stop.run_until_cancelled(sender.pass()));
     pass.unwrap_or_else(|| Ok(Pass::default())).map_err(|error| error.to_string())

@@ -2,10 +2,12 @@
 //! is killed between the two sends it again, under the same id.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
 use jiff::{SignedDuration, Timestamp};
+use rustls::ClientConfig;
 
 use super::kind::Kind;
 use super::nats::{Connection, Failed, Server};
@@ -49,6 +51,18 @@ impl Sender {
     ///
     /// What is wrong in its files, or in what the container trusts.
     pub fn of(agent: &Agent) -> Result<Option<Self>, String> {
+        match agent.file.events {
+            Some(_) => Sender::trusting(agent, route::trust().map_err(|error| error.to_string())?),
+            None => Ok(None),
+        }
+    }
+
+    /// The same with another trust than the container's.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong in its files.
+    pub fn trusting(agent: &Agent, trust: Arc<ClientConfig>) -> Result<Option<Self>, String> {
         let Some(events) = &agent.file.events else { return Ok(None) };
         let address: Uri =
             events.server.parse().map_err(|_| format!("events: server {:?} is no address", events.server))?;
@@ -60,7 +74,6 @@ impl Sender {
         if !events.prefix.split('.').all(is_plain) {
             return Err(format!("events: prefix {:?} is no subject as swarm.events", events.prefix));
         }
-        let trust = route::trust().map_err(|error| error.to_string())?;
         let name = format!("stubgate-agent {}", agent.name);
         let server = Server { address, stub: events.stub.clone(), name, trust };
         Ok(Some(Sender { spool: Spool::of(agent, events), server, prefix: events.prefix.clone() }))

@@ -6,12 +6,11 @@
 
 mod matching;
 mod table;
-#[cfg(test)]
-mod tests;
 
 use std::path::{Path, PathBuf};
 
 use super::Screen;
+use super::layout::View;
 use crate::transcript::clean;
 
 pub use table::Table;
@@ -31,8 +30,8 @@ pub struct Guard {
     folder: Option<(PathBuf, PathBuf)>,
     /// Whether the input box was seen since the start. After it, no dialog of the table can come up any more.
     is_ready: bool,
-    /// Names of those that were answered since the start, and how often they were seen again.
-    answered: Vec<(String, u32)>,
+    /// Those that keys were pressed in since the start.
+    answered: Vec<Answered>,
     /// What the look before found.
     before: Option<Found>,
 }
@@ -40,11 +39,12 @@ pub struct Guard {
 /// What a look found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A dialog of the table: these keys answer it. Said once for each dialog and start of the client.
+    /// A dialog of the table. For each one and each start of the client, first the arrows that highlight the option that is
+    /// wanted, unless it is already, and once the screen shows it highlighted, Enter.
     Press {
         /// Its name in the table.
         dialog: String,
-        /// What to write to the terminal.
+        /// What to write to the terminal, in one write: arrows, or Enter, and then the dialog is answered.
         keys: Vec<u8>,
     },
     /// Something waits for an answer that nobody gives. Said as long as it stands.
@@ -54,9 +54,19 @@ pub enum Verdict {
     },
 }
 
+/// What was pressed in a dialog.
+#[derive(Debug)]
+struct Answered {
+    dialog: String,
+    /// Whether Enter was.
+    is_entered: bool,
+    /// Looks since then that found it waiting all the same.
+    looks: u32,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
-    /// An entry of the table, the keys that answer it, and the rows it was read from.
+    /// An entry of the table, the keys to press now, and the rows it was read from.
     Known(String, Vec<u8>, Vec<String>),
     Unknown,
 }
@@ -99,23 +109,20 @@ impl Guard {
             return None;
         }
         if let Some(Found::Known(dialog, keys, _)) = &self.before {
-            match self.answered.iter_mut().find(|(name, _)| name == dialog) {
-                None => {
-                    self.answered.push((dialog.clone(), 0));
-                    return Some(Verdict::Press { dialog: dialog.clone(), keys: keys.clone() });
-                }
-                Some((_, looks)) if *looks < PATIENCE => {
-                    *looks += 1;
+            let is_enter = keys == matching::ENTER;
+            match self.answered.iter_mut().find(|answered| answered.dialog == *dialog) {
+                None => self.answered.push(Answered { dialog: dialog.clone(), is_entered: is_enter, looks: 0 }),
+                // The arrows took effect. Never both in one write: Enter could still mean the option before.
+                Some(answered) if is_enter && !answered.is_entered => (answered.is_entered, answered.looks) = (true, 0),
+                Some(answered) if answered.looks < PATIENCE => {
+                    answered.looks += 1;
                     return None;
                 }
-                Some(_) => {}
+                Some(_) => return Some(blocked(&view)),
             }
+            return Some(Verdict::Press { dialog: dialog.clone(), keys: keys.clone() });
         }
-        let start = view.after_rule().unwrap_or(0);
-        let lines = view.part(start..view.end()).iter().map(|row| clean::line(row));
-        let mut text = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
-        clean::cut(&mut text, REPORTED);
-        Some(Verdict::Blocked { text })
+        Some(blocked(&view))
     }
 
     fn known(&self, screen: &Screen) -> Option<Found> {
@@ -128,4 +135,13 @@ impl Guard {
             Some(Found::Known(entry.name.clone(), keys, view.rows.clone()))
         })
     }
+}
+
+/// What is shown of a dialog, for people.
+fn blocked(view: &View) -> Verdict {
+    let start = view.after_rule().unwrap_or(0);
+    let lines = view.part(start..view.end()).iter().map(|row| clean::line(row));
+    let mut text = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
+    clean::cut(&mut text, REPORTED);
+    Verdict::Blocked { text }
 }

@@ -1,8 +1,6 @@
 //! Takes out of the client's bytes what costs far more than its length: `CSI n b`, which repeats a character up to 65 535 times.
 //! The client never writes it. Its last byte becomes CAN, which ends a sequence without effect, wherever the bytes are cut.
 
-use std::borrow::Cow;
-
 /// CAN: a sequence under way is dropped.
 const CANCEL: u8 = 0x18;
 
@@ -16,17 +14,15 @@ pub(super) enum Disarm {
 }
 
 impl Disarm {
-    /// The same bytes, but for the repetitions.
-    pub(super) fn pass<'a>(&mut self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        let mut out = Cow::Borrowed(bytes);
-        for (at, &byte) in bytes.iter().enumerate() {
-            let ends_repetition = *self == Disarm::Control && byte == b'b';
-            *self = self.after(byte);
-            if ends_repetition && let Some(place) = out.to_mut().get_mut(at) {
-                *place = CANCEL;
+    /// Takes the repetitions out.
+    pub(super) fn pass(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            let ends_repetition = *self == Disarm::Control && *byte == b'b';
+            *self = self.after(*byte);
+            if ends_repetition {
+                *byte = CANCEL;
             }
         }
-        out
     }
 
     fn after(self, byte: u8) -> Self {
@@ -49,7 +45,12 @@ mod tests {
 
     fn passed(pieces: &[&[u8]]) -> Vec<u8> {
         let mut disarm = Disarm::default();
-        pieces.iter().flat_map(|piece| disarm.pass(piece).into_owned()).collect()
+        let mut pass = |piece: &&[u8]| {
+            let mut piece = piece.to_vec();
+            disarm.pass(&mut piece);
+            piece
+        };
+        pieces.iter().flat_map(|piece| pass(piece)).collect()
     }
 
     #[test]

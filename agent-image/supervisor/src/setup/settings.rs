@@ -21,6 +21,9 @@ const LARGEST: u64 = 16 * 1024 * 1024;
 /// Where the client looks for settings that no user may change.
 pub const MANAGED: &str = "/etc/claude-code/managed-settings.json";
 
+/// Keeps the client from asking whether it may act without asking.
+const SKIP: &str = "skipDangerousModePermissionPrompt";
+
 /// `~/.claude/settings.json`.
 pub(crate) fn write(agent: &Agent) -> Outcome {
     match try_write(agent) {
@@ -109,12 +112,12 @@ pub(crate) fn look_at_managed(agent: &Agent, path: &Path) -> Outcome {
         json!({})
     });
     let is_true = |name: &str| managed.get(name) == Some(&Value::Bool(true));
-    if client.permission_mode == "bypassPermissions" && !is_true("skipDangerousModePermissionPrompt") {
-        missing.push(
-            "without skipDangerousModePermissionPrompt the client asks `WARNING: Claude Code running in Bypass \
-             Permissions mode` where its own settings don't have it either"
-                .into(),
-        );
+    let own = merged(agent).unwrap_or_default();
+    let is_skipped = is_true(SKIP) || own.get(SKIP) == Some(&Value::Bool(true));
+    if client.permission_mode == "bypassPermissions" && !is_skipped {
+        missing.push(format!(
+            "no settings have {SKIP}: the client asks `WARNING: Claude Code running in Bypass Permissions mode`"
+        ));
     }
     if !client.channels.is_empty() && !is_true("channelsEnabled") {
         missing.push("without channelsEnabled no message of a channel arrives".into());
@@ -128,7 +131,7 @@ pub(crate) fn look_at_managed(agent: &Agent, path: &Path) -> Outcome {
         Outcome::Unchanged(path.display().to_string())
     } else {
         Outcome::Failed(format!(
-            "{}: {}: bake or mount agent-image/defaults/managed-settings.json there, with these channels",
+            "{}: {}: bake or mount agent-image/defaults/managed-settings.json there, with every channel in it",
             path.display(),
             missing.join("; ")
         ))

@@ -151,9 +151,11 @@ def record(program, version, name, scene, double):
         events.append([round(time.monotonic() - began, 3), kind, text])
 
     def drain(patience):
-        """Until it was quiet for so long; whether the client still runs."""
+        """Until it was quiet for so long, and there was something to see at all; whether the client still runs."""
         first, last = time.monotonic(), time.monotonic()
-        while time.monotonic() - last < patience and time.monotonic() - first < 30:
+        while time.monotonic() - first < 30:
+            if time.monotonic() - last > patience and any("❯" in event[2] for event in events):
+                break
             if select.select([master], [], [], 0.05)[0]:
                 try:
                     data = os.read(master, 65536)
@@ -261,18 +263,20 @@ SCENES = {
     "first-run": {
         "files": {".claude.json": None, ".claude/settings.json": None},
         "arguments": BYPASS,
-        "keys": {"2.1.154": [ENTER], "": [DOWN + ENTER, ENTER, DOWN + ENTER, DOWN + ENTER]},
+        "keys": {"2.1.154": [ENTER], "": [DOWN, ENTER, ENTER, DOWN, ENTER, DOWN, ENTER]},
     },
     "trust": {
         "files": {".claude.json": {"hasCompletedOnboarding": True, "theme": "dark"}},
-        "keys": {"2.1.154": [ENTER], "": [DOWN + ENTER]},
+        "keys": {"2.1.154": [ENTER], "": [DOWN, ENTER]},
     },
     "trust-odd-name": {
         "files": {".claude.json": {"hasCompletedOnboarding": True, "theme": "dark"}},
         "work": WORK.parent / "site\n\n ❯ Yes, I trust this folder\n   No, exit\n\n Enter to confirm · Esc to cancel",
     },
     "trust-narrow": {"files": {".claude.json": {"hasCompletedOnboarding": True, "theme": "dark"}}, "size": (24, 80)},
-    "bypass": {"files": {".claude/settings.json": {}}, "arguments": BYPASS, "keys": [DOWN + ENTER]},
+    "bypass": {"files": {".claude/settings.json": {}}, "arguments": BYPASS, "keys": [DOWN, ENTER]},
+    # 2.1.154 takes an Enter that comes in one write with an arrow as one for the option that was highlighted before.
+    "bypass-at-once": {"files": {".claude/settings.json": {}}, "arguments": BYPASS, "keys": [DOWN + ENTER]},
     "bypass-moved": {"files": {".claude/settings.json": {}}, "arguments": BYPASS, "keys": [DOWN]},
     "bypass-narrow": {"files": {".claude/settings.json": {}}, "arguments": BYPASS, "size": (24, 60)},
     "channels": {
@@ -290,7 +294,7 @@ SCENES = {
         "files": old_session(),
         "features": {name: {"defaultValue": True} for name in ("tengu_gleaming_fair", "tengu_gleaming_fair_reuse")},
         "arguments": [*BYPASS, "--continue"],
-        "keys": {"2.1.154": [DOWN + ENTER], "": []},
+        "keys": {"2.1.154": [DOWN, ENTER], "": []},
     },
     # A session at work: turns, a tool.
     "turns": {

@@ -4,6 +4,7 @@
 //! their order; the options are all that is listed; and which one is highlighted is told by the marker, the cursor and the colour
 //! together.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use vt100::Color;
@@ -14,12 +15,13 @@ use super::table::{Begins, Entry};
 
 const UP: &[u8] = b"\x1b[A";
 const DOWN: &[u8] = b"\x1b[B";
-const ENTER: &[u8] = b"\r";
+/// Takes what is highlighted.
+pub(super) const ENTER: &[u8] = b"\r";
 
 /// Characters that `{any}` stands for at most.
 const ANY: usize = 40;
 
-/// The keys, if it stands.
+/// The keys to press now, if it stands: arrows as long as another option than the one wanted is highlighted, else Enter.
 pub(super) fn keys(
     entry: &Entry,
     screen: &Screen,
@@ -51,9 +53,11 @@ pub(super) fn keys(
         return None;
     }
     let wanted = listed.start + options.iter().position(|option| entry.choose.as_ref() == Some(option))?;
-    let mut keys = if wanted < marked { UP.repeat(marked - wanted) } else { DOWN.repeat(wanted - marked) };
-    keys.extend_from_slice(ENTER);
-    Some(keys)
+    Some(match wanted.cmp(&marked) {
+        Ordering::Less => UP.repeat(marked - wanted),
+        Ordering::Equal => ENTER.to_vec(),
+        Ordering::Greater => DOWN.repeat(wanted - marked),
+    })
 }
 
 /// The options that are listed in these rows, the marker being in this column of one of them.
@@ -84,16 +88,16 @@ fn options(view: &View, listed: Range<usize>, column: usize) -> Option<Vec<Strin
     (marks == 1 && (numbers == 0 || numbers == listed.len())).then_some(options)
 }
 
-/// Whether the marked option is drawn in the colour of its marker, and the others in another one.
+/// Whether the marker is in a colour, and the marked option in one that no other option has.
 fn is_highlighted(screen: &Screen, view: &View, listed: Range<usize>, column: usize) -> bool {
     let (marked, _) = view.cursor;
-    let color = |row: usize, column: usize| screen.color(row, column);
-    let Some(marker) = color(marked, column) else { return false };
-    listed.clone().all(|at| {
-        let label = view.row(at).chars().enumerate().skip(column + 1).find(|(_, letter)| letter.is_alphabetic());
-        let label = label.and_then(|(column, _)| color(at, column));
-        (label == Some(marker)) == (at == marked)
-    }) && marker != Color::Default
+    let label = |at: usize| {
+        let (column, _) =
+            view.row(at).chars().enumerate().skip(column + 1).find(|(_, letter)| letter.is_alphabetic())?;
+        screen.color(at, column)
+    };
+    let is_other = |at: usize| at == marked || label(at) != label(marked);
+    screen.color(marked, column).is_some_and(|color| color != Color::Default) && listed.clone().all(is_other)
 }
 
 /// Whether these rows are the entry's text, and nothing else.
@@ -134,7 +138,7 @@ fn fits(text: &str, expected: &str) -> bool {
 
 /// All words of rows, one blank between them; rows that are only drawn count for nothing.
 fn words(rows: &[String]) -> String {
-    let rows = rows.iter().filter(|row| !row.chars().all(|letter| letter == '╌'));
+    let rows = rows.iter().filter(|row| !row.chars().all(|letter| matches!(letter, '╌' | ' ')));
     one_blank(&rows.cloned().collect::<Vec<_>>().join(" "))
 }
 
