@@ -116,3 +116,27 @@ fn managed_settings_that_are_missing_or_lack_a_channel_are_told_with_what_would_
     world.agent_file("devbot/agent.yaml", "client: { channels: ['plugin:chan@market'] }\n");
     assert!(world.setup().step("managed").starts_with("unchanged"));
 }
+
+#[test]
+fn bridges_are_servers_beside_those_of_the_clients_own_format() {
+    let world = World::new();
+    world.agent_file("devbot/mcp.json", r#"{"mcpServers":{"a":{"command":"a"},"tickets":{"command":"b"}}}"#);
+    world.agent_file(
+        "devbot/bridges.yaml",
+        "bridges:\n  tickets: { remote: { url: 'https://tickets.example.com/mcp', stub: tickets-stub } }\n",
+    );
+    let run = world.setup();
+    assert_eq!(run.step("client"), "done: MCP servers: a, tickets");
+    let tickets = &world.json("home/.claude.json")["mcpServers"]["tickets"];
+    assert_eq!(tickets["url"], "https://tickets.example.com/mcp", "{tickets}");
+}
+
+#[test]
+fn quiet_hours_are_told_to_every_process() {
+    let world = World::new();
+    world.agent_file("devbot/agent.yaml", "quiet_hours: { window: '22:00-07:00', time_zone: Europe/Vienna }\n");
+    let run = world.setup();
+    assert!(run.step("quiet").starts_with("done"), "{}", run.text);
+    let text = world.text("trust/environment");
+    assert!(text.contains("QUIET_HOURS=22:00-07:00\nQUIET_HOURS_TZ=Europe/Vienna\n"), "{text}");
+}

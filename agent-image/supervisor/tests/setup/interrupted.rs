@@ -67,7 +67,7 @@ fn a_run_that_is_killed_after_any_step_is_made_whole_by_the_next() {
         assert_eq!(world.setup().code, Some(0));
         let mut found = written(&world);
         // One name beside a file may be left of the process that was killed.
-        found.retain(|path, _| !path.extension().is_some_and(|end| end == "new"));
+        found.retain(|path, _| path.extension().is_none_or(|end| end != "new"));
         assert_eq!(found, expected, "after {steps} steps");
     }
 }
@@ -121,7 +121,7 @@ echo whole
 "#;
     let inner = world.command();
     let mut command = Command::new("unshare");
-    world.into_place(&mut command);
+    world.put_in_place(&mut command);
     command.args(["--mount", "sh", "-c", script, "sh"]).env("WORLD", world.folder.path());
     let run = ran(command.arg(inner.get_program()).args(inner.get_args()).output().unwrap());
     assert_eq!(run.code, Some(0), "{}", run.text);
