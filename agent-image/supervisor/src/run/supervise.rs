@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::agent::{Agent, Place};
-use crate::screen::dialog::Table;
+use crate::screen::dialog::{Guard, Table};
 use crate::setup;
 use crate::state::{self, State};
 use crate::{bridge, event};
@@ -67,7 +67,9 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
     let path = listen::path(&agent.place);
     let listener = listen::bind(&path).with_context(|| path.display().to_string())?;
     let log = agent.file.log;
-    let (console, handle) = Console::new(state.clone(), dialogs(&agent)?, log, masked.clone(), listener);
+    let workspace = agent.place.workspace.canonicalize().unwrap_or_else(|_| agent.place.workspace.clone());
+    let guard = Guard::new(dialogs(&agent)?, "").in_folder(&workspace, &command::folder(&agent));
+    let (console, handle) = Console::new(state.clone(), guard, log, masked.clone(), listener);
 
     // The supervisor is nothing without these two: it ends with them, and the container is started again.
     let mut vital = JoinSet::new();
