@@ -27,11 +27,11 @@ check: toolchain
 	cargo test --workspace --exclude stubgate-tests --locked
 	PYTHON=$(abspath $(or $(CARGO_TARGET_DIR),target))/bridges-venv/bin/python ./agent-image/bridges/run-tests
 
-# In one process at a time: each suite makes network namespaces and loads both cores.
+# In one process at a time within a suite: each makes network namespaces.
 lab: toolchain
 	./tests/setup
 	cargo build --locked --profile lab --package stubgate-proxy
-	cargo test --locked --no-fail-fast --package stubgate-tests -- --test-threads 1
+	./tests/run-lab
 
 SECONDS ?= 60
 fuzz: toolchain

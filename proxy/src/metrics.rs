@@ -147,7 +147,7 @@ impl Metrics {
             ),
             rejections: counters(
                 "stubgate_credential_rejections_total",
-                "Values of the credential of that name that an origin answered 401 to, each counted once.",
+                "Times that an origin's 401 to the credential of that name had its source asked for another value: once an hour at most for one value.",
                 &["credential"],
             ),
             scrubbed: counters(

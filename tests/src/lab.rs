@@ -134,6 +134,20 @@ impl Lab {
         found.expect("a credential of the lab").1.clone()
     }
 
+    /// Gives a credential of the policy its real value, which an origin made only now, and waits until the appliance has it.
+    pub fn learn(&mut self, credential: &str, value: &str) {
+        let folder = self.pod.dir().join("secrets");
+        let fresh = self.pod.dir().join(".secret.new");
+        std::fs::write(&fresh, format!("{value}\n")).expect("credential file");
+        std::fs::rename(&fresh, folder.join(credential)).expect("credential file");
+        self.secrets.push((credential.to_owned(), value.to_owned()));
+        let missing = format!("credential {credential}: no value");
+        let appliance = self.appliance();
+        appliance.until("the value of a credential", || {
+            appliance.get("/readyz").is_ok_and(|(status, text)| status == 200 && !text.contains(&missing))
+        });
+    }
+
     /// A fresh folder in the pod's home.
     pub fn scratch(&self, name: &str) -> PathBuf {
         let folder = self.pod.dir().join("pod-home").join(name);
@@ -155,7 +169,7 @@ impl Lab {
         let search = Search::new(secrets);
         let dir = self.pod.dir();
         let mut found = Vec::new();
-        for part in ["seen/pod", "seen/appliance", "appliance", "pod-home"] {
+        for part in ["seen/pod", "seen/appliance", "appliance", "pod-home", "containers"] {
             found.extend(search.path_if_there(&dir.join(part)));
         }
         if let Some(link) = &self.link {

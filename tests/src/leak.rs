@@ -2,7 +2,7 @@
 //! that a proxy, a client or an origin would put them in.
 
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{BufReader, ErrorKind};
 use std::path::Path;
 
 use aho_corasick::AhoCorasick;
@@ -40,17 +40,33 @@ impl Search {
         if path.exists() { self.path(path) } else { Vec::new() }
     }
 
-    /// What was found in a file, or in every file below a folder.
+    /// What was found in a file, or in every file below a folder. A link is searched for what it says, and not followed; what
+    /// goes away meanwhile holds nothing.
     pub fn path(&self, path: &Path) -> Vec<String> {
-        if path.is_dir() {
-            let entries = fs::read_dir(path).expect("folder").map_while(Result::ok);
-            return entries.flat_map(|entry| self.path(&entry.path())).collect();
-        }
-        // Sockets, pipes and links out of the folder hold nothing of their own.
-        let Ok(true) = fs::symlink_metadata(path).map(|found| found.is_file()) else {
+        let Ok(kind) = fs::symlink_metadata(path).map(|found| found.file_type()) else {
             return Vec::new();
         };
-        let file = BufReader::with_capacity(1 << 20, File::open(path).expect("open"));
+        if kind.is_symlink() {
+            let target = fs::read_link(path).unwrap_or_default();
+            return self.bytes(&path.display().to_string(), target.as_os_str().as_encoded_bytes());
+        }
+        if kind.is_dir() {
+            let entries = match fs::read_dir(path) {
+                Ok(entries) => entries.map_while(Result::ok),
+                Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+                Err(error) => panic!("{}: {error}", path.display()),
+            };
+            return entries.flat_map(|entry| self.path(&entry.path())).collect();
+        }
+        // Sockets and pipes hold nothing of their own.
+        if !kind.is_file() {
+            return Vec::new();
+        }
+        let file = match File::open(path) {
+            Ok(file) => BufReader::with_capacity(1 << 20, file),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+            Err(error) => panic!("{}: {error}", path.display()),
+        };
         let hits = self.automaton.stream_find_iter(file).map(|hit| hit.expect("read"));
         hits.map(|hit| self.found(&path.display().to_string(), hit)).collect()
     }

@@ -21,11 +21,13 @@
     reason = "all of this is test code: what it did not foresee must fail the test loudly"
 )]
 
+pub mod agent;
 pub mod appliance;
 pub mod builder;
 pub mod capture;
 pub mod chores;
 pub mod client;
+pub mod container;
 pub mod database;
 pub mod dns;
 pub mod escrowed;
@@ -38,7 +40,9 @@ pub mod metrics;
 pub mod node;
 pub mod origin;
 pub mod pki;
+pub mod process;
 pub mod program;
+pub mod toolbox;
 pub mod wire;
 pub mod world;
 

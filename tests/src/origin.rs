@@ -9,6 +9,7 @@ pub mod hostile;
 pub mod nats;
 pub mod nginx;
 pub mod sentinel;
+pub mod synapse;
 pub mod websocket;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +28,7 @@ pub use hostile::Hostile;
 pub use nats::Nats;
 pub use nginx::Nginx;
 pub use sentinel::Sentinel;
+pub use synapse::Synapse;
 pub use websocket::WebSocket;
 
 /// Where an origin is put.

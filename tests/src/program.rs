@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::node::Node;
+use crate::process;
 
 static RUNS: AtomicUsize = AtomicUsize::new(0);
 
@@ -24,6 +25,14 @@ pub struct Program {
     dir: PathBuf,
     seconds: u64,
     stdin: Option<Vec<u8>>,
+    inside: Option<Inside>,
+}
+
+/// Where it runs, if that is a container on the node: what `nsenter` is told, and what takes its rights away.
+#[derive(Debug)]
+struct Inside {
+    enter: Vec<OsString>,
+    rights: Vec<String>,
 }
 
 impl Node {
@@ -39,6 +48,7 @@ impl Node {
             dir: home.clone(),
             seconds: 60,
             stdin: None,
+            inside: None,
         }
         .env("PATH", path)
         .env("HOME", &home)
@@ -91,9 +101,18 @@ impl Program {
         self
     }
 
+    /// Runs it in the namespaces that these arguments of `nsenter` name, by a program that takes its rights away.
+    pub(crate) fn inside(mut self, enter: Vec<OsString>, rights: &[String]) -> Program {
+        self.inside = Some(Inside { enter, rights: rights.to_vec() });
+        self
+    }
+
     fn command(&self, limit: bool) -> Command {
         let mut command = Command::new("nsenter");
-        command.arg(format!("--mount=/proc/{}/ns/mnt", self.node.pid())).arg("--");
+        match &self.inside {
+            Some(inside) => command.args(&inside.enter).arg("--").args(&inside.rights),
+            None => command.arg(format!("--mount=/proc/{}/ns/mnt", self.node.pid())).arg("--"),
+        };
         if limit {
             command.args(["timeout", "--kill-after=2", &self.seconds.to_string()]);
         }
@@ -154,7 +173,7 @@ impl Program {
                 let _ = sender.send(String::from_utf8_lossy(&line).into_owned());
             }
         });
-        Running { child, lines, out, err }
+        Running { child, inside: self.inside.is_some(), lines, out, err }
     }
 }
 
@@ -218,6 +237,7 @@ impl Ran {
 #[derive(Debug)]
 pub struct Running {
     child: Child,
+    inside: bool,
     lines: mpsc::Receiver<String>,
     out: PathBuf,
     err: PathBuf,
@@ -226,7 +246,9 @@ pub struct Running {
 impl Running {
     /// Its process id, as the test process sees it.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        // Who enters another pid namespace stays outside and waits for the one that went in.
+        let inner = self.inside.then(|| process::child_of(self.child.id())).flatten();
+        inner.unwrap_or(self.child.id())
     }
 
     /// The next line that it prints; `None` when it ended or `within` passed.
@@ -265,13 +287,15 @@ impl Running {
 
     /// Sends a signal.
     pub fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        let _ = rustix::process::kill_process(pid.expect("a pid"), signal);
+        process::signal(self.pid(), signal);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            self.signal(rustix::process::Signal::KILL);
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

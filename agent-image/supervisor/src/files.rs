@@ -1,7 +1,7 @@
 //! Files are replaced whole or not at all, so that a process which is killed leaves no half of one.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,37 @@ pub fn replace(path: &Path, content: &[u8], mode: u32) -> io::Result<bool> {
     fs::rename(&beside.0, path)?;
     File::open(folder)?.sync_all()?;
     Ok(true)
+}
+
+/// Gives a file this mode, and whether it had another.
+///
+/// # Errors
+///
+/// It is not there, or not ours.
+pub fn restrict(path: &Path, mode: u32) -> io::Result<bool> {
+    if fs::metadata(path)?.permissions().mode() & 0o7777 == mode {
+        return Ok(false);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    Ok(true)
+}
+
+/// Reads a file of so many bytes at most, so that no file of the agent's can fill the memory.
+///
+/// # Errors
+///
+/// It can't be read, is no file, or is longer.
+pub fn read_bounded(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    // A pipe would never end.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(largest.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > largest {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {largest} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// A name in the same folder, removed again unless it was renamed.

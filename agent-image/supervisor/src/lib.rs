@@ -12,6 +12,7 @@
 //! | [`bridge`] | MCP servers: started, probed, upgraded, served |
 //! | [`event`] | events published to the others, and kept while nobody takes them |
 //! | [`hook`] | what the client calls at its own events |
+//! | [`quiet`] | when the agent is not to be disturbed |
 //! | [`state`] | how it all is: `/healthz`, `/readyz`, `/metrics`, `status` |
 //! | [`doctor`] | what a person asks first when something does not work |
 //!
@@ -26,6 +27,7 @@ pub mod doctor;
 pub mod event;
 pub mod files;
 pub mod hook;
+pub mod quiet;
 pub mod run;
 pub mod screen;
 pub mod setup;

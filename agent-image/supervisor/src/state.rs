@@ -1,6 +1,17 @@
 //! How it all is. Whoever runs something says here how it is; `/healthz`, `/readyz`, `/metrics` and `status` read it.
+//!
+//! It is told to the cluster, to operators and to the agent itself, so nothing of it is secret: stubs are masked, texts are of
+//! one line without control bytes. It refuses to judge: whether the agent is ready follows from the facts alone ([`readiness`]).
 
+pub mod mask;
+pub mod metrics;
+mod observe;
+pub mod readiness;
+pub mod report;
+mod serve;
 pub mod status;
+
+pub use serve::serve;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -41,6 +52,10 @@ pub struct Facts {
     pub bridges: BTreeMap<String, Bridge>,
     /// Events that wait for their server.
     pub spooled: u64,
+    /// How often the client was started again; kept from its last state that says so.
+    pub restarts: u64,
+    /// Events that it refused, and that a person must look at.
+    pub events_aside: u64,
 }
 
 /// The client's process.
@@ -94,10 +109,21 @@ pub struct Bridge {
     pub restarts: u64,
 }
 
+impl Bridge {
+    /// Whether its last probe succeeded.
+    pub fn is_up(&self) -> bool {
+        self.failing.is_none() && self.last_good.is_some()
+    }
+}
+
 impl State {
     /// Changes what is known.
     pub fn change(&self, change: impl FnOnce(&mut Facts)) {
-        change(&mut self.lock());
+        let mut facts = self.lock();
+        change(&mut facts);
+        if let Client::Up { restarts, .. } | Client::Down { restarts, .. } = facts.client {
+            facts.restarts = restarts;
+        }
     }
 
     /// What is known now.

@@ -53,6 +53,28 @@ impl Client {
         Ok(Client { inner: Inner::builder(TokioExecutor::new()).build(connector), deadline, largest })
     }
 
+    /// One that trusts these certificates and no others. Those that can't be trusted at all are passed over.
+    ///
+    /// # Errors
+    ///
+    /// The provider of cryptography has no version of TLS in common with us.
+    pub fn trusting(
+        certificates: Vec<rustls_pki_types::CertificateDer<'static>>,
+        deadline: Duration,
+        largest: usize,
+    ) -> Result<Self, Failed> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add_parsable_certificates(certificates);
+        let config = rustls::ClientConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failed::Connection(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_all_versions().build();
+        Ok(Client { inner: Inner::builder(TokioExecutor::new()).build(connector), deadline, largest })
+    }
+
     /// Sends a request and gives the answer as it begins; who reads its body bounds it.
     ///
     /// # Errors

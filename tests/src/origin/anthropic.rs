@@ -3,7 +3,10 @@
 //! repeats the token that it was shown in each answer of the model, so that one which is not scrubbed is in the pod.
 //!
 //! The exchanges are those of Claude Code 2.1.329: `POST /v1/oauth/token` of platform.claude.com with JSON, and
-//! `POST /v1/messages` of api.anthropic.com, answered by server-sent events.
+//! `POST /v1/messages` of api.anthropic.com, answered by server-sent events; and `POST /api/eval/…`, whose flags turn
+//! channels on.
+
+mod model;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -13,11 +16,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures_util::stream;
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
@@ -27,6 +29,8 @@ use tokio_rustls::TlsAcceptor;
 use super::{Origin, Place};
 use crate::builder::fresh_secret;
 use crate::program::Running;
+
+pub use model::{Asked, Say, Script};
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -73,6 +77,8 @@ pub struct Decided {
     pub misused: Vec<String>,
     /// `User-Agent`s that asked for tokens.
     pub askers: Vec<String>,
+    /// What turns with tools asked, in their order.
+    pub asked: Vec<Asked>,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +90,7 @@ struct State {
     issued: Vec<(String, String)>,
     decided: Decided,
     pause: Duration,
+    script: Option<Script>,
     open: usize,
     last_exchange: Option<Instant>,
 }
@@ -119,6 +126,11 @@ impl Anthropic {
     /// The pause between two events of an answer.
     pub fn set_pause(&self, pause: Duration) {
         self.state().pause = pause;
+    }
+
+    /// What the model says from now on to whoever has tools.
+    pub fn follow(&self, script: Script) {
+        self.state().script = Some(script);
     }
 
     /// Keeps the next exchanges of this login waiting until [`Anthropic::release`], or until whoever asked went away.
@@ -194,6 +206,9 @@ impl Anthropic {
                     "organization": { "uuid": "o", "organization_type": "claude_max" },
                 }),
             ),
+            path if path.starts_with("/api/eval/") => {
+                json_of(StatusCode::OK, &json!({ "features": { "tengu_harbor": { "defaultValue": true } } }))
+            }
             _ => json_of(StatusCode::OK, &json!({})),
         }
     }
@@ -237,43 +252,20 @@ impl Anthropic {
     }
 
     fn speak(&self, token: &str, body: &[u8]) -> Response<Body> {
-        let pause = {
+        let request: Value = serde_json::from_slice(body).unwrap_or_default();
+        let asked = Asked::read(&request);
+        let (number, pause, script) = {
             let mut state = self.state();
             state.decided.turns += 1;
-            state.pause
+            let is_scripted = !asked.tools.is_empty();
+            if is_scripted {
+                state.decided.asked.push(asked.clone());
+            }
+            (state.decided.turns, state.pause, state.script.clone().filter(|_| is_scripted))
         };
-        let text = format!("pong, {token}");
-        let asked: Value = serde_json::from_slice(body).unwrap_or_default();
-        let mut message = json!({
-            "id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": null,
-            "usage": { "input_tokens": 1, "output_tokens": 1 },
-        });
-        if asked["stream"] != true {
-            message["content"] = json!([{ "type": "text", "text": text }]);
-            message["stop_reason"] = "end_turn".into();
-            return json_of(StatusCode::OK, &message);
-        }
-        let piece = |text: &str| json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } });
-        let events = [
-            json!({ "type": "message_start", "message": message }),
-            json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
-            piece(&text),
-            piece(", and"),
-            piece(" pong"),
-            json!({ "type": "content_block_stop", "index": 0 }),
-            json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 1 } }),
-            json!({ "type": "message_stop" }),
-        ];
-        let frames = stream::unfold(events.into_iter(), move |mut events| async move {
-            let event = events.next()?;
-            tokio::time::sleep(pause).await;
-            let kind = event["type"].as_str().unwrap_or_default();
-            let frame = Frame::data(Bytes::from(format!("event: {kind}\ndata: {event}\n\n")));
-            Some((Ok::<_, Infallible>(frame), events))
-        });
-        let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        response
+        let plain = || vec![Say::Text(format!("pong, {token}, and pong"))];
+        let parts = script.map_or_else(plain, |script| script.answer(&asked));
+        model::answer(&parts, number, request["stream"] == true, pause)
     }
 }
 

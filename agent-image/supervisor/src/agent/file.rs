@@ -13,6 +13,8 @@ pub struct AgentFile {
     pub client: Client,
     /// The stubs that the client logs in with.
     pub login: Login,
+    /// Where the bundle is from if none is mounted.
+    pub trust: Trust,
     /// What it works on.
     pub workspace: Workspace,
     /// Who it is to git.
@@ -35,6 +37,8 @@ pub struct AgentFile {
     pub start_delay_seconds: u64,
     /// Where `/healthz`, `/readyz` and `/metrics` are served; nowhere if empty.
     pub listen: Listen,
+    /// What `doctor` is told.
+    pub doctor: Doctor,
 }
 
 /// How the client is started.
@@ -87,6 +91,20 @@ impl Default for Login {
             refresh_stub: "refresh-token-stub".into(),
             subscription: "max".into(),
         }
+    }
+}
+
+/// Where the bundle of certificates is from if none is mounted.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trust {
+    /// Asked for it. Empty: nobody is asked.
+    pub address: String,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Trust { address: "http://stubgate.internal/ca.pem".into() }
     }
 }
 
@@ -163,10 +181,24 @@ pub struct Events {
     /// The first part of every subject.
     #[serde(default = "swarm")]
     pub prefix: String,
+    /// Events that are kept at most while nobody takes them, those that were put aside among them.
+    #[serde(default = "thousand")]
+    pub spool_events: usize,
+    /// Their bytes at most.
+    #[serde(default = "eight_mebibytes")]
+    pub spool_bytes: u64,
 }
 
 fn swarm() -> String {
     "swarm.events".into()
+}
+
+fn thousand() -> usize {
+    1000
+}
+
+fn eight_mebibytes() -> u64 {
+    8 * 1024 * 1024
 }
 
 /// Whose pull requests wake the agent.
@@ -179,6 +211,8 @@ pub struct PrComments {
     pub api: String,
     /// In place of the token.
     pub stub: String,
+    /// All of it takes no longer; the client's own limit for the hook is 30.
+    pub deadline_seconds: u64,
 }
 
 impl Default for PrComments {
@@ -187,6 +221,7 @@ impl Default for PrComments {
             repositories: Vec::new(),
             api: "https://api.github.com/graphql".into(),
             stub: "proxy-token-github".into(),
+            deadline_seconds: 25,
         }
     }
 }
@@ -243,6 +278,14 @@ impl Default for Listen {
     fn default() -> Self {
         Listen("0.0.0.0:9091".into())
     }
+}
+
+/// What `doctor` is told.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Doctor {
+    /// Further stubs, which are no findings though they may look like credentials: minted ones that reach the agent otherwise.
+    pub stubs: Vec<String>,
 }
 
 impl AgentFile {

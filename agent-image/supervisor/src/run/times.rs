@@ -1,0 +1,56 @@
+//! How long everything takes, in one place, as `docs/agent/run.md` tells it.
+
+use std::time::Duration;
+
+use super::backoff::Limits;
+
+/// Every time that the supervisor waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Between an end of the client and its next start.
+    pub(crate) backoff: Limits,
+    /// A client that refuses to continue a session does so within this.
+    pub(crate) refusal: Duration,
+    /// How often the client's process is looked at.
+    pub(crate) look: Duration,
+    /// A stopped client is told to go on after this: an operator may have stopped it to look at something.
+    pub(crate) go_on: Duration,
+    /// Uninterruptible sleep is taken for a hang after this.
+    pub(crate) asleep: Duration,
+    /// A hung client is started again after this.
+    pub(crate) hung: Duration,
+    /// After SIGTERM, before SIGKILL. A healthy client needs 0.6 s.
+    pub(crate) term: Duration,
+    /// After SIGKILL, before its process is given up.
+    pub(crate) kill: Duration,
+    /// How often the login is looked at besides being watched.
+    pub(crate) login: Duration,
+    /// Between two restorations of the login at least.
+    pub(crate) restore: Duration,
+    /// How often tmux is looked at besides being watched.
+    pub(crate) tmux: Duration,
+    /// Before a task that died is started again.
+    pub(crate) task: Duration,
+}
+
+impl Times {
+    /// As documented, divided by this: more than 1 is for tests.
+    pub(crate) fn new(hurry: u32) -> Self {
+        let hurry = hurry.max(1);
+        let seconds = |seconds| Duration::from_secs(seconds) / hurry;
+        Times {
+            backoff: Limits { first: seconds(1), most: seconds(120), healthy: seconds(300) },
+            refusal: Duration::from_secs(15),
+            look: seconds(1),
+            go_on: seconds(60),
+            asleep: seconds(60),
+            hung: seconds(300),
+            term: seconds(10),
+            kill: seconds(2),
+            login: seconds(30),
+            restore: seconds(1),
+            tmux: seconds(5),
+            task: seconds(1),
+        }
+    }
+}
