@@ -21,6 +21,7 @@
     reason = "all of this is test code: what it did not foresee must fail the test loudly"
 )]
 
+pub mod agent;
 pub mod appliance;
 pub mod builder;
 pub mod capture;
@@ -41,6 +42,7 @@ pub mod origin;
 pub mod pki;
 pub mod process;
 pub mod program;
+pub mod toolbox;
 pub mod wire;
 pub mod world;
 
