@@ -21,6 +21,7 @@
     reason = "all of this is test code: what it did not foresee must fail the test loudly"
 )]
 
+pub mod agent;
 pub mod appliance;
 pub mod builder;
 pub mod capture;

@@ -13,6 +13,8 @@
 //! | [`probe`], [`message`] | what is asked, and what is made of the answer |
 //! | [`child`], [`voice`] | a bridge's process, and what it prints |
 //! | [`versions`] | installed, switched, rolled back |
+//! | [`mod@serve`] | as a workload of its own |
+//! | [`new`] | the beginning of one that there is not yet |
 //! | [`history`] | what probes found |
 //! | [`one`] | a bridge with all that it takes to start and ask it |
 
@@ -23,8 +25,10 @@ pub mod file;
 pub mod history;
 pub mod keep;
 pub mod message;
+pub mod new;
 pub mod one;
 pub mod probe;
+pub mod serve;
 mod servers;
 #[cfg(test)]
 mod testing;

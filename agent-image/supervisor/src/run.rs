@@ -8,7 +8,6 @@ mod backoff;
 mod client;
 mod command;
 mod console;
-mod disk;
 mod hang;
 mod health;
 mod init;

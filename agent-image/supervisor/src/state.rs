@@ -46,8 +46,6 @@ pub struct Facts {
     pub logins_restored: u64,
     /// What is wrong with trust, if anything is.
     pub trust: Option<String>,
-    /// Which disk is full, if one is.
-    pub disk: Option<String>,
     /// Whether tmux has its session; `None` without tmux.
     pub tmux: Option<bool>,
     /// Every bridge.
@@ -56,8 +54,6 @@ pub struct Facts {
     pub spooled: u64,
     /// How often the client was started again; kept from its last state that says so.
     pub restarts: u64,
-    /// Which folder's disk is full, in words, if one's is.
-    pub full: Option<String>,
     /// Events that it refused, and that a person must look at.
     pub events_aside: u64,
 }

@@ -4,18 +4,26 @@
 //! too: reads are bounded, what is no such object is skipped, and no control character of it reaches the log.
 
 pub mod clean;
+mod read;
+mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use read::Reader;
+use tail::Tail;
+
 /// Follows whatever session of a working folder is the newest.
 #[derive(Debug)]
 pub struct Follower {
-    _folder: PathBuf,
-    stubs: Vec<String>,
+    tail: Tail,
+    reader: Reader,
+    unreadable: u64,
 }
 
-/// One thing that happened.
+/// One thing that happened. Its texts are clean: one line, no control characters, stubs masked, cut to 2 KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// The model said this.
@@ -35,12 +43,12 @@ pub enum Entry {
         /// What it was given, shortened.
         input: String,
     },
-    /// A request of the client failed, or the client said so.
+    /// A request of the client failed for good, and the turn with it. No [`Entry::TurnEnded`] follows.
     Failed {
-        /// What it said.
+        /// What the client said.
         text: String,
     },
-    /// A turn ended.
+    /// A turn ended, all of it answered.
     TurnEnded {
         /// When, as the record says; when it was read, if it does not.
         at: SystemTime,
@@ -50,19 +58,31 @@ pub enum Entry {
 impl Follower {
     /// Of this working folder, from now on: what is in its sessions already is not told.
     pub fn new(projects: &Path, cwd: &Path) -> Self {
-        Follower { _folder: folder(projects, cwd), stubs: Vec::new() }
+        Follower { tail: Tail::new(folder(projects, cwd)), reader: Reader::default(), unreadable: 0 }
     }
 
     /// Masks these values in whatever it tells.
     #[must_use]
     pub fn masking(mut self, stubs: Vec<String>) -> Self {
-        self.stubs = stubs;
+        self.reader.stubs = stubs;
         self
     }
 
-    /// What was written since the last poll.
+    /// What was written since the last poll; the rest at the next one, if it is more than 1 MiB.
     pub fn poll(&mut self) -> Vec<Entry> {
-        Vec::new()
+        let (reader, unreadable) = (&mut self.reader, &mut self.unreadable);
+        let mut entries = Vec::new();
+        self.tail.poll(|line| {
+            if !reader.read(line, &mut entries) {
+                *unreadable += 1;
+            }
+        });
+        entries
+    }
+
+    /// Lines so far that were skipped: longer than 1 MiB, or no object of the client's.
+    pub fn skipped(&self) -> u64 {
+        self.tail.too_long() + self.unreadable
     }
 }
 
@@ -80,10 +100,11 @@ impl Entry {
     }
 }
 
-/// Where the client keeps the sessions of a working folder: every byte of it that is no letter or digit is a `-`.
+/// Where the client keeps the sessions of a working folder: every character of it that is no ASCII letter or digit is a `-`.
 pub fn folder(projects: &Path, cwd: &Path) -> PathBuf {
-    let name: String =
-        cwd.to_string_lossy().chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+    let is_kept = |letter: char| letter.is_ascii_alphanumeric();
+    let name =
+        cwd.to_string_lossy().chars().map(|letter| if is_kept(letter) { letter } else { '-' }).collect::<String>();
     projects.join(name)
 }
 

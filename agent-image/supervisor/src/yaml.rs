@@ -55,7 +55,8 @@ pub fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Wrong> {
     serde_saphyr::from_str(text).map_err(|error| Wrong::Text { path: path.into(), why: error.to_string() })
 }
 
-/// Reads files of one shape, of which a later one wins key by key. Each must be right by itself.
+/// Reads files of one shape, of which a later one wins key by key. Each must be right by itself; one with nothing in it says
+/// nothing.
 ///
 /// # Errors
 ///
@@ -64,7 +65,7 @@ pub fn merged<T: DeserializeOwned + Default>(paths: &[&Path]) -> Result<T, Wrong
     let mut all = Value::Object(serde_json::Map::new());
     for path in paths {
         // By its type first, for an error that knows its place.
-        let _: T = read(path)?;
+        let Some(_): Option<T> = read(path)? else { continue };
         merge(&mut all, read(path)?);
     }
     serde_json::from_value(all).map_err(|error| Wrong::Text {

@@ -1,9 +1,15 @@
 //! What a person does with bridges.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
-use clap::Subcommand;
+use anyhow::{Context, bail};
+use clap::{ArgGroup, Subcommand};
 
+use super::one::{Bridge as Known, probed};
+use super::versions::Versions;
+use super::{all, file, history, new, probe, serve};
 use crate::agent::Place;
 
 /// The commands.
@@ -11,11 +17,160 @@ use crate::agent::Place;
 pub enum Bridge {
     /// Every bridge, its version and its last probe
     List {},
+    /// Ask bridges now; the status says whether all of them work
+    Probe {
+        /// Only these
+        names: Vec<String>,
+    },
+    /// Install a version, ask it, and switch to it if it works; the one before is kept
+    Upgrade {
+        /// The bridge
+        name: String,
+        /// By default the version that bridges.yaml pins
+        version: Option<String>,
+        /// Install from this folder, and from nowhere else
+        #[arg(long, value_name = "DIR")]
+        find_links: Option<PathBuf>,
+    },
+    /// Go back to the version that ran before
+    Rollback {
+        /// The bridge
+        name: String,
+    },
+    /// Run a bridge as a workload of its own: HTTPS, and a token that it asks for
+    Serve(serve::Serve),
+    /// Write the beginning of a bridge: server, entry, policy, tests
+    #[command(group(ArgGroup::new("where").args(["in_container", "workload"])))]
+    New {
+        /// Its name: lower-case letters, digits and -
+        name: String,
+        /// It speaks HTTP, and runs in the agent's container (the default)
+        #[arg(long)]
+        in_container: bool,
+        /// It speaks something else, holds a credential, and runs elsewhere
+        #[arg(long)]
+        workload: bool,
+        /// Folder to write it to
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+    },
 }
 
 impl Bridge {
     /// Runs it.
-    pub fn run(&self, _place: &Place) -> ExitCode {
-        ExitCode::FAILURE
+    pub fn run(&self, place: &Place) -> ExitCode {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let done = match runtime {
+            Ok(runtime) => runtime.block_on(self.execute(place)),
+            Err(error) => Err(error.into()),
+        };
+        done.unwrap_or_else(|error| {
+            eprintln!("stubgate-agent: {error:#}");
+            ExitCode::FAILURE
+        })
     }
+
+    async fn execute(&self, place: &Place) -> anyhow::Result<ExitCode> {
+        match self {
+            Bridge::List {} => {
+                for bridge in all(&place.agent()?)? {
+                    println!("{}", line(&bridge));
+                }
+            }
+            Bridge::Probe { names } => return probe_all(place, names).await,
+            Bridge::Upgrade { name, version, find_links } => {
+                log();
+                let bridge = known(place, name)?;
+                let found = Versions::of(&bridge).upgrade(version.as_deref(), find_links.as_deref()).await?;
+                let version = Versions::of(&bridge).version().unwrap_or_default();
+                println!("{name}: {version} is current and offers {} tools", found.tools.len());
+                again(&bridge);
+            }
+            Bridge::Rollback { name } => {
+                let bridge = known(place, name)?;
+                println!("{name}: back to {}", Versions::of(&bridge).rollback()?);
+                again(&bridge);
+            }
+            Bridge::Serve(command) => return command.execute(place).await,
+            Bridge::New { name, workload, to, .. } => {
+                let folder = to.clone().unwrap_or_else(|| name.into());
+                let kind = if *workload { new::Kind::Workload } else { new::Kind::InContainer };
+                for path in new::write(name, kind, &folder)? {
+                    println!("{}", path.display());
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// What a person must know after a switch.
+fn again(bridge: &Known) {
+    if matches!(bridge.entry.kind(), Some(file::Kind::Stdio(_))) {
+        println!("the client has it after its next start, or /mcp and Reconnect");
+    }
+}
+
+async fn probe_all(place: &Place, names: &[String]) -> anyhow::Result<ExitCode> {
+    log();
+    let bridges = all(&place.agent()?)?;
+    if let Some(missing) = names.iter().find(|name| !bridges.iter().any(|bridge| bridge.name == **name)) {
+        bail!("no bridge is called {missing:?}");
+    }
+    let mut all_work = true;
+    for bridge in bridges.iter().filter(|bridge| names.is_empty() || names.contains(&bridge.name)) {
+        let started = Instant::now();
+        let versions = Versions::of(bridge);
+        let found = bridge.probe(versions.current().as_deref(), probe::DEADLINE).await;
+        let probed = probed(&found, versions.version(), started);
+        // An instance of a person's own, on another disk perhaps: its history is that of whoever keeps it.
+        let _ = history::add(&bridge.kept().with_extension("jsonl"), &probed);
+        match found {
+            Ok(found) => println!(
+                "{}: works ({} {}, MCP {}, {} ms): {}",
+                bridge.name,
+                found.server,
+                found.version,
+                found.protocol,
+                probed.milliseconds,
+                found.tools.join(" ")
+            ),
+            Err(why) => {
+                all_work = false;
+                println!("{}: {why}", bridge.name);
+            }
+        }
+    }
+    Ok(if all_work { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn known(place: &Place, name: &str) -> anyhow::Result<Known> {
+    let found = all(&place.agent()?)?.into_iter().find(|bridge| bridge.name == name);
+    found.with_context(|| format!("no bridge is called {name:?}"))
+}
+
+fn line(bridge: &Known) -> String {
+    let kind = match bridge.entry.kind() {
+        Some(file::Kind::Stdio(_)) => "stdio",
+        Some(file::Kind::Http(_)) => "http",
+        Some(file::Kind::Remote(_)) => "remote",
+        None => "",
+    };
+    let versions = Versions::of(bridge);
+    let last = history::last(&bridge.kept().with_extension("jsonl"));
+    let version = versions.version().or_else(|| last.as_ref()?.version.clone()).unwrap_or_else(|| "-".into());
+    let before = versions.last_good().map(|version| format!(" (before: {version})")).unwrap_or_default();
+    let last = last.map_or_else(
+        || "never asked".into(),
+        |last| match last.failing {
+            Some(why) => format!("{}: {why}", last.at),
+            None => format!("{}: works, {} tools", last.at, last.tools.unwrap_or_default()),
+        },
+    );
+    format!("{:<20} {kind:<7} {version}{before}  {last}", bridge.name)
+}
+
+/// What bridges print goes where errors go.
+fn log() {
+    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).with_target(false).try_init();
 }

@@ -12,8 +12,8 @@ use crate::yaml::{self, Wrong};
 /// The file.
 pub const NAME: &str = "bridges.yaml";
 
-/// Where the image has its ready-made bridges; `STUBGATE_BRIDGES` wins.
-pub const IMAGE: &str = "/usr/share/stubgate-agent/bridges";
+/// Where the image has its ready-made bridges.
+const IMAGE: &str = "/usr/share/stubgate-agent/bridges";
 
 /// What stands for the folder of the file, for that of the image's ready-made bridges, and for the port.
 const HERE: &str = "{here}";
@@ -275,7 +275,7 @@ pub fn read(agent: &Agent) -> Result<BTreeMap<String, Entry>, Wrong> {
 pub fn read_one(path: &Path) -> Result<BTreeMap<String, Entry>, Wrong> {
     let mut file: File = yaml::read(path)?;
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let ready = std::env::var("STUBGATE_BRIDGES").unwrap_or_else(|_| IMAGE.into());
+    let ready = image().display().to_string();
     for (name, entry) in &mut file.bridges {
         let wrong = |why| Wrong::Text { path: path.into(), why: format!("bridge {name}: {why}") };
         if !is_name(name) {
@@ -285,6 +285,11 @@ pub fn read_one(path: &Path) -> Result<BTreeMap<String, Entry>, Wrong> {
         entry.settle(&folder, &ready);
     }
     Ok(file.bridges)
+}
+
+/// Where the image has its ready-made bridges; `STUBGATE_BRIDGES` wins.
+pub fn image() -> PathBuf {
+    std::env::var_os("STUBGATE_BRIDGES").unwrap_or_else(|| IMAGE.into()).into()
 }
 
 /// Whether a bridge may be called so.

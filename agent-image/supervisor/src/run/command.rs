@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::agent::Agent;
+use crate::state::mask::Mask;
 
 /// Variables of the supervisor that the client must not get: marks of the place where the supervisor itself was started, and
 /// credentials that would take the place of the stubs. Whoever wants one of them writes it into `client.environment`.
@@ -111,21 +112,12 @@ pub(crate) fn folder(agent: &Agent) -> PathBuf {
 /// Values that no line of the log may hold: the stubs, and whatever its variables call secret. Longest first, so that one that
 /// holds another is covered whole.
 pub(crate) fn masked(agent: &Agent, environment: &BTreeMap<OsString, OsString>) -> Vec<String> {
-    let file = &agent.file;
-    let mut values: Vec<String> = vec![file.login.access_stub.clone(), file.login.refresh_stub.clone()];
-    values.extend(file.git.stubs.values().cloned());
-    values.extend(file.matrix.iter().map(|matrix| matrix.stub.clone()));
-    values.extend(file.events.iter().map(|events| events.stub.clone()));
-    values.push(file.pr_comments.stub.clone());
+    let mut values = Mask::of(agent).stubs().to_vec();
     let secretive = environment.iter().filter(|(name, _)| {
         name.to_str().is_some_and(|name| SECRETIVE.iter().any(|end| name.to_ascii_uppercase().ends_with(end)))
     });
     values.extend(secretive.filter_map(|(_, value)| value.to_str().map(ToOwned::to_owned)));
-    // Shorter ones are words, not values.
-    values.retain(|value| value.len() >= 8);
-    values.sort_by(|left, right| right.len().cmp(&left.len()).then_with(|| left.cmp(right)));
-    values.dedup();
-    values
+    Mask::new(values).stubs().to_vec()
 }
 
 #[cfg(test)]
@@ -185,7 +177,7 @@ mod tests {
     #[test]
     fn masks_stubs_and_secretive_variables_the_longest_first() {
         let home = tempfile::tempdir().unwrap();
-        let environment = [("NPM_TOKEN", "npm-stub-1234"), ("PATH", "/usr/local/bin"), ("X_KEY", "short")]
+        let environment = [("NPM_TOKEN", "npm-stub-1234"), ("PATH", "/usr/local/bin"), ("X_KEY", "x")]
             .map(|(n, v)| (n.into(), v.into()));
         let values = masked(&agent(home.path(), ""), &environment.into());
         assert_eq!(values, ["refresh-token-stub", "proxy-token-github", "access-token-stub", "npm-stub-1234"]);

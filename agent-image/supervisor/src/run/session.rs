@@ -1,5 +1,4 @@
-//! What the session's own record says of turns goes to the state and the log; the health prompt is asked from here, and disks are
-//! looked at.
+//! What the session's own record says of turns goes to the state and the log; the health prompt is asked from here.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +12,18 @@ use crate::transcript::{Entry, Follower};
 
 use super::command::folder;
 use super::console::Handle;
-use super::disk;
 use super::health::{Health, Step, TEXT};
-use super::times::Times;
 
 /// How often the record is read.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Follows it. Ends only with its task.
-pub(crate) async fn follow(agent: Agent, state: State, console: Handle, masked: Vec<String>, times: Times, hurry: u32) {
+pub(crate) async fn follow(agent: Agent, state: State, console: Handle, masked: Vec<String>, hurry: u32) {
     let projects = agent.place.claude().join("projects");
     let mut follower = Follower::new(&projects, &folder(&agent)).masking(masked);
     let mut health = agent.file.health_prompt.as_ref().map(|prompt| Health::new(prompt, hurry));
     let mut last_pid = None;
     let mut last_entry = Instant::now();
-    let mut disk_at = Instant::now();
     let mut second = interval(EVERY / hurry.clamp(1, 10));
     second.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -38,10 +34,6 @@ pub(crate) async fn follow(agent: Agent, state: State, console: Handle, masked: 
             last_entry = now;
         }
         tell(&entries, &state, agent.file.log);
-        if now >= disk_at {
-            disk_at = now + times.disk;
-            look_at_disks(&agent, &state);
-        }
         let Some(health) = &mut health else { continue };
         let pid = match state.facts().client {
             Client::Up { pid, .. } => Some(pid),
@@ -90,17 +82,5 @@ async fn ask(health: &mut Health, state: &State, console: &Handle, now: Instant,
             warn!("the health check was not answered");
             state.change(|facts| facts.unanswered = Some("the health check was not answered in time".into()));
         }
-    }
-}
-
-fn look_at_disks(agent: &Agent, state: &State) {
-    let full = disk::full(&agent.place);
-    let before = state.facts().disk;
-    if full != before {
-        match &full {
-            Some(full) => warn!(full, "a disk is full"),
-            None => info!("no disk is full any more"),
-        }
-        state.change(|facts| facts.disk = full);
     }
 }

@@ -18,6 +18,8 @@ pub(crate) fn agent(root: &Path, file: &str) -> Agent {
     for folder in [&place.workspace, &place.trust, &place.run, &place.claude(), &place.agents.join("devbot")] {
         std::fs::create_dir_all(folder).unwrap();
     }
-    std::fs::write(place.agents.join("devbot/agent.yaml"), file).unwrap();
+    if !file.is_empty() {
+        std::fs::write(place.agents.join("devbot/agent.yaml"), file).unwrap();
+    }
     place.agent().unwrap()
 }

@@ -9,6 +9,7 @@ use super::repositories;
 use super::settings::read_or_put_aside;
 use super::sources;
 use crate::agent::Agent;
+use crate::bridge;
 use crate::files;
 
 /// Writes it.
@@ -54,11 +55,11 @@ fn trust_workspaces(agent: &Agent, members: &mut Map<String, Value>) {
     for folder in folders.iter().chain(&real) {
         let Some(project) = object(projects, &folder.display().to_string()) else { continue };
         project.insert("hasTrustDialogAccepted".into(), true.into());
-        project.insert("hasCompletedProjectOnboarding".into(), true.into());
     }
 }
 
-/// What `mcp.json` says, in the client's own format: of one name the agent's own, whole.
+/// What `mcp.json` says, in the client's own format: of one name the agent's own, whole. And the bridges: of one name in both files
+/// the bridge, which is looked after.
 fn servers(agent: &Agent) -> Result<Map<String, Value>, String> {
     let mut all = Map::new();
     for mut file in sources::objects(agent, "mcp.json")? {
@@ -68,6 +69,7 @@ fn servers(agent: &Agent) -> Result<Map<String, Value>, String> {
             Some(_) => return Err("mcp.json: mcpServers is no object".into()),
         }
     }
+    all.extend(bridge::servers(agent).map_err(|error| error.to_string())?);
     Ok(all)
 }
 

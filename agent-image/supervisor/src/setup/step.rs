@@ -5,6 +5,7 @@ use std::path::Path;
 use super::report::Outcome;
 use super::{client, git, home, instructions, login, matrix, plugins, repositories, settings, trust, user_hook};
 use crate::agent::Agent;
+use crate::quiet;
 
 /// A step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Step {
     Managed,
     /// The Matrix channel.
     Matrix,
+    /// When it is not to be disturbed.
+    Quiet,
     /// Its rooms.
     Rooms,
     /// Name and stubs for git.
@@ -47,7 +50,7 @@ pub enum Step {
 
 impl Step {
     /// All, in their order.
-    pub const ALL: [Step; 17] = [
+    pub const ALL: [Step; 18] = [
         Step::Sources,
         Step::Home,
         Step::Trust,
@@ -60,6 +63,7 @@ impl Step {
         Step::Client,
         Step::Managed,
         Step::Matrix,
+        Step::Quiet,
         Step::Rooms,
         Step::Git,
         Step::Repositories,
@@ -82,6 +86,7 @@ impl Step {
             Step::Client => "client",
             Step::Managed => "managed",
             Step::Matrix => "matrix",
+            Step::Quiet => "quiet",
             Step::Rooms => "rooms",
             Step::Git => "git",
             Step::Repositories => "repositories",
@@ -116,6 +121,10 @@ impl Step {
             Step::Client => client::write(agent),
             Step::Managed => settings::look_at_managed(agent, managed),
             Step::Matrix => matrix::write(agent),
+            Step::Quiet => match quiet::write_channel(agent) {
+                Ok(changed) => Outcome::of(changed, ""),
+                Err(error) => Outcome::Failed(error.to_string()),
+            },
             Step::Rooms => matrix::join(agent).await,
             Step::Git => git::write(agent),
             Step::Repositories => repositories::bring(agent).await,

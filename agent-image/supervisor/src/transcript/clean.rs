@@ -3,9 +3,16 @@
 /// Bytes of a line at most.
 pub const LONGEST: usize = 2048;
 
-/// One line of it, cut to 2 KiB: line ends, tabs and runs of blanks become one blank; control characters and those that turn the
-/// direction of writing or take no place are left out.
+/// One line of it, cut to 2 KiB: as [`one_line`].
 pub fn line(text: &str) -> String {
+    let mut line = one_line(text);
+    cut(&mut line, LONGEST);
+    line
+}
+
+/// One line of it: line ends, tabs and runs of blanks become one blank; escape codes lose their escape, and control characters
+/// and those that turn the direction of writing or take no place are left out.
+pub fn one_line(text: &str) -> String {
     let mut line = String::new();
     for letter in text.chars() {
         if letter.is_whitespace() {
@@ -15,11 +22,7 @@ pub fn line(text: &str) -> String {
         } else if !is_hidden(letter) {
             line.push(letter);
         }
-        if line.len() > LONGEST {
-            break;
-        }
     }
-    cut(&mut line, LONGEST);
     line.truncate(line.trim_end().len());
     line
 }

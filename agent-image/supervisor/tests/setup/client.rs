@@ -27,6 +27,7 @@ fn the_clients_own_keys_stay() {
     let workspace = world.path("workspace").display().to_string();
     let memory = json!({
         "numStartups": 7,
+        "lastFrame": 7.937_987_560_000_407_5,
         "projects": { &workspace: { "lastCost": 1.5, "hasTrustDialogAccepted": false }, "/other": { "a": 1 } },
         "mcpServers": { "its-own": { "command": "x" } },
         "cachedGrowthBookFeatures": { "tengu_harbor": true },
@@ -37,6 +38,7 @@ fn the_clients_own_keys_stay() {
     assert_eq!(world.setup().step("client"), "done: MCP servers: a, b");
     let now = world.json("home/.claude.json");
     assert_eq!(now["numStartups"], 7);
+    assert!(world.text("home/.claude.json").contains("7.9379875600004075"), "numbers are those of the client");
     assert_eq!(now["projects"][&workspace]["lastCost"], 1.5);
     assert_eq!(now["projects"][&workspace]["hasTrustDialogAccepted"], true);
     assert_eq!(now["projects"]["/other"], json!({ "a": 1 }));
@@ -115,4 +117,28 @@ fn managed_settings_that_are_missing_or_lack_a_channel_are_told_with_what_would_
     world.file("managed.json", &json!({ "channelsEnabled": true, "allowedChannelPlugins": entry }).to_string());
     world.agent_file("devbot/agent.yaml", "client: { channels: ['plugin:chan@market'] }\n");
     assert!(world.setup().step("managed").starts_with("unchanged"));
+}
+
+#[test]
+fn bridges_are_servers_beside_those_of_the_clients_own_format() {
+    let world = World::new();
+    world.agent_file("devbot/mcp.json", r#"{"mcpServers":{"a":{"command":"a"},"tickets":{"command":"b"}}}"#);
+    world.agent_file(
+        "devbot/bridges.yaml",
+        "bridges:\n  tickets: { remote: { url: 'https://tickets.example.com/mcp', stub: tickets-stub } }\n",
+    );
+    let run = world.setup();
+    assert_eq!(run.step("client"), "done: MCP servers: a, tickets");
+    let tickets = &world.json("home/.claude.json")["mcpServers"]["tickets"];
+    assert_eq!(tickets["url"], "https://tickets.example.com/mcp", "{tickets}");
+}
+
+#[test]
+fn quiet_hours_are_told_to_every_process() {
+    let world = World::new();
+    world.agent_file("devbot/agent.yaml", "quiet_hours: { window: '22:00-07:00', time_zone: Europe/Vienna }\n");
+    let run = world.setup();
+    assert!(run.step("quiet").starts_with("done"), "{}", run.text);
+    let text = world.text("trust/environment");
+    assert!(text.contains("QUIET_HOURS=22:00-07:00\nQUIET_HOURS_TZ=Europe/Vienna\n"), "{text}");
 }

@@ -106,7 +106,7 @@ fn the_real_client_installs_updates_and_keeps_a_plugin_without_a_network() {
         let inner = world.command();
         let mut command = Command::new("unshare");
         command.arg("--net").arg(inner.get_program()).args(inner.get_args());
-        world.into_place(&mut command);
+        world.put_in_place(&mut command);
         ran(command.output().unwrap())
     };
     let run = setup();

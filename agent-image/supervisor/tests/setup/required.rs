@@ -84,7 +84,7 @@ fn a_home_that_can_not_be_written_is_told_with_the_user_who_can_not() {
     let program = world.path("stubgate-agent");
     fs::copy(env!("CARGO_BIN_EXE_stubgate-agent"), &program).unwrap();
     let mut command = std::process::Command::new(program);
-    world.into_place(&mut command);
+    world.put_in_place(&mut command);
     // Nobody: for whom the folder of the test is opened, and nothing in it is his.
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(world.folder.path(), open).unwrap();

@@ -12,7 +12,7 @@ fn both(world: &World, server: &Server, program: &str, arguments: &[&str]) {
     let said = format!("{}{}", String::from_utf8_lossy(&with.stdout), String::from_utf8_lossy(&with.stderr));
     assert!(with.status.success() && said.contains("trusted"), "{program}: {said}");
     let mut without = Command::new(program);
-    world.into_place(&mut without);
+    world.put_in_place(&mut without);
     let without = without.args(arguments).arg(&address).output().unwrap();
     assert!(!without.status.success(), "{program} trusts anybody");
 }

@@ -10,20 +10,20 @@ use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What was asked: the head of each request.
-pub type Asked = Arc<Mutex<Vec<String>>>;
+pub(crate) type Asked = Arc<Mutex<Vec<String>>>;
 
 /// The server.
-pub struct Server {
-    pub address: SocketAddr,
-    pub asked: Asked,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) asked: Asked,
 }
 
 impl Server {
-    pub fn plain(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
+    pub(crate) fn plain(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
         Server::start(None, answer)
     }
 
-    pub fn tls(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
+    pub(crate) fn tls(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> Server {
         Server::start(Some(config()), answer)
     }
 
@@ -41,7 +41,7 @@ impl Server {
         Server { address, asked }
     }
 
-    pub fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 }
@@ -74,12 +74,12 @@ fn speak(mut stream: impl Read + Write, kept: &Asked, answer: &dyn Fn(&str) -> S
 }
 
 /// A whole answer.
-pub fn answer(status: &str, headers: &str, body: &str) -> String {
+pub(crate) fn answer(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n{body}", body.len())
 }
 
 /// The authority of all tests: its key, and its certificate as PEM.
-pub fn authority() -> &'static (Issuer<'static, KeyPair>, String) {
+pub(crate) fn authority() -> &'static (Issuer<'static, KeyPair>, String) {
     static AUTHORITY: OnceLock<(Issuer<'static, KeyPair>, String)> = OnceLock::new();
     AUTHORITY.get_or_init(|| {
         let key = KeyPair::generate().unwrap();

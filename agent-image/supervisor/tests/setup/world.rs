@@ -9,20 +9,20 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 /// The folders.
-pub struct World {
-    pub folder: TempDir,
+pub(crate) struct World {
+    pub(crate) folder: TempDir,
 }
 
 /// How a run of setup went.
 #[derive(Debug)]
-pub struct Run {
-    pub code: Option<i32>,
-    pub text: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) text: String,
 }
 
 impl Run {
     /// What it said of a step.
-    pub fn step(&self, name: &str) -> &str {
+    pub(crate) fn step(&self, name: &str) -> &str {
         let start = format!("setup: {name}: ");
         let line = self.text.lines().find_map(|line| line.strip_prefix(&start));
         line.unwrap_or_else(|| panic!("nothing of {name} in {}", self.text))
@@ -31,7 +31,7 @@ impl Run {
 
 impl World {
     /// With an agent `devbot` that has a bundle and an empty `agent.yaml`.
-    pub fn new() -> World {
+    pub(crate) fn new() -> World {
         let world = World::bare();
         world.agent_file("devbot/agent.yaml", "");
         world.agent_file("_shared/CLAUDE.md", "For everybody.\n");
@@ -40,7 +40,7 @@ impl World {
     }
 
     /// Without anything.
-    pub fn bare() -> World {
+    pub(crate) fn bare() -> World {
         let world = World { folder: tempfile::tempdir().unwrap() };
         for folder in ["home", "workspace", "trust", "run", "agents"] {
             fs::create_dir_all(world.path(folder)).unwrap();
@@ -48,40 +48,40 @@ impl World {
         world
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    pub fn home(&self, name: &str) -> PathBuf {
+    pub(crate) fn home(&self, name: &str) -> PathBuf {
         self.path("home").join(name)
     }
 
-    pub fn file(&self, name: &str, text: &str) {
+    pub(crate) fn file(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    pub fn agent_file(&self, name: &str, text: &str) {
+    pub(crate) fn agent_file(&self, name: &str, text: &str) {
         self.file(&format!("agents/{name}"), text);
     }
 
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
-    pub fn json(&self, name: &str) -> serde_json::Value {
+    pub(crate) fn json(&self, name: &str) -> serde_json::Value {
         serde_json::from_str(&self.text(name)).unwrap()
     }
 
-    pub fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stubgate-agent"));
-        self.into_place(&mut command);
+        self.put_in_place(&mut command);
         command.arg("setup").arg("--managed-settings").arg(self.path("managed.json"));
         command
     }
 
-    pub fn into_place(&self, command: &mut Command) {
+    pub(crate) fn put_in_place(&self, command: &mut Command) {
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
@@ -95,14 +95,14 @@ impl World {
             .stdin(Stdio::null());
     }
 
-    pub fn setup(&self) -> Run {
+    pub(crate) fn setup(&self) -> Run {
         ran(self.command().output().unwrap())
     }
 
     /// A program with the variables that setup wrote, and none of the test's own.
-    pub fn program(&self, program: &str) -> Command {
+    pub(crate) fn program(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        self.into_place(&mut command);
+        self.put_in_place(&mut command);
         for line in self.text("trust/environment").lines() {
             let (name, value) = line.split_once('=').unwrap();
             command.env(name, value);
@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Every file with its mode, time and content.
-    pub fn snapshot(&self) -> BTreeMap<PathBuf, (u32, std::time::SystemTime, Vec<u8>)> {
+    pub(crate) fn snapshot(&self) -> BTreeMap<PathBuf, (u32, std::time::SystemTime, Vec<u8>)> {
         let mut all = BTreeMap::new();
         for folder in ["home", "trust", "workspace"] {
             walk(&self.path(folder), &mut all);
@@ -134,14 +134,14 @@ fn walk(folder: &Path, all: &mut BTreeMap<PathBuf, (u32, std::time::SystemTime, 
     }
 }
 
-pub fn ran(output: Output) -> Run {
+pub(crate) fn ran(output: Output) -> Run {
     let mut text = String::from_utf8(output.stdout).unwrap();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     Run { code: output.status.code(), text }
 }
 
 /// Whether a program is there; says so if it is not.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
         eprintln!("NOT TRIED: there is no {program} here");
@@ -149,7 +149,7 @@ pub fn has(program: &str) -> bool {
     found
 }
 
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
         eprintln!("NOT TRIED: this needs root");

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{bundle_file, bundle_folder, java_store};
 use crate::agent::{Agent, Place};
+use crate::quiet as quiet_hours;
 
 /// A variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +84,8 @@ pub(crate) fn all(agent: &Agent, container: impl Fn(&str) -> Option<String>) -> 
     all.extend(quiet());
     let is_free = !has("GH_TOKEN") && !has("GITHUB_TOKEN");
     all.extend(login.filter(|_| is_free));
-    all.into_iter().map(|variable| (variable.name.to_owned(), variable.value)).collect()
+    let all = all.into_iter().map(|variable| (variable.name.to_owned(), variable.value));
+    all.chain(quiet_hours::variables(agent)).collect()
 }
 
 fn text(path: &Path) -> String {

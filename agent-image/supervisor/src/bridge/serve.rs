@@ -1,0 +1,118 @@
+//! `bridge serve`: a bridge as a workload of its own, for what does not speak HTTP. Its server runs on loopback and is kept alive as
+//! others are; in front of it stands HTTPS that lets nobody in without a token, and that is all that the network sees of it.
+//!
+//! The token is a credential: stubgate holds it and gives it in place of the agent's stub. Tokens are read anew for each request
+//! and the certificate for each connection, so that both are rotated by writing a file. Nobody who has no token learns
+//! anything but `/healthz`.
+
+mod front;
+mod tls;
+mod tokens;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+pub use self::front::{Front, Limits};
+pub use self::tls::Certificate;
+pub use self::tokens::Tokens;
+
+use super::file::{self, Entry, Kind};
+use super::keep::{Pace, keep_all};
+use super::one::Bridge;
+use crate::agent::Place;
+use crate::state::State;
+
+/// The command.
+#[derive(Args, Debug)]
+pub struct Serve {
+    /// The bridge: an entry of kind http
+    name: String,
+    /// File of entries; by default that of the image's ready-made bridge
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Address to serve
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    listen: SocketAddr,
+    /// Certificate chain, PEM; read again when it changes
+    #[arg(long, value_name = "FILE", required_unless_present = "plain_http")]
+    certificate: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+    /// Tokens that let one in, one a line; read again for each request
+    #[arg(long, value_name = "FILE")]
+    tokens: PathBuf,
+    /// Without TLS; on loopback only, for tests
+    #[arg(long, conflicts_with_all = ["certificate", "key"])]
+    plain_http: bool,
+    /// Folder of the versions of its package
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/stubgate-bridge")]
+    state_dir: PathBuf,
+}
+
+impl Serve {
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// A file is wrong, or the address is taken.
+    pub async fn execute(&self, _place: &Place) -> anyhow::Result<ExitCode> {
+        let _ = tracing_subscriber::fmt().with_ansi(false).with_target(false).try_init();
+        if self.plain_http && !self.listen.ip().is_loopback() {
+            bail!("--plain-http is for loopback: {} is not", self.listen);
+        }
+        let entry = self.entry()?;
+        let Some(Kind::Http(http)) = entry.kind() else { bail!("{} is not of kind http", self.name) };
+        let backend = SocketAddr::from(([127, 0, 0, 1], http.port));
+        let path = http.path.clone();
+        let tokens = Tokens::new(self.tokens.clone());
+        tokens.check()?;
+        let certificate = match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => Some(Certificate::read(certificate.clone(), key.clone())?),
+            (Some(_), None) => bail!("--certificate needs --key"),
+            (None, _) => None,
+        };
+        let listener = TcpListener::bind(self.listen).await.with_context(|| format!("{}", self.listen))?;
+        tracing::info!(bridge = self.name, listen = %listener.local_addr()?, "a bridge is served");
+        let (state, stop) = (State::default(), CancellationToken::new());
+        let bridge = Bridge::new(&self.name, entry, self.state_dir.join(&self.name), &[], secrets());
+        let front = Front::new(self.name.clone(), backend, path, tokens, state.clone(), Limits::default());
+        let kept = keep_all(vec![bridge], state, stop.clone(), Pace::default());
+        let served = front.serve(listener, certificate, stop.clone());
+        tokio::join!(kept, served, stopped(stop));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn entry(&self) -> anyhow::Result<Entry> {
+        if !file::is_name(&self.name) {
+            bail!("{:?} is no name of a bridge", self.name);
+        }
+        let ready = || file::image().join(&self.name).join("serve.yaml");
+        let path = self.file.clone().unwrap_or_else(ready);
+        let mut entries: BTreeMap<_, _> = file::read_one(&path)?;
+        let entry = entries.remove(&self.name).filter(|entry| !entry.disabled);
+        entry.with_context(|| format!("{} has no bridge {}", path.display(), self.name))
+    }
+}
+
+/// Values of variables that look like credentials: never in the log.
+fn secrets() -> Vec<String> {
+    let named = |name: &str| ["TOKEN", "KEY", "SECRET", "PASSWORD"].iter().any(|word| name.contains(word));
+    std::env::vars().filter(|(name, _)| named(&name.to_ascii_uppercase())).map(|(_, value)| value).collect()
+}
+
+async fn stopped(stop: CancellationToken) {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        stop.cancel();
+    }
+}
