@@ -12,7 +12,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::leak::Search;
@@ -165,7 +165,7 @@ impl Recipe {
         program = program.args(drop_privileges()).args(["env", "--chdir=/home/agent"]).args(argv);
         let mut running = program.spawn();
         let pid = await_init(&mut running, &self.name);
-        Container { pid, running, recipe: self }
+        Container { pid, running: Mutex::new(running), recipe: self }
     }
 
     /// Starts it with a process 1 that does nothing, for what is run in it by [`Container::exec`].
@@ -178,7 +178,7 @@ impl Recipe {
 #[derive(Debug)]
 pub struct Container {
     pid: u32,
-    running: Running,
+    running: Mutex<Running>,
     recipe: Recipe,
 }
 
@@ -190,7 +190,7 @@ impl Container {
 
     /// Its main process: the lines of its standard output, and how it ends.
     pub fn main(&mut self) -> &mut Running {
-        &mut self.running
+        self.running.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A program in it, as the agent's user, with the container's variables, in its home; a minute to finish.
@@ -279,16 +279,16 @@ impl Container {
     /// Asks process 1 to end, as a cluster does, and gives it this long before all is killed. Whether it ended by itself.
     pub fn stop(mut self, within: Duration) -> bool {
         process::signal(self.pid, rustix::process::Signal::TERM);
-        self.running.ended(within).is_some()
+        self.main().ended(within).is_some()
     }
 }
 
 impl Drop for Container {
     fn drop(&mut self) {
         // With process 1 the kernel kills all others of that namespace.
-        if self.running.ended(Duration::ZERO).is_none() {
+        if self.main().ended(Duration::ZERO).is_none() {
             process::signal(self.pid, rustix::process::Signal::KILL);
-            self.running.ended(Duration::from_secs(5));
+            self.main().ended(Duration::from_secs(5));
         }
     }
 }

@@ -42,6 +42,7 @@ pub mod origin;
 pub mod pki;
 pub mod process;
 pub mod program;
+pub mod toolbox;
 pub mod wire;
 pub mod world;
 

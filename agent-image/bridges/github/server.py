@@ -31,7 +31,7 @@ def brief(found: list[dict], *keys: str) -> list[dict]:
 
 
 def build(api: Api) -> FastMCP:
-    mcp = FastMCP("github")
+    mcp = FastMCP("github", log_level="WARNING")
 
     async def repos(method: str, repository: str, *path: str, **more):
         return await api.call(method, "repos", *repository.split("/"), *path, **more)

@@ -66,7 +66,7 @@ class Call:
 
 
 def build(api: Api, calls: dict[str, Call]) -> FastMCP:
-    mcp = FastMCP("http")
+    mcp = FastMCP("http", log_level="WARNING")
 
     @mcp.tool()
     def calls_known() -> list[dict]:

@@ -24,7 +24,7 @@ CLIENT = ("_matrix", "client", "v3")
 
 
 def build(api: Api, allowed: frozenset[str] = frozenset()) -> FastMCP:
-    mcp = FastMCP("matrix")
+    mcp = FastMCP("matrix", log_level="WARNING")
 
     def check(room: str) -> None:
         if allowed and room not in allowed:

@@ -39,6 +39,10 @@ def allows(patterns: list[str], subject: str) -> bool:
     return not subject.startswith("_INBOX.") and any(matches(p.split("."), subject.split(".")) for p in patterns)
 
 
+async def quiet(_: Exception) -> None:
+    """What goes wrong is said to whoever asked."""
+
+
 class Client:
     """One connection, made when it is needed first."""
 
@@ -49,7 +53,7 @@ class Client:
         async with self.lock:
             if self.client is None or self.client.is_closed:
                 try:
-                    made = nats.connect(self.url, allow_reconnect=True, max_reconnect_attempts=-1, **self.options)
+                    made = nats.connect(self.url, error_cb=quiet, max_reconnect_attempts=-1, **self.options)
                     self.client = await asyncio.wait_for(made, 10)
                 except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:
                     raise ToolError(f"NATS is not reached: {type(error).__name__}") from error
@@ -57,7 +61,7 @@ class Client:
 
 
 def build(client: Client, publish_to: list[str], request_to: list[str], read_from: list[str], port: int = 0) -> FastMCP:
-    mcp = FastMCP("nats", host="127.0.0.1", port=port, stateless_http=True)
+    mcp = FastMCP("nats", log_level="WARNING", host="127.0.0.1", port=port, stateless_http=True)
 
     def check(patterns: list[str], subject: str) -> None:
         if not allows(patterns, subject):

@@ -51,13 +51,14 @@ class Database:
         try:
             if await connection.fetchval(TOO_MUCH):
                 raise ToolError("the bridge's user may do too much on the server; give it one that only reads")
-            async with connection.transaction(readonly=True):
-                await connection.fetch(LIMITS, str(int(self.seconds * 1000)))
-                if not free:
-                    return table(await connection.fetch(text, *values), rows)
-                # Prepared, and so one statement.
-                await connection.fetch(f"DECLARE found NO SCROLL CURSOR FOR {text}")
-                return table(await connection.fetch(f"FETCH FORWARD {rows + 1} FROM found"), rows)
+            # Never committed: some functions write even in a transaction that only reads (large objects, before 16).
+            await connection.transaction(readonly=True).start()
+            await connection.fetch(LIMITS, str(int(self.seconds * 1000)))
+            if not free:
+                return table(await connection.fetch(text, *values), rows)
+            # Prepared, and so one statement.
+            await connection.fetch(f"DECLARE found NO SCROLL CURSOR FOR {text}")
+            return table(await connection.fetch(f"FETCH FORWARD {rows + 1} FROM found"), rows)
         finally:
             connection.terminate()
 
@@ -76,7 +77,7 @@ def table(found: list, rows: int) -> dict:
 
 
 def build(database: Database, port: int = 0) -> FastMCP:
-    mcp = FastMCP("postgres", host="127.0.0.1", port=port, stateless_http=True)
+    mcp = FastMCP("postgres", log_level="WARNING", host="127.0.0.1", port=port, stateless_http=True)
 
     @mcp.tool()
     async def query(sql: Query, rows: Rows = 100) -> dict:

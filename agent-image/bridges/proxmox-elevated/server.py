@@ -24,7 +24,7 @@ Text = Annotated[str, Field(max_length=200)]
 
 
 def build(api: Api, nodes: frozenset[str]) -> FastMCP:
-    mcp = FastMCP("proxmox-elevated")
+    mcp = FastMCP("proxmox-elevated", log_level="WARNING")
 
     async def post(node: str, kind: str, guest: int, *path: str, **body) -> str:
         if node not in nodes:

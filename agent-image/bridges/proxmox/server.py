@@ -22,7 +22,7 @@ Window = Literal["hour", "day", "week"]
 
 
 def build(api: Api) -> FastMCP:
-    mcp = FastMCP("proxmox")
+    mcp = FastMCP("proxmox", log_level="WARNING")
 
     async def get(*path: str, **query):
         return (await api.call("GET", "api2", "json", *path, query=query))["data"]

@@ -19,6 +19,7 @@ from pydantic import Field
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")]
 LARGEST = 64 * 1024
+asyncssh.set_log_level("WARNING")
 
 
 class Operation:
@@ -59,27 +60,35 @@ class Machines:
         name, _, port = host.partition(":")
         async with self.room:
             try:
-                async with asyncssh.connect(name, int(port or 22), username=user, **self.options) as connection:
-                    return await asyncio.wait_for(self._run(connection, line), seconds)
+                connection = await asyncssh.connect(name, int(port or 22), username=user, **self.options)
             except (asyncssh.Error, OSError) as error:
                 raise ToolError(f"{host}: {type(error).__name__}") from error
+            try:
+                return await self._run(connection, line, seconds)
             except asyncio.TimeoutError as error:
                 raise ToolError(f"{host}: not done within {seconds} s") from error
+            except (asyncssh.Error, OSError) as error:
+                raise ToolError(f"{host}: {type(error).__name__}") from error
+            finally:
+                connection.close()
 
-    async def _run(self, connection: asyncssh.SSHClientConnection, line: str) -> dict:
-        async with connection.create_process(line, stdin=asyncssh.DEVNULL, stderr=asyncssh.STDOUT, encoding=None) as process:
-            text, more = b"", True
-            while len(text) <= LARGEST and (piece := await process.stdout.read(8192)):
-                text += piece
-            more = len(text) > LARGEST
-            if more:
-                process.kill()
-            status = None if more else (await process.wait()).exit_status
+    async def _run(self, connection: asyncssh.SSHClientConnection, line: str, seconds: float) -> dict:
+        process = await connection.create_process(line, stdin=asyncssh.DEVNULL, stderr=asyncssh.STDOUT, encoding=None)
+        text = b""
+        try:
+            async with asyncio.timeout(seconds):
+                while len(text) <= LARGEST and (piece := await process.stdout.read(8192)):
+                    text += piece
+                more = len(text) > LARGEST
+                status = None if more else (await process.wait()).exit_status
+        finally:
+            # Nothing, if it ended.
+            process.kill()
         return {"status": status, "output": text[:LARGEST].decode(errors="replace"), "more": more}
 
 
 def build(machines: Machines, operations: dict[str, Operation], port: int = 0) -> FastMCP:
-    mcp = FastMCP("ssh", host="127.0.0.1", port=port, stateless_http=True)
+    mcp = FastMCP("ssh", log_level="WARNING", host="127.0.0.1", port=port, stateless_http=True)
 
     @mcp.tool()
     def operations_known() -> list[dict]:

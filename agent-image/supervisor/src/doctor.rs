@@ -88,7 +88,7 @@ impl Setting {
         }
         Setting {
             place: place.clone(),
-            mask: agent.as_ref().map(Mask::of).unwrap_or_default(),
+            mask: agent.as_ref().map(Mask::of_stubs).unwrap_or_default(),
             agent,
             targets: egress::targets(&variables),
             environment: variables,

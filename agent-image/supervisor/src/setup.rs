@@ -23,6 +23,7 @@ pub mod step;
 pub mod trust;
 mod user_hook;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -80,7 +81,8 @@ impl Setup {
 }
 
 fn say(step: &str, outcome: &Outcome) {
-    println!("setup: {step}: {outcome}");
+    // Setup goes on where nobody reads it.
+    let _ = writeln!(std::io::stdout(), "setup: {step}: {outcome}");
 }
 
 async fn told_to_end() -> ExitCode {

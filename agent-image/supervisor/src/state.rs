@@ -54,8 +54,6 @@ pub struct Facts {
     pub spooled: u64,
     /// How often the client was started again; kept from its last state that says so.
     pub restarts: u64,
-    /// Which folder's disk is full, in words, if one's is.
-    pub full: Option<String>,
     /// Events that it refused, and that a person must look at.
     pub events_aside: u64,
 }

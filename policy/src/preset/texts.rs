@@ -18,6 +18,7 @@ texts! {
     "github-read@1.yaml"
     "github-write@1.yaml"
     "matrix@1.yaml"
+    "nats-events@1.yaml"
     "packages@1.yaml"
     "proxmox-operate@1.yaml"
     "proxmox-read@1.yaml"

@@ -60,7 +60,7 @@ class Api:
 
 def build(api: Api) -> FastMCP:
     """The server. Each tool is a function; its docstring is what the agent reads."""
-    mcp = FastMCP("__NAME__")
+    mcp = FastMCP("__NAME__", log_level="WARNING")
 
     @mcp.tool()
     async def list_items(page: Page = 1) -> Any:

@@ -60,7 +60,7 @@ class System:
 def build(system: System, port: int = 0) -> FastMCP:
     """The server. Each tool is a function; its docstring is what the agent reads."""
     # On loopback: `stubgate-agent bridge serve` stands in front, with HTTPS and a token.
-    mcp = FastMCP("__NAME__", host="127.0.0.1", port=port, stateless_http=True)
+    mcp = FastMCP("__NAME__", log_level="WARNING", host="127.0.0.1", port=port, stateless_http=True)
 
     @mcp.tool()
     async def get(key: Key) -> str:

@@ -104,7 +104,7 @@ pub struct Trust {
 
 impl Default for Trust {
     fn default() -> Self {
-        Trust { address: "http://ca.stubgate.internal/bundle.pem".into() }
+        Trust { address: "http://stubgate.internal/ca.pem".into() }
     }
 }
 

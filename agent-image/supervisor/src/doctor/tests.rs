@@ -34,7 +34,7 @@ impl Scene {
         let environment = [("PATH".to_owned(), at("bin").display().to_string())].into();
         let setting = Setting {
             place,
-            mask: Mask::of(&agent),
+            mask: Mask::of_stubs(&agent),
             agent: Ok(agent),
             environment,
             root: at("root"),

@@ -15,15 +15,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::agent::Agent;
+use crate::agent::file::Log;
 use crate::setup;
 use crate::state::{Client, State};
-use crate::transcript;
+use crate::transcript::{self, clean};
 
 use super::backoff::{Backoff, chance};
 use super::command::Start;
 use super::console::Handle;
 use super::hang::{self, Hang, Verdict};
 use super::times::Times;
+
+/// Lines of its screen that are told of a client which ended soon.
+const LAST_LINES: usize = 5;
 
 /// Keeps one client alive.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) struct Keeper {
     pub(crate) console: Handle,
     pub(crate) times: Times,
     pub(crate) stop: CancellationToken,
+    /// What no line of the log may hold.
+    pub(crate) masked: Vec<String>,
     /// Asks for a new start at once.
     pub(crate) again: Arc<Notify>,
 }
@@ -107,8 +113,13 @@ impl Keeper {
         let status = self.watch(&mut child, pid, restarts).await;
         let how = status.map_or_else(|| "killed, but its process does not go".into(), in_words);
         let screen = self.console.close(format!("the client {how}")).await;
+        let is_short = started.elapsed() < self.times.refusal;
+        if is_short && !self.stop.is_cancelled() && self.agent.file.log != Log::Off {
+            // Nobody else would tell why.
+            warn!(text = last_words(&screen, &self.masked), "what the client showed before it ended");
+        }
         let has_refused = is_continued
-            && started.elapsed() < self.times.refusal
+            && is_short
             && status.is_some_and(|status| status.code() == Some(1))
             && screen.contains("No conversation found");
         Ended { how, has_refused }
@@ -222,6 +233,13 @@ fn in_words(status: ExitStatus) -> String {
     }
 }
 
+/// The last lines of a screen, as one for the log.
+fn last_words(screen: &str, masked: &[String]) -> String {
+    let lines: Vec<&str> = screen.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default();
+    clean::line(&clean::masked(&last.join(" | "), masked))
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -243,6 +261,13 @@ pub(crate) async fn version(agent: &Agent) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_words_are_the_last_lines_without_stubs() {
+        let screen = "1\n\n2\n3\n 4\nmy-stub-1 is refused\n6\n\n";
+        assert_eq!(last_words(screen, &["my-stub-1".into()]), "2 | 3 | 4 | [stub] is refused | 6");
+        assert_eq!(last_words("", &[]), "");
+    }
 
     #[test]
     fn tells_how_a_client_ended_in_words() {

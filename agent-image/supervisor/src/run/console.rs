@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use crate::agent::file::Log;
 use crate::screen::Screen;
-use crate::screen::dialog::{Guard, Table, Verdict};
+use crate::screen::dialog::{Guard, Verdict};
 use crate::state::State;
 use crate::transcript::clean;
 
@@ -99,7 +99,6 @@ impl Handle {
 /// The console.
 pub(crate) struct Console {
     state: State,
-    table: Table,
     guard: Guard,
     log: Log,
     masked: Vec<String>,
@@ -120,10 +119,10 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// With these dialogs; viewers come in through the listener.
+    /// With this guard of dialogs; viewers come in through the listener.
     pub(crate) fn new(
         state: State,
-        table: Table,
+        guard: Guard,
         log: Log,
         masked: Vec<String>,
         listener: UnixListener,
@@ -131,10 +130,8 @@ impl Console {
         let (sender, orders) = mpsc::channel(8);
         let moved = Arc::new(std::sync::Mutex::new(Instant::now()));
         let handle = Handle { orders: sender, moved: Arc::clone(&moved) };
-        let guard = Guard::new(table.clone(), "");
         let console = Console {
             state,
-            table,
             guard,
             log,
             masked,
@@ -213,7 +210,7 @@ impl Console {
                 let _ = answer.send(self.screen.text());
                 self.close(&notice);
             }
-            Order::Version(version) => self.guard = Guard::new(self.table.clone(), &version),
+            Order::Version(version) => self.guard.set_version(&version),
             Order::Prompt(text, answer) => {
                 let is_free = self.writer.is_some()
                     && self.quiet_at.is_none()
@@ -355,6 +352,9 @@ impl Console {
 
     fn look(&mut self) {
         let verdict = self.guard.look(&self.screen);
+        if self.guard.looks_again() {
+            self.quiet_at = Some(Instant::now() + QUIET);
+        }
         let was_blocked = self.is_blocked;
         self.is_blocked = verdict.is_some();
         match verdict {
@@ -364,10 +364,12 @@ impl Console {
                 }
             }
             Some(Verdict::Press { dialog, keys }) => {
-                info!(dialog, "a dialog was answered");
+                // Arrows come first, and Enter once the screen shows what they did.
+                let is_answered = keys == b"\r";
+                info!(dialog, is_answered, "keys were pressed in a dialog");
                 self.typed.extend(keys);
                 self.state.change(|facts| {
-                    facts.dialogs_answered += 1;
+                    facts.dialogs_answered += u64::from(is_answered);
                     facts.dialog = None;
                 });
             }

@@ -48,7 +48,7 @@ fn supervise() -> std::io::Result<u8> {
     }
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| "stubgate-agent".into());
-    let child = Command::new("/proc/self/exe")
+    let child = Command::new(std::env::current_exe()?)
         .arg0(name)
         .args(arguments.filter(|argument| argument != OsStr::new("--init")))
         .spawn()?

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::agent::{Agent, Place};
-use crate::screen::dialog::Table;
+use crate::screen::dialog::{Guard, Table};
 use crate::setup;
 use crate::state::{self, State};
 use crate::{bridge, event};
@@ -67,7 +67,9 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
     let path = listen::path(&agent.place);
     let listener = listen::bind(&path).with_context(|| path.display().to_string())?;
     let log = agent.file.log;
-    let (console, handle) = Console::new(state.clone(), dialogs(&agent)?, log, masked.clone(), listener);
+    let workspace = agent.place.workspace.canonicalize().unwrap_or_else(|_| agent.place.workspace.clone());
+    let guard = Guard::new(dialogs(&agent)?, "").in_folder(&workspace, &command::folder(&agent));
+    let (console, handle) = Console::new(state.clone(), guard, log, masked.clone(), listener);
 
     // The supervisor is nothing without these two: it ends with them, and the container is started again.
     let mut vital = JoinSet::new();
@@ -78,6 +80,7 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
         console: handle.clone(),
         times,
         stop: stop.clone(),
+        masked: masked.clone(),
         again: Arc::clone(&again),
     };
     let mut client = tokio::spawn(keeper.keep());
@@ -97,31 +100,31 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
     }
     {
         let (agent, state) = (agent.clone(), state.clone());
-        others.keep("login", move |_| Box::pin(login::guard(agent.clone(), state.clone(), times)));
+        others.keep("login", Duration::ZERO, move |_| Box::pin(login::guard(agent.clone(), state.clone(), times)));
     }
     {
         let (agent, state, masked, hurry) = (agent.clone(), state.clone(), masked, options.hurry);
-        others.keep("session", move |_| {
+        others.keep("session", Duration::ZERO, move |_| {
             Box::pin(session::follow(agent.clone(), state.clone(), handle.clone(), masked.clone(), hurry))
         });
     }
     {
         let (agent, state) = (agent.clone(), state.clone());
-        others.keep("bridges", move |stop| Box::pin(bridge::keep(agent.clone(), state.clone(), stop)));
+        others.keep("bridges", FAREWELL, move |stop| Box::pin(bridge::keep(agent.clone(), state.clone(), stop)));
     }
     {
         let (agent, state) = (agent.clone(), state.clone());
-        others.keep("events", move |stop| Box::pin(event::drain(agent.clone(), state.clone(), stop)));
+        others.keep("events", FAREWELL, move |stop| Box::pin(event::drain(agent.clone(), state.clone(), stop)));
     }
     {
         let (agent, state) = (agent.clone(), state.clone());
-        others.keep("state", move |stop| Box::pin(state::serve(agent.clone(), state.clone(), stop)));
+        others.keep("state", FAREWELL, move |stop| Box::pin(state::serve(agent.clone(), state.clone(), stop)));
     }
     if !options.headless {
         let folder = command::folder(&agent);
         let tmux =
             Tmux { place: agent.place.clone(), state: state.clone(), times, environment, folder, stop: stop.clone() };
-        others.keep("tmux", move |_| Box::pin(tmux.clone().keep()));
+        others.keep("tmux", FAREWELL, move |_| Box::pin(tmux.clone().keep()));
     }
 
     let ended = until_told(&again, &mut vital, &mut client).await;
@@ -146,8 +149,13 @@ struct Others {
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl Others {
-    /// The token lets a task say farewell.
-    fn keep(&mut self, name: &'static str, mut task: impl FnMut(CancellationToken) -> Task + Send + 'static) {
+    /// The token lets a task say farewell, for which it has so long.
+    fn keep(
+        &mut self,
+        name: &'static str,
+        farewell: Duration,
+        mut task: impl FnMut(CancellationToken) -> Task + Send + 'static,
+    ) {
         let stop = self.stop.clone();
         let pause = self.pause;
         self.set.spawn(async move {
@@ -155,7 +163,7 @@ impl Others {
             let all = forever(name, pause, stop.clone(), move || task(given.clone()));
             tokio::select! {
                 () = all => {}
-                () = async { stop.cancelled().await; tokio::time::sleep(FAREWELL).await } => {}
+                () = async { stop.cancelled().await; tokio::time::sleep(farewell).await } => {}
             }
         });
     }

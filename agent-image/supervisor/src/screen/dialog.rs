@@ -74,8 +74,15 @@ enum Found {
 impl Guard {
     /// For a client of this version, as `claude --version` says it; for one that is none, no dialog is known.
     pub fn new(table: Table, client_version: &str) -> Self {
-        let version = client_version.split_whitespace().next().unwrap_or_default().to_owned();
-        Guard { table, version, folder: None, is_ready: false, answered: Vec::new(), before: None }
+        let version = String::new();
+        let mut guard = Guard { table, version, folder: None, is_ready: false, answered: Vec::new(), before: None };
+        guard.set_version(client_version);
+        guard
+    }
+
+    /// The client turned out to be of this version.
+    pub fn set_version(&mut self, client_version: &str) {
+        self.version = client_version.split_whitespace().next().unwrap_or_default().to_owned();
     }
 
     /// Has dialogs about the client's working folder answered for this one alone, and only if it is the workspace or below it.
@@ -92,8 +99,14 @@ impl Guard {
         self.before = None;
     }
 
-    /// Looks, when the output has been quiet, and again every 300 ms or so while it is: what is found must stand for two looks.
-    /// `None` when nothing is up.
+    /// Whether something is up that it wants to look at again soon, be there output until then or not: what is found must stand
+    /// for two looks.
+    pub fn looks_again(&self) -> bool {
+        self.before.is_some()
+    }
+
+    /// Looks, when the output has been quiet, and again some 300 ms later as long as [`Guard::looks_again`]. `None` when nothing is
+    /// up, or nothing that stood for two looks.
     pub fn look(&mut self, screen: &Screen) -> Option<Verdict> {
         let view = screen.view();
         if view.input_box().is_some() {

@@ -50,7 +50,7 @@ mod tests {
             disarm.pass(&mut piece);
             piece
         };
-        pieces.iter().flat_map(|piece| pass(piece)).collect()
+        pieces.iter().flat_map(pass).collect()
     }
 
     #[test]

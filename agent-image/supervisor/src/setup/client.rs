@@ -55,7 +55,6 @@ fn trust_workspaces(agent: &Agent, members: &mut Map<String, Value>) {
     for folder in folders.iter().chain(&real) {
         let Some(project) = object(projects, &folder.display().to_string()) else { continue };
         project.insert("hasTrustDialogAccepted".into(), true.into());
-        project.insert("hasCompletedProjectOnboarding".into(), true.into());
     }
 }
 

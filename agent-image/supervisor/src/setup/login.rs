@@ -69,7 +69,8 @@ pub fn restore(agent: &Agent) -> io::Result<bool> {
     let is_ours = std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file())
         && files::read_bounded(&path, LARGEST).is_ok_and(|bytes| is_stub(agent, &bytes));
     if is_ours {
-        return files::restrict(&path, 0o600);
+        // One that is mounted read-only has the mode that it has; what it holds is worth nothing elsewhere.
+        return Ok(files::restrict(&path, 0o600).unwrap_or(false));
     }
     files::replace(&path, text(agent).as_bytes(), 0o600)
 }

@@ -17,16 +17,22 @@ const SHORTEST: usize = 6;
 pub struct Mask(Vec<String>);
 
 impl Mask {
-    /// Every stub that the agent's file names, and the values of variables that are named like secrets.
-    pub fn of(agent: &Agent) -> Self {
+    /// Every stub that the agent's file names, and the values of variables that are named like secrets: of these, and of those
+    /// that the file gives to the client.
+    pub fn of(agent: &Agent, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let given = agent.file.client.environment.clone();
+        let secret = variables.into_iter().chain(given).filter(|(name, _)| names_a_secret(name));
+        Mask::new(Mask::of_stubs(agent).0.into_iter().chain(secret.map(|(_, value)| value)))
+    }
+
+    /// Only what the agent's file calls a stub: a variable may hold something real.
+    pub fn of_stubs(agent: &Agent) -> Self {
         let file = &agent.file;
         let mut stubs = vec![&file.login.access_stub, &file.login.refresh_stub, &file.pr_comments.stub];
         stubs.extend(file.git.stubs.values());
         stubs.extend(file.matrix.iter().map(|matrix| &matrix.stub));
         stubs.extend(file.events.iter().map(|events| &events.stub));
         stubs.extend(file.doctor.stubs.iter());
-        let variables = file.client.environment.iter().filter(|(name, _)| names_a_secret(name));
-        stubs.extend(variables.map(|(_, value)| value));
         Mask::new(stubs.into_iter().cloned())
     }
 

@@ -79,6 +79,7 @@ pub const ALL: &[Metric] = &[
     ),
     counter("bridge_restarts_total", "bridge", "How often it was started again."),
     gauge("events_spooled", "", "Events that wait for their server."),
+    gauge("events_aside", "", "Events that their server refused, and that a person must look at."),
 ];
 
 /// The text that `/metrics` answers with.
@@ -141,6 +142,7 @@ fn series(name: &str, facts: &Facts, started: SystemTime, now: SystemTime) -> Ve
         "bridge_last_good_timestamp_seconds" => bridges(|bridge| bridge.last_good.map(seconds)),
         "bridge_restarts_total" => bridges(|bridge| Some(bridge.restarts)),
         "events_spooled" => one(facts.spooled),
+        "events_aside" => one(facts.events_aside),
         // A test finds a name of the list that has no series.
         _ => Vec::new(),
     }

@@ -1,14 +1,11 @@
-//! What nobody tells the supervisor, and is looked at here: whether the client's process is there at this moment, whether disks
-//! are full. It reads and changes nothing.
+//! What nobody tells the supervisor, and is looked at here: whether the client's process is there at this moment. It reads and
+//! changes nothing.
 
 use std::fs;
 use std::path::Path;
 use std::time::SystemTime;
 
 use super::{Client, Facts};
-
-/// Bytes below which there is no room for a session's record and a login.
-const ROOM: u64 = 4 * 1024 * 1024;
 
 /// The facts, with the client as the kernel knows it now: an end is told to the supervisor a moment after it happened, and
 /// not at all if it has a fault.
@@ -26,25 +23,6 @@ pub(super) fn witnessed(mut facts: Facts, proc: &Path, now: SystemTime) -> Facts
         }
     }
     facts
-}
-
-/// Which of these folders is on a full disk, in words.
-pub(super) fn full(folders: &[&Path]) -> Option<String> {
-    folders.iter().find_map(|folder| {
-        let found = rustix::fs::statvfs(*folder).ok()?;
-        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
-        let why = lacking(bytes(found.f_blocks), bytes(found.f_bavail), found.f_files, found.f_favail)?;
-        Some(format!("{}: {why}", folder.display()))
-    })
-}
-
-/// What a disk lacks: of so many bytes and files, so many are left.
-fn lacking(bytes: u64, bytes_left: u64, files: u64, files_left: u64) -> Option<String> {
-    if bytes_left < ROOM.min(bytes / 20) {
-        return Some(format!("{} KiB are left", bytes_left / 1024));
-    }
-    // Some count none.
-    (files > 0 && files_left == 0).then(|| "no more files can be made".into())
 }
 
 #[cfg(test)]
@@ -84,21 +62,5 @@ mod tests {
         let client = Client::Up { pid: std::process::id(), since: UNIX_EPOCH, restarts: 0 };
         let facts = Facts { client: client.clone(), ..Facts::default() };
         assert_eq!(witnessed(facts, Path::new("/proc"), UNIX_EPOCH).client, client);
-    }
-
-    #[test]
-    fn a_disk_is_full_when_a_session_can_no_longer_be_kept() {
-        let mib = 1024 * 1024;
-        assert_eq!(lacking(1024 * mib, 4 * mib, 10, 1), None);
-        assert_eq!(lacking(1024 * mib, 4 * mib - 1, 10, 1).as_deref(), Some("4095 KiB are left"));
-        assert_eq!(lacking(mib, mib / 20, 10, 1), None, "a small one");
-        assert_eq!(lacking(mib, 0, 10, 1).as_deref(), Some("0 KiB are left"));
-        assert_eq!(lacking(1024 * mib, 512 * mib, 10, 0).as_deref(), Some("no more files can be made"));
-        assert_eq!(lacking(1024 * mib, 512 * mib, 0, 0), None, "a file system that counts no files");
-    }
-
-    #[test]
-    fn a_folder_that_is_not_there_is_not_full() {
-        assert_eq!(full(&[Path::new("/nonexistent/folder"), Path::new("/proc")]), None);
     }
 }

@@ -115,7 +115,7 @@ pub fn reasons(facts: &Facts, now: SystemTime) -> Vec<NotReady> {
     if facts.tmux == Some(false) {
         add(Reason::TmuxMissing, "tmux has no session `main`".into());
     }
-    if let Some(which) = &facts.full {
+    if let Some(which) = &facts.disk {
         add(Reason::DiskFull, which.clone());
     }
     reasons
@@ -176,7 +176,7 @@ mod tests {
         assert_eq!(words(|facts| facts.trust = Some("gone".into())), ["trust_wrong"]);
         assert_eq!(words(|facts| facts.unanswered = Some("gone".into())), ["health_prompt_unanswered"]);
         assert_eq!(words(|facts| facts.tmux = Some(false)), ["tmux_missing"]);
-        assert_eq!(words(|facts| facts.full = Some("/home".into())), ["disk_full"]);
+        assert_eq!(words(|facts| facts.disk = Some("/home".into())), ["disk_full"]);
         let fails = |facts: &mut Facts| {
             facts.bridges.entry("github".into()).or_default().failing = Some("connection refused".into());
         };
@@ -195,7 +195,7 @@ mod tests {
             facts.bridges.entry("github".into()).or_default().failing = Some("?".into());
             facts.unanswered = Some("?".into());
             facts.tmux = Some(false);
-            facts.full = Some("?".into());
+            facts.disk = Some("?".into());
         });
         let known: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         assert_eq!(all, known[2..]);

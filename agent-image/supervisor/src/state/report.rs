@@ -34,12 +34,16 @@ pub struct Report {
     pub login: Login,
     /// What is wrong with trust, if anything is.
     pub trust: Option<String>,
+    /// Which disk is full, if one is.
+    pub disk: Option<String>,
     /// Whether tmux has its session; null without tmux.
     pub tmux: Option<bool>,
     /// Every bridge.
     pub bridges: BTreeMap<String, BridgeReport>,
     /// Events that wait for their server.
     pub events_spooled: u64,
+    /// Events that it refused.
+    pub events_aside: u64,
 }
 
 /// The supervisor itself.
@@ -147,9 +151,11 @@ impl Report {
             },
             login: Login { is_stub: facts.login_is_stub, restored: facts.logins_restored },
             trust: line(&facts.trust),
+            disk: line(&facts.disk),
             tmux: facts.tmux,
             bridges: bridges.collect(),
             events_spooled: facts.spooled,
+            events_aside: facts.events_aside,
         }
     }
 }
@@ -200,7 +206,7 @@ mod tests {
             dialog: Some(said.clone()),
             trust: Some(said.clone()),
             unanswered: Some(said.clone()),
-            full: Some(said.clone()),
+            disk: Some(said.clone()),
             bridges: [("github".into(), bridge)].into(),
             ..Facts::default()
         };

@@ -29,7 +29,7 @@ use super::mask::Mask;
 use super::report::{Report, told};
 use super::{Facts, State, metrics, observe};
 use crate::agent::{Agent, Place};
-use crate::setup::trust;
+use crate::setup::{environment, trust};
 
 /// Connections at once over TCP, and of one address.
 const CONNECTIONS: usize = 32;
@@ -66,7 +66,7 @@ impl Source {
     fn new(agent: &Agent, state: State) -> Self {
         Source {
             agent: agent.name.clone(),
-            mask: Mask::of(agent),
+            mask: Mask::of(agent, variables(&agent.place)),
             state,
             started: SystemTime::now(),
             proc: "/proc".into(),
@@ -114,6 +114,13 @@ impl Source {
     }
 }
 
+/// What the processes of the container may be given besides what the agent's file says.
+fn variables(place: &Place) -> Vec<(String, String)> {
+    let own =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    own.chain(environment::read(place).unwrap_or_default()).collect()
+}
+
 fn whole(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
@@ -130,17 +137,13 @@ fn wants_json(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Looks now and then at what nobody tells.
+/// Looks now and then at trust, which nobody tells about.
 async fn look(agent: &Agent, state: &State, stop: &CancellationToken) {
     loop {
         let looked_at = agent.clone();
-        let looking = tokio::task::spawn_blocking(move || {
-            let place = &looked_at.place;
-            (observe::full(&[&place.home, &place.workspace]), trust::check(&looked_at).err())
-        });
-        match looking.await {
-            Ok((full, trust)) => state.change(|facts| (facts.full, facts.trust) = (full, trust)),
-            Err(error) => tracing::error!(%error, "disks and trust were not looked at"),
+        match tokio::task::spawn_blocking(move || trust::check(&looked_at).err()).await {
+            Ok(wrong) => state.change(|facts| facts.trust = wrong),
+            Err(error) => tracing::error!(%error, "trust was not looked at"),
         }
         tokio::select! {
             () = stop.cancelled() => return,

@@ -131,7 +131,7 @@ fn table(report: &Report) -> String {
         }
         row(&format!("bridge {name}"), told);
     }
-    row("events", format!("{} wait", report.events_spooled));
+    row("events", format!("{} wait, {} were refused", report.events_spooled, report.events_aside));
     row("supervisor", format!("{} since {}", report.supervisor.version, report.supervisor.since));
     let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
     rows.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()

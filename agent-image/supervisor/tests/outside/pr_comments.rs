@@ -70,19 +70,19 @@ fn input(event: &str, is_active: bool) -> String {
 fn the_first_look_wakes_nobody_and_each_new_thing_wakes_once() {
     let world = World::new();
     let first = by("ann", "c1");
-    world.github.set(vec![pull("acme/site", 7, &[first.clone()], &[], &[thread("t1", false, &[by("ann", "d1")])])]);
+    world.github.set(vec![pull("acme/site", 7, std::slice::from_ref(&first), &[], &[thread("t1", false, &[by("ann", "d1")])])]);
     world.rests();
     world.rests();
     let two = [first.clone(), by("ann", "c2"), by("bob", "c3")];
     let open = thread("t1", false, &[by("ann", "d1")]);
-    world.github.set(vec![pull("acme/site", 7, &two, &[], &[open.clone()])]);
+    world.github.set(vec![pull("acme/site", 7, &two, &[], std::slice::from_ref(&open))]);
     world.wakes("- acme/site#7: 2 new comments");
     let answered = thread("t1", false, &[by("ann", "d1"), by("devbot", "d2"), by("ann", "d3")]);
-    world.github.set(vec![pull("acme/site", 7, &two, &[], &[answered.clone()])]);
+    world.github.set(vec![pull("acme/site", 7, &two, &[], std::slice::from_ref(&answered))]);
     world.wakes("- acme/site#7: 1 unresolved review thread");
     let changes = [review("ann", "r1", "CHANGES_REQUESTED", 2), review("ann", "r2", "COMMENTED", 0)];
     world.github.set(vec![
-        pull("acme/site", 7, &two, &changes, &[answered.clone()]),
+        pull("acme/site", 7, &two, &changes, std::slice::from_ref(&answered)),
         pull("Acme/Site", 9, &[by("ann", "c9")], &[], &[]),
     ]);
     let ran = world.stop();

@@ -1,11 +1,12 @@
 //! The client is started, watched, stopped and started again.
 
 use std::fs;
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::supervisor::{Home, content, field, is_alive, send, until};
+use crate::supervisor::{DEADLINE, Home, content, field, is_alive, send, until};
 
 /// Waits for its terminal, as a client does.
 const WAITS: &str = "echo ready; exec cat";
@@ -84,14 +85,23 @@ fn a_client_that_ignores_sigterm_is_killed_in_time() {
 
 #[test]
 fn a_client_that_floods_its_terminal_costs_time_and_no_memory() {
-    let home =
-        Home::new("head -c 100000000 /dev/zero | tr '\\0' 'x' | fold -w 100; echo done >\"$HOME/done\"; exec cat");
+    let home = Home::new(
+        "head -c 100000000 /dev/zero | tr '\\0' 'x' | fold -w 100; echo the very end; echo done >\"$HOME/done\"; exec cat",
+    );
     let mut supervisor = home.run("20", &["--headless"]);
     supervisor.client();
     // It takes nothing, and keeps nobody from working.
-    let _stuck =
+    let mut stuck =
         until("the console's socket", || std::os::unix::net::UnixStream::connect(home.path("run/console.sock")).ok());
     content(&home.path("home/done"), "done");
+    // Now that it takes again it is shown how things are, and little of how they came to be.
+    stuck.set_read_timeout(Some(DEADLINE)).unwrap();
+    let (mut shown, mut buffer) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&shown).contains("the very end") {
+        let length = stuck.read(&mut buffer).unwrap();
+        assert!(length > 0 && shown.len() < 2_000_000);
+        shown.extend_from_slice(&buffer[..length]);
+    }
     let status = fs::read_to_string(format!("/proc/{}/status", supervisor.child.id())).unwrap();
     let peak: u64 = status
         .lines()
@@ -136,6 +146,38 @@ fn a_session_is_continued_where_there_is_one_and_started_anew_where_it_is_refuse
     supervisor.line("ended with code 1");
     supervisor.client();
     content(&home.path("home/args"), "args=--continue\nargs=\n");
+    assert!(supervisor.stop().success());
+}
+
+#[test]
+fn a_client_that_ends_soon_is_quoted_in_the_log() {
+    let home = Home::new("echo 'can not be used with root privileges: access-token-stub'; exit 1");
+    let mut supervisor = home.run("20", &["--headless"]);
+    let line = supervisor.line("what the client showed before it ended");
+    assert!(line.contains("can not be used with root privileges: [stub]"), "{line}");
+    assert!(supervisor.stop().success());
+}
+
+#[test]
+fn an_idle_session_is_asked_and_its_answer_is_waited_for() {
+    let script = "stty -echo; printf '\\342\\235\\257 \\n'; while read line; do echo \"$line\" >>\"$HOME/asked\"; \
+         [ -e \"$HOME/mute\" ] || echo '{\"type\":\"system\",\"subtype\":\"turn_duration\"}' >>\"$FOLDER/0.jsonl\"; done";
+    let home = Home::new(script);
+    let workspace = home.path("workspace").canonicalize().unwrap();
+    let folder = stubgate_agent::transcript::folder(&home.path("home/.claude/projects"), &workspace);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(home.path("trust/environment"), format!("FOLDER={}\n", folder.display())).unwrap();
+    home.configure("health_prompt: { every_minutes: 1, answer_within_seconds: 60 }\n");
+    let mut supervisor = home.run("30", &["--headless"]);
+    supervisor.line("the health check was typed");
+    supervisor.line("the health check was answered");
+    assert_eq!(
+        content(&home.path("home/asked"), "\n"),
+        "[stubgate-agent health check] Please answer with the single word: ok\n"
+    );
+    fs::write(home.path("home/mute"), "").unwrap();
+    supervisor.line("the health check was typed");
+    supervisor.line("the health check was not answered");
     assert!(supervisor.stop().success());
 }
 

@@ -27,6 +27,7 @@ fn the_clients_own_keys_stay() {
     let workspace = world.path("workspace").display().to_string();
     let memory = json!({
         "numStartups": 7,
+        "lastFrame": 7.937_987_560_000_407_5,
         "projects": { &workspace: { "lastCost": 1.5, "hasTrustDialogAccepted": false }, "/other": { "a": 1 } },
         "mcpServers": { "its-own": { "command": "x" } },
         "cachedGrowthBookFeatures": { "tengu_harbor": true },
@@ -37,6 +38,7 @@ fn the_clients_own_keys_stay() {
     assert_eq!(world.setup().step("client"), "done: MCP servers: a, b");
     let now = world.json("home/.claude.json");
     assert_eq!(now["numStartups"], 7);
+    assert!(world.text("home/.claude.json").contains("7.9379875600004075"), "numbers are those of the client");
     assert_eq!(now["projects"][&workspace]["lastCost"], 1.5);
     assert_eq!(now["projects"][&workspace]["hasTrustDialogAccepted"], true);
     assert_eq!(now["projects"]["/other"], json!({ "a": 1 }));

@@ -143,3 +143,32 @@ fn the_agents_own_command_has_its_time_and_no_more() {
     assert_eq!(run.code, Some(0));
     assert_eq!(run.step("hook"), "failed: killed after 1 s");
 }
+
+#[test]
+fn a_login_that_is_mounted_read_only_is_taken_if_it_is_a_stub_and_told_if_it_is_not() {
+    if !is_root() {
+        return;
+    }
+    let world = world();
+    world.setup();
+    let login = world.text("home/.claude/.credentials.json");
+    let inner = world.command();
+    for (text, code) in [(login.clone(), Some(0)), (login.replace("access-token-stub", "another"), Some(1))] {
+        world.file("mounted", &text);
+        let script = r#"
+set -eu
+mount --bind "$WORLD/mounted" "$HOME/.claude/.credentials.json"
+mount -o remount,bind,ro "$HOME/.claude/.credentials.json"
+exec "$@"
+"#;
+        let mut command = Command::new("unshare");
+        world.put_in_place(&mut command);
+        command.args(["--mount", "sh", "-c", script, "sh"]).env("WORLD", world.folder.path());
+        let run = ran(command.arg(inner.get_program()).args(inner.get_args()).output().unwrap());
+        assert_eq!(run.code, code, "{}", run.text);
+        match code {
+            Some(0) => assert_eq!(run.step("login"), "unchanged: stubs"),
+            _ => assert!(run.step("login").contains("something else than the stubs"), "{}", run.text),
+        }
+    }
+}

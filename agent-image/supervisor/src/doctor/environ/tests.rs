@@ -34,16 +34,16 @@ fn stubs_are_no_findings_and_a_process_that_ended_is_none() {
 
 #[test]
 fn a_real_process_is_looked_at() {
-    let mut scene = Scene::new();
-    scene.setting.proc = "/proc".into();
+    let scene = Scene::new();
     let (_, value) = examples(BODY).remove(0);
     let mut child = std::process::Command::new("sleep").arg("600").env("DOCTOR_TEST", value).spawn().unwrap();
+    // It, and no other of this machine.
+    let number = child.id().to_string();
+    std::os::unix::fs::symlink(Path::new("/proc").join(&number), scene.setting.proc.join(&number)).unwrap();
     let told = look(&scene.setting, end());
     child.kill().unwrap();
-    let own = format!("process {} (", child.id());
     child.wait().unwrap();
-    let about: Vec<&Finding> = told.iter().filter(|finding| finding.what.starts_with(&own)).collect();
-    assert!(
-        about.iter().any(|finding| finding.grade == Grade::Bad && finding.what.ends_with("the variable DOCTOR_TEST"))
-    );
+    let expected = format!("process {number} (sleep): a token of GitHub in the variable DOCTOR_TEST");
+    let of_test: Vec<&str> = told.iter().map(|finding| &*finding.what).filter(|what| what.contains("DOCTOR")).collect();
+    assert_eq!(of_test, [expected]);
 }

@@ -50,7 +50,7 @@ fn a_minted_stub_that_looks_real_is_no_finding_where_the_agents_file_names_it() 
     assert_eq!(found(&scene).len(), 1);
     let mut agent = scene.setting.agent.clone().unwrap();
     agent.file.doctor.stubs = vec![token()];
-    scene.setting.mask = crate::state::mask::Mask::of(&agent);
+    scene.setting.mask = crate::state::mask::Mask::of_stubs(&agent);
     assert_eq!(found(&scene), [""; 0]);
 }
 
@@ -98,4 +98,13 @@ fn many_findings_are_counted_and_not_told_one_by_one() {
     let told = look(&scene.setting, end());
     assert!(told.len() <= TOLD + 2, "{}", told.len());
     assert!(told.iter().any(|finding| finding.what.starts_with("and 1")));
+}
+
+#[test]
+fn a_real_one_in_the_agents_own_file_is_no_stub() {
+    let scene = Scene::new();
+    let mut agent = scene.setting.agent.clone().unwrap();
+    agent.file.client.environment.insert("GH_TOKEN".into(), token());
+    assert!(crate::state::mask::Mask::of_stubs(&agent).stubs().iter().all(|stub| *stub != token()));
+    assert!(crate::state::mask::Mask::of(&agent, []).stubs().contains(&token()), "it is masked in texts");
 }

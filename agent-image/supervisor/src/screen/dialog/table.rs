@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::agent::Agent;
 use crate::yaml::{self, Wrong};
 
 /// What is built in.
@@ -87,19 +86,6 @@ impl Table {
     pub fn built_in() -> Self {
         // Held by a test: it can be read. If it could not, no dialog would be known, which presses nothing.
         Self::parse(Path::new("dialogs.yaml"), BUILT_IN).unwrap_or_default()
-    }
-
-    /// The agent's: its own `dialogs.yaml`, else the shared one, else the one of this build.
-    ///
-    /// # Errors
-    ///
-    /// As of [`Table::read`].
-    pub fn of(agent: &Agent) -> Result<Self, Wrong> {
-        let folders = [agent.name.as_str(), "_shared"].map(|folder| agent.place.agents.join(folder));
-        match folders.map(|folder| folder.join("dialogs.yaml")).iter().find(|path| path.exists()) {
-            Some(path) => Self::read(path),
-            None => Ok(Self::built_in()),
-        }
     }
 
     /// Reads one.

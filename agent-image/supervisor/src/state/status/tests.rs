@@ -115,7 +115,7 @@ trust          in order
 tmux           session main
 bridge github  down, required, version 1.2.0, 0 tools, 3 restarts: connection refused
 bridge nats    down, 0 tools, 0 restarts
-events         0 wait
+events         0 wait, 0 were refused
 supervisor     0.1.0 since 1970-01-01T00:00:00Z
 ";
     assert_eq!(text, table);
