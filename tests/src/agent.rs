@@ -159,6 +159,13 @@ impl<'a> Desk<'a> {
         said
     }
 
+    /// Setup and then the main program in one container, for places that do not outlive it.
+    pub fn run_in_one(&self, arguments: &[&str]) -> Agent<'a> {
+        let line = format!("stubgate-agent setup >&2 && exec stubgate-agent run {}", arguments.join(" "));
+        let begun = Instant::now();
+        Agent { container: self.recipe().start(["sh", "-c", &line]), begun, office: self.office }
+    }
+
     /// The main container, with these arguments of `run`.
     pub fn run(&self, arguments: &[&str]) -> Agent<'a> {
         let argv = ["stubgate-agent", "run"].iter().chain(arguments);
@@ -253,7 +260,12 @@ impl Agent<'_> {
     /// Types a prompt through `stubgate-agent attach`.
     pub fn type_attached(&self, text: &str) {
         // It leaves the pause before the return by itself.
-        self.container.exec_set_up("stubgate-agent").arg("attach").stdin(format!("{text}\r")).run().success();
+        self.container
+            .exec_set_up("stubgate-agent")
+            .args(["attach", "--grace", "0"])
+            .stdin(format!("{text}\r"))
+            .run()
+            .success();
     }
 
     /// Has everything that the terminal shows from now on written to a file of the container.

@@ -100,13 +100,13 @@ fn the_supervisor_costs_little_time() {
 /// The record is right, no dialog was met, nothing real is there.
 fn check(agent: &Agent, said: &[&str]) {
     agent.until(Duration::from_secs(15), "the turns in the state", |agent| {
-        agent.status()["turns"].as_u64().is_some_and(|turns| turns > 0)
+        agent.status()["session"]["turns"].as_u64().is_some_and(|turns| turns > 0)
     });
     let status = agent.status();
-    assert_eq!(status["dialogs_answered"], 0, "{status}");
-    assert_eq!(status["dialogs_blocked"], 0, "{status}");
-    assert_eq!(status["dialog"], Value::Null, "{status}");
-    assert_eq!(status["login_is_stub"], true, "{status}");
+    assert_eq!(status["session"]["dialogs_answered"], 0, "{status}");
+    assert_eq!(status["session"]["dialogs_blocked"], 0, "{status}");
+    assert_eq!(status["session"]["dialog"], Value::Null, "{status}");
+    assert_eq!(status["login"]["is_stub"], true, "{status}");
     assert_eq!(status["trust"], Value::Null, "{status}");
     assert!(agent.ready().0, "{:?}", agent.ready());
     let lines = agent.record_lines();
