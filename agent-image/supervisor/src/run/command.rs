@@ -106,7 +106,8 @@ pub(crate) fn folder(agent: &Agent) -> PathBuf {
     folder.canonicalize().unwrap_or(folder)
 }
 
-/// Values that no line of the log may hold: the stubs, and whatever its variables call secret.
+/// Values that no line of the log may hold: the stubs, and whatever its variables call secret. Longest first, so that one that
+/// holds another is covered whole.
 pub(crate) fn masked(agent: &Agent, environment: &BTreeMap<OsString, OsString>) -> Vec<String> {
     let texts = environment.iter().filter_map(|(name, value)| Some((name.to_str()?.into(), value.to_str()?.into())));
     Mask::of(agent, texts).stubs().to_vec()
