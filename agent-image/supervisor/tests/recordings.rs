@@ -292,6 +292,33 @@ fn one_change_to_a_dialog_and_it_is_another() {
 }
 
 #[test]
+fn the_example_of_the_documentation_answers_what_it_says() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/agent/dialogs.md"))
+        .expect("the page");
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), example).expect("written");
+    for version in ["2.1.154", "2.1.329"] {
+        let (screen, recording) = first(&format!("{version}-channels"));
+        let mut guard = Guard::new(Table::read(file.path()).expect("it is right"), &recording.version);
+        assert_eq!(looks(&mut guard, &screen, 4).pressed, pressed(&[("development-channels", ENTER)]));
+    }
+}
+
+#[test]
+fn both_keys_in_one_write_end_the_older_client() {
+    // Why Enter waits until the screen shows what the arrow did.
+    for (version, ends) in [("2.1.154", true), ("2.1.329", false)] {
+        let recording = read(&format!("{version}-bypass-at-once"));
+        let after = recording.events.iter().skip_while(|event| event.1 == "o").filter(|event| event.1 == "o");
+        let mut screen = Screen::new(recording.rows, recording.columns);
+        recording.events.iter().filter(|event| event.1 == "o").for_each(|event| screen.feed(event.2.as_bytes()));
+        assert!(after.count() > 0, "{version}");
+        assert_eq!(!screen.text().contains("bypass permissions on"), ends, "{version}");
+    }
+}
+
+#[test]
 fn what_a_session_said_is_logged_once_and_clean() {
     for version in ["2.1.154", "2.1.329"] {
         let recording = read(&format!("{version}-turns"));
