@@ -45,7 +45,7 @@ mod tests {
 
     fn passed(pieces: &[&[u8]]) -> Vec<u8> {
         let mut disarm = Disarm::default();
-        let mut pass = |piece: &&[u8]| {
+        let pass = |piece: &&[u8]| {
             let mut piece = piece.to_vec();
             disarm.pass(&mut piece);
             piece
