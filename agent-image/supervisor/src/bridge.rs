@@ -55,7 +55,8 @@ const WEB: usize = 64 * 1024;
 /// A `bridges.yaml` is wrong.
 pub fn all(agent: &Agent) -> Result<Vec<Bridge>, Wrong> {
     let entries = file::read(agent)?;
-    let variables = environment(agent);
+    // Before setup there are none, and a bridge may work without.
+    let variables = crate::setup::environment::read(&agent.place).unwrap_or_default();
     let is_far = entries.values().any(|entry| matches!(entry.kind(), Some(file::Kind::Remote(_))));
     let web = is_far
         .then(|| web::Client::new(Duration::from_secs(20), WEB))
@@ -65,10 +66,4 @@ pub fn all(agent: &Agent) -> Result<Vec<Bridge>, Wrong> {
         Bridge::new(&name, entry, file::versions(&agent.place, &name), &variables, hidden).with_web(web.clone())
     };
     Ok(entries.into_iter().map(bridge).collect())
-}
-
-/// The variables that every process gets.
-fn environment(agent: &Agent) -> Vec<(String, String)> {
-    let text = std::fs::read_to_string(agent.place.environment()).unwrap_or_default();
-    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
 }

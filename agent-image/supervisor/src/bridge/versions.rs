@@ -152,11 +152,26 @@ impl<'b> Versions<'b> {
 
     async fn install(&self, folder: &Path, pins: &[String], find_links: Option<&Path>) -> Result<(), Failed> {
         remove(folder);
-        let python = std::env::var("STUBGATE_PYTHON").unwrap_or_else(|_| "python3".into());
-        let text = folder.display().to_string();
-        self.run("python3 -m venv", [python, "-m".into(), "venv".into(), text.clone()].into()).await?;
-        let fixed = "-m pip install --no-input --disable-pip-version-check --no-cache-dir --quiet --only-binary :all:";
-        let mut pip = vec![format!("{text}/bin/python")];
+        let python = interpreter();
+        let environment = folder.display().to_string();
+        let own = format!("{environment}/bin/python");
+        let words = |program: &str, words: &str| -> Vec<String> {
+            std::iter::once(program).chain(words.split(' ')).map(str::to_owned).collect()
+        };
+        let mut venv = words(&python, "-m venv --without-pip");
+        venv.push(environment);
+        self.run("python3 -m venv", venv).await?;
+        // The image's Python has pip for all of them; where there is none, this one gets its own.
+        let has_pip =
+            self.run("import pip", [python.as_str(), "-c", "import pip"].map(str::to_owned).into()).await.is_ok();
+        let mut pip = match has_pip {
+            true => words(&python, "-m pip --python").into_iter().chain([own]).collect(),
+            false => {
+                self.run("ensurepip", words(&own, "-m ensurepip")).await?;
+                words(&own, "-m pip")
+            }
+        };
+        let fixed = "install --no-input --disable-pip-version-check --no-cache-dir --quiet --only-binary :all:";
         pip.extend(fixed.split(' ').map(str::to_owned));
         if let Some(links) = find_links {
             pip.extend(["--no-index".into(), "--find-links".into(), links.display().to_string()]);
@@ -212,6 +227,13 @@ impl<'b> Versions<'b> {
             }
         }
     }
+}
+
+/// The Python that environments are made with: the image's, which has pip, or the system's; `STUBGATE_PYTHON` wins.
+fn interpreter() -> String {
+    const IMAGE: &str = "/opt/bridges/bin/python";
+    let system = if Path::new(IMAGE).exists() { IMAGE } else { "python3" };
+    std::env::var("STUBGATE_PYTHON").unwrap_or_else(|_| system.into())
 }
 
 /// A version's folder: its name, and with more packages what tells one choice of them from another.
