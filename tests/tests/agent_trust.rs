@@ -217,6 +217,17 @@ fn cargo() {
     });
 }
 
+/// What `stubgate-agent bridge` begins with; Debian's pip wants to see the authorities before anything else.
+#[test]
+fn an_environment_of_python_can_be_made() {
+    AGENTS.test(|agents| {
+        let environment = "/home/agent/environment";
+        agents.image.exec_set_up("python3").args(["-m", "venv", environment]).run().success();
+        let pip = agents.image.exec_set_up(format!("{environment}/bin/python")).env("PIP_INDEX_URL", index());
+        pip.args(["-m", "pip", "install", "--no-cache-dir", "--retries", "0", "labpkg"]).run().success();
+    });
+}
+
 #[test]
 fn nothing_real_is_in_the_containers() {
     AGENTS.test(|agents| {
