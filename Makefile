@@ -25,6 +25,7 @@ check: toolchain
 	 else echo "cargo-deny is not installed; its checks are left out (cargo install --locked cargo-deny)"; fi
 	./tests/setup
 	cargo test --workspace --exclude stubgate-tests --locked
+	PYTHON=$(abspath $(or $(CARGO_TARGET_DIR),target))/bridges-venv/bin/python ./agent-image/bridges/run-tests
 
 # In one process at a time within a suite: each makes network namespaces.
 lab: toolchain

@@ -159,6 +159,13 @@ impl<'a> Desk<'a> {
         said
     }
 
+    /// Setup and then the main program in one container, for places that do not outlive it.
+    pub fn run_in_one(&self, arguments: &[&str]) -> Agent<'a> {
+        let line = format!("stubgate-agent setup >&2 && exec stubgate-agent run {}", arguments.join(" "));
+        let begun = Instant::now();
+        Agent { container: self.recipe().start(["sh", "-c", &line]), begun, office: self.office }
+    }
+
     /// The main container, with these arguments of `run`.
     pub fn run(&self, arguments: &[&str]) -> Agent<'a> {
         let argv = ["stubgate-agent", "run"].iter().chain(arguments);
@@ -218,10 +225,11 @@ impl Agent<'_> {
         begun.elapsed()
     }
 
-    /// Waits until the client takes a prompt and the agent is ready.
+    /// Waits until the client takes a prompt and the agent is ready; how long after the start the prompt was there.
     #[track_caller]
     pub fn until_prompt(&self) -> Duration {
-        let waited = self.until(Duration::from_secs(60), "the first prompt", |agent| agent.screen().contains(PROMPT));
+        self.until(Duration::from_secs(60), "the first prompt", |agent| agent.screen().contains(PROMPT));
+        let waited = self.begun.elapsed();
         self.until(Duration::from_secs(20), "readiness", |agent| agent.ready().0);
         waited
     }
@@ -251,8 +259,13 @@ impl Agent<'_> {
 
     /// Types a prompt through `stubgate-agent attach`.
     pub fn type_attached(&self, text: &str) {
-        // Line by line, with a pause before the key that sends each, as it does for whoever is no terminal.
-        self.container.exec_set_up("stubgate-agent").arg("attach").stdin(format!("{text}\n")).run().success();
+        // It leaves the pause before the return by itself.
+        self.container
+            .exec_set_up("stubgate-agent")
+            .args(["attach", "--grace", "0"])
+            .stdin(format!("{text}\r"))
+            .run()
+            .success();
     }
 
     /// Has everything that the terminal shows from now on written to a file of the container.
@@ -265,20 +278,28 @@ impl Agent<'_> {
         Recording { _viewer: self.container.exec("sh").args(["-c", &line]).spawn(), file: self.container.path(file) }
     }
 
-    /// A turn: `say` types it; waits until the model was asked and has answered. How long that took.
+    /// A turn: `say` types it; waits until the client's record has the model's words after these. How long that took.
     #[track_caller]
     pub fn turn(&self, within: Duration, text: &str, say: impl FnOnce(&Self, &str)) -> Duration {
         let begun = Instant::now();
         say(self, text);
-        self.until(within, text, |agent| agent.transcript().contains(text) && agent.is_answered(text));
+        self.until(within, text, |agent| agent.is_answered(text));
         begun.elapsed()
     }
 
-    /// Whether the session's record has the model's words after these.
-    fn is_answered(&self, text: &str) -> bool {
-        let record = self.transcript();
-        let after = record.rsplit_once(text).map_or("", |(_, after)| after);
-        after.lines().any(|line| line.contains("\"role\":\"assistant\"") && line.contains("\"type\":\"text\""))
+    /// Whether the client's record has words of the model after these of somebody.
+    pub fn is_answered(&self, text: &str) -> bool {
+        let record = self.record_lines();
+        let said = record.iter().rposition(|line| line["type"] == "user" && content(line).contains(text));
+        said.is_some_and(|said| {
+            record[said..].iter().any(|line| line["type"] == "assistant" && content(line).contains("\"text\""))
+        })
+    }
+
+    /// The client's record, line by line.
+    pub fn record_lines(&self) -> Vec<Value> {
+        // The last line may not be whole yet.
+        self.transcript().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
 
     /// The client's own record of all its sessions, in the order of their files' names.
@@ -309,6 +330,10 @@ impl Agent<'_> {
         let found = self.container.search(&self.office.secrets());
         assert!(found.is_empty(), "{}", found.join("\n"));
     }
+}
+
+fn content(line: &Value) -> String {
+    line["message"]["content"].to_string()
 }
 
 /// Between words and the key that sends them: in one piece the client takes both for pasted.
@@ -347,8 +372,13 @@ fn words(bytes: &[u8]) -> String {
         match (letter, rest.peek()) {
             ('\u{1b}', Some('[')) => {
                 rest.next();
-                // Parameters and intermediates end at the first letter or so.
-                while rest.next().is_some_and(|letter| !('@'..='~').contains(&letter)) {}
+                // Parameters and intermediates end at the first letter or so. What moves the cursor stands for blanks.
+                let end = rest.by_ref().find(|letter| ('@'..='~').contains(letter));
+                match end {
+                    Some('C' | 'G') => words.push(' '),
+                    Some('A' | 'B' | 'E' | 'F' | 'H' | 'd') => words.push('\n'),
+                    _ => {}
+                }
             }
             ('\u{1b}', Some(']' | '_' | 'P')) => {
                 while let Some(letter) = rest.next() {
@@ -377,6 +407,6 @@ mod tests {
     fn words_are_what_is_left_without_escape_codes() {
         let shown =
             "\u{1b}[2J\u{1b}]0;title\u{7}\u{1b}[1;31mQuick\u{1b}[1Csafety\u{1b}(B\u{1b}7 check\u{1b}_Gi=1\u{1b}\\!";
-        assert_eq!(words(shown.as_bytes()), "Quicksafety check!");
+        assert_eq!(words(shown.as_bytes()), "Quick safety check!");
     }
 }

@@ -26,7 +26,7 @@ use clap::Args;
 use rustls_pki_types::CertificateDer;
 
 use crate::agent::{Agent, Place};
-use crate::setup::environment;
+use crate::setup::{self, environment};
 use crate::state::mask::Mask;
 use report::{Finding, Findings};
 
@@ -105,7 +105,7 @@ impl Setting {
     /// The bundle as it was mounted, or else as setup has it.
     fn bundle(&self) -> Result<Vec<CertificateDer<'static>>, String> {
         let mounted = &self.place.bundle;
-        let path = if mounted.exists() { mounted.clone() } else { self.place.trust.join("ca-certificates.crt") };
+        let path = if mounted.exists() { mounted.clone() } else { setup::trust::bundle_file(&self.place) };
         trust::certificates(&path).map_err(|why| format!("{}: {why}", path.display()))
     }
 }

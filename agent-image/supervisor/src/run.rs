@@ -8,6 +8,7 @@ mod backoff;
 mod client;
 mod command;
 mod console;
+mod disk;
 mod hang;
 mod health;
 mod init;

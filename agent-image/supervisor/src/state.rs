@@ -46,6 +46,8 @@ pub struct Facts {
     pub logins_restored: u64,
     /// What is wrong with trust, if anything is.
     pub trust: Option<String>,
+    /// Which disk is full, if one is.
+    pub disk: Option<String>,
     /// Whether tmux has its session; `None` without tmux.
     pub tmux: Option<bool>,
     /// Every bridge.

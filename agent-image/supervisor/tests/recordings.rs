@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
+
 use stubgate_agent::screen::Screen;
 use stubgate_agent::screen::dialog::{Guard, Table, Verdict};
 
@@ -288,6 +290,53 @@ fn one_change_to_a_dialog_and_it_is_another() {
     let more = ["\x1b[30;1Hmore", "\x1b[1;1H\x1b[14;4H", "\x1b[13;3H❯", "\x1b[14;1H❯", "\x1b[16;3HOr not"];
     for codes in more {
         assert_eq!(look(&format!("{repainted}{codes}")).pressed, [], "{codes:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_letter_anywhere_in_a_dialog_makes_it_another(
+        scene in prop::sample::select(vec!["2.1.154-trust", "2.1.329-trust", "2.1.329-bypass"]),
+        row in 2usize..=40, column in 1usize..=120, letter in "[!-~❯─█家]",
+    ) {
+        let (mut screen, recording) = first(scene);
+        let before = screen.text();
+        let begins = before.lines().position(|line| line.starts_with("────")).expect("a rule");
+        let cursor = before.lines().enumerate().skip(begins).find_map(|(row, line)| Some((row, line.find('❯')?)));
+        let (at, indent) = cursor.expect("an option");
+        screen.feed(format!("\x1b[{row};{column}H{letter}\x1b[{};{}H", at + 1, indent + 1).as_bytes());
+        let is_same = screen.text() == before || row <= begins;
+        let outcome = looks(&mut guard(&recording.version), &screen, 3);
+        prop_assert_eq!(outcome.pressed.is_empty(), !is_same, "{}", screen.text());
+    }
+}
+
+#[test]
+fn the_example_of_the_documentation_answers_what_it_says() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/agent/dialogs.md"))
+        .expect("the page");
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), example).expect("written");
+    for version in ["2.1.154", "2.1.329"] {
+        let (screen, recording) = first(&format!("{version}-channels"));
+        let mut guard = Guard::new(Table::read(file.path()).expect("it is right"), &recording.version);
+        assert_eq!(looks(&mut guard, &screen, 4).pressed, pressed(&[("development-channels", ENTER)]));
+    }
+}
+
+#[test]
+fn both_keys_in_one_write_end_the_older_client() {
+    // Why Enter waits until the screen shows what the arrow did.
+    for (version, ends) in [("2.1.154", true), ("2.1.329", false)] {
+        let recording = read(&format!("{version}-bypass-at-once"));
+        let after = recording.events.iter().skip_while(|event| event.1 == "o").filter(|event| event.1 == "o");
+        let mut screen = Screen::new(recording.rows, recording.columns);
+        recording.events.iter().filter(|event| event.1 == "o").for_each(|event| screen.feed(event.2.as_bytes()));
+        assert!(after.count() > 0, "{version}");
+        assert_eq!(!screen.text().contains("bypass permissions on"), ends, "{version}");
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod agents;
 mod bindings;
+mod bridges;
 mod cases;
 mod credentials;
 mod diagnostics;

@@ -89,7 +89,6 @@ const REQUESTS: &[Request] = &[
             "-m",
             "pip",
             "download",
-            "--quiet",
             "--no-deps",
             "--no-cache-dir",
             "--retries",
@@ -181,7 +180,7 @@ const REQUESTS: &[Request] = &[
 ];
 
 /// What says that trust, or the way, is wrong, whatever else is said.
-const FAILED: [&str; 14] = [
+const FAILED: [&str; 19] = [
     "certificate",
     "CERTIFICATE",
     "SSL",
@@ -192,10 +191,15 @@ const FAILED: [&str; 14] = [
     "self signed",
     "Could not resolve",
     "Connection refused",
+    "connection refused",
+    "connection error",
+    "Max retries exceeded",
     "ECONNREFUSED",
     "ENOTFOUND",
-    "connection refused",
     "no such host",
+    "timed out",
+    "unreachable",
+    "dial tcp",
 ];
 
 /// Lets each make its request.

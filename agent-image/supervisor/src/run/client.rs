@@ -24,6 +24,7 @@ use super::backoff::{Backoff, chance};
 use super::command::Start;
 use super::console::Handle;
 use super::hang::{self, Hang, Verdict};
+use super::login;
 use super::times::Times;
 
 /// Lines of its screen that are told of a client which ended soon.
@@ -93,7 +94,7 @@ impl Keeper {
 
     /// One run of the client.
     async fn once(&self, restarts: u64, is_fresh: bool) -> Ended {
-        if let Err(error) = setup::login::restore(&self.agent) {
+        if let Err(error) = login::restore(&self.agent) {
             warn!(%error, "the login can't be put right before the start");
         }
         let start = self.start(is_fresh);

@@ -22,9 +22,6 @@ const NOT_HANDED_ON: [&str; 10] = [
     "TMUX_PANE",
 ];
 
-/// Names that end so hold something that no log needs to show.
-const SECRETIVE: [&str; 6] = ["TOKEN", "SECRET", "PASSWORD", "KEY", "STUB", "PAT"];
-
 /// One start of the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Start {
@@ -112,12 +109,8 @@ pub(crate) fn folder(agent: &Agent) -> PathBuf {
 /// Values that no line of the log may hold: the stubs, and whatever its variables call secret. Longest first, so that one that
 /// holds another is covered whole.
 pub(crate) fn masked(agent: &Agent, environment: &BTreeMap<OsString, OsString>) -> Vec<String> {
-    let mut values = Mask::of(agent).stubs().to_vec();
-    let secretive = environment.iter().filter(|(name, _)| {
-        name.to_str().is_some_and(|name| SECRETIVE.iter().any(|end| name.to_ascii_uppercase().ends_with(end)))
-    });
-    values.extend(secretive.filter_map(|(_, value)| value.to_str().map(ToOwned::to_owned)));
-    Mask::new(values).stubs().to_vec()
+    let texts = environment.iter().filter_map(|(name, value)| Some((name.to_str()?.into(), value.to_str()?.into())));
+    Mask::of(agent, texts).stubs().to_vec()
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::path::Path;
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -11,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Place};
 use crate::setup;
 use crate::state::State;
 
@@ -44,7 +43,7 @@ pub(crate) async fn guard(agent: Agent, state: State, times: Times) {
     let mut is_right = true;
     let mut next = Instant::now();
     loop {
-        watch(&mut watcher, &agent.place.claude());
+        watch(&mut watcher, &agent.place);
         sleep_until(next).await;
         is_right = look(&agent, &state, is_right);
         next = Instant::now() + times.restore;
@@ -53,11 +52,14 @@ pub(crate) async fn guard(agent: Agent, state: State, times: Times) {
     }
 }
 
-/// Again each time: the folder may have been made anew.
-fn watch(watcher: &mut Option<RecommendedWatcher>, folder: &Path) {
+/// The folder, where the file is replaced, and the file, of which its folder hears nothing where it is mounted by itself. Again
+/// each time: both may have been made anew.
+fn watch(watcher: &mut Option<RecommendedWatcher>, place: &Place) {
     if let Some(watcher) = watcher {
-        let _ = watcher.unwatch(folder);
-        let _ = watcher.watch(folder, RecursiveMode::NonRecursive);
+        for path in [place.claude(), place.credentials()] {
+            let _ = watcher.unwatch(&path);
+            let _ = watcher.watch(&path, RecursiveMode::NonRecursive);
+        }
     }
 }
 
@@ -114,8 +116,8 @@ fn is_stub(agent: &Agent) -> bool {
     read().is_ok_and(|bytes| setup::login::is_stub(agent, &bytes))
 }
 
-/// A file that is mounted by itself can't be replaced, only written.
-fn restore(agent: &Agent) -> io::Result<()> {
+/// Puts it right. A file that is mounted by itself can't be replaced, only written.
+pub(crate) fn restore(agent: &Agent) -> io::Result<()> {
     match setup::login::restore(agent) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {

@@ -10,7 +10,7 @@ use crate::agent::file::Log;
 use crate::state::{Client, State};
 use crate::transcript::{Entry, Follower};
 
-use super::command::folder;
+use super::command;
 use super::console::Handle;
 use super::health::{Health, Step, TEXT};
 
@@ -20,7 +20,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Follows it. Ends only with its task.
 pub(crate) async fn follow(agent: Agent, state: State, console: Handle, masked: Vec<String>, hurry: u32) {
     let projects = agent.place.claude().join("projects");
-    let mut follower = Follower::new(&projects, &folder(&agent)).masking(masked);
+    let mut folder = command::folder(&agent);
+    let mut follower = Follower::new(&projects, &folder).masking(masked.clone());
     let mut health = agent.file.health_prompt.as_ref().map(|prompt| Health::new(prompt, hurry));
     let mut last_pid = None;
     let mut last_entry = Instant::now();
@@ -34,16 +35,21 @@ pub(crate) async fn follow(agent: Agent, state: State, console: Handle, masked: 
             last_entry = now;
         }
         tell(&entries, &state, agent.file.log);
-        let Some(health) = &mut health else { continue };
         let pid = match state.facts().client {
             Client::Up { pid, .. } => Some(pid),
             _ => None,
         };
         if pid != last_pid {
             last_pid = pid;
-            health.restarted();
+            health.iter_mut().for_each(Health::restarted);
+            // Its repository may have been cloned since.
+            let now_in = command::folder(&agent);
+            if now_in != folder {
+                follower = Follower::new(&projects, &now_in).masking(masked.clone());
+                folder = now_in;
+            }
         }
-        if pid.is_some() {
+        if let (Some(health), Some(_)) = (&mut health, pid) {
             let idle = console.idle().min(now.saturating_duration_since(last_entry));
             ask(health, &state, &console, now, idle).await;
         }

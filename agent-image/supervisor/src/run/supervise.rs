@@ -27,7 +27,7 @@ use super::console::{Console, listen};
 use super::tasks::{forever, why};
 use super::times::Times;
 use super::tmux::Tmux;
-use super::{Run, command, login, session};
+use super::{Run, command, disk, login, session};
 
 /// What has not said farewell by then is dropped, and its processes are killed. The client has its own time: all is over within
 /// 15 s.
@@ -107,6 +107,10 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
         others.keep("session", Duration::ZERO, move |_| {
             Box::pin(session::follow(agent.clone(), state.clone(), handle.clone(), masked.clone(), hurry))
         });
+    }
+    {
+        let (place, state) = (agent.place.clone(), state.clone());
+        others.keep("disks", Duration::ZERO, move |_| Box::pin(disk::watch(place.clone(), state.clone(), times.disk)));
     }
     {
         let (agent, state) = (agent.clone(), state.clone());

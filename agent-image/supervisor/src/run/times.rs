@@ -29,6 +29,8 @@ pub(crate) struct Times {
     pub(crate) restore: Duration,
     /// How often tmux is looked at besides being watched.
     pub(crate) tmux: Duration,
+    /// How often disks are looked at.
+    pub(crate) disk: Duration,
     /// Before a task that died is started again.
     pub(crate) task: Duration,
 }
@@ -50,6 +52,7 @@ impl Times {
             login: seconds(30),
             restore: seconds(1),
             tmux: seconds(5),
+            disk: seconds(15),
             task: seconds(1),
         }
     }

@@ -65,7 +65,7 @@ impl Mask {
 /// Whether a variable of this name holds something that is presented.
 fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    ["TOKEN", "SECRET", "PASSWORD", "KEY", "PAT"].iter().any(|word| name.split('_').any(|part| part == *word))
+    ["TOKEN", "SECRET", "PASSWORD", "KEY", "PAT", "STUB"].iter().any(|word| name.split('_').any(|part| part == *word))
 }
 
 /// The text in one line, without control characters, cut where it is too long.

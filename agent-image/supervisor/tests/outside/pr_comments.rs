@@ -70,7 +70,13 @@ fn input(event: &str, is_active: bool) -> String {
 fn the_first_look_wakes_nobody_and_each_new_thing_wakes_once() {
     let world = World::new();
     let first = by("ann", "c1");
-    world.github.set(vec![pull("acme/site", 7, std::slice::from_ref(&first), &[], &[thread("t1", false, &[by("ann", "d1")])])]);
+    world.github.set(vec![pull(
+        "acme/site",
+        7,
+        std::slice::from_ref(&first),
+        &[],
+        &[thread("t1", false, &[by("ann", "d1")])],
+    )]);
     world.rests();
     world.rests();
     let two = [first.clone(), by("ann", "c2"), by("bob", "c3")];

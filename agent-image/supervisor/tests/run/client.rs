@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::supervisor::{DEADLINE, Home, content, field, is_alive, send, until};
+use crate::supervisor::{DEADLINE, Home, Supervisor, content, field, is_alive, send, until};
 
 /// Waits for its terminal, as a client does.
 const WAITS: &str = "echo ready; exec cat";
@@ -238,5 +238,36 @@ fn the_login_is_put_right_while_the_client_runs() {
     supervisor.line("the client's login was not its stubs");
     content(&login, "access-token-stub");
     assert!(!supervisor.log().contains("sk-ant-oat01"));
+    assert!(supervisor.stop().success());
+}
+
+#[test]
+fn a_login_that_is_mounted_by_itself_is_put_right_where_it_is() {
+    let home = Home::new(WAITS);
+    let (outside, inside) = (home.path("login"), home.path("home/.claude/.credentials.json"));
+    fs::write(&outside, "{}").unwrap();
+    fs::write(&inside, "").unwrap();
+    let run = home.command(&["run", "--headless"]);
+    let mut command = std::process::Command::new("unshare");
+    let is_root = nix::unistd::getuid().is_root();
+    command.args(if is_root { &["--mount"][..] } else { &["--mount", "--map-root-user"] });
+    command.args(["sh", "-c", "mount --bind \"$1\" \"$2\" && shift 2 && exec \"$@\"", "sh"]).args([&outside, &inside]);
+    command.arg(run.get_program()).args(run.get_args());
+    for (name, value) in run.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let mut supervisor = Supervisor::start(command);
+    supervisor.client();
+    content(&outside, "access-token-stub");
+    // Heard of at once, not at the next look.
+    let written = Instant::now();
+    fs::write(&outside, "{\"claudeAiOauth\":{\"accessToken\":\"\",\"refreshToken\":\"\"}}").unwrap();
+    supervisor.line("the client's login was not its stubs");
+    content(&outside, "access-token-stub");
+    assert!(written.elapsed() < Duration::from_secs(20), "the next look comes after 30 s");
+    assert_eq!(fs::read_to_string(&inside).unwrap(), "");
     assert!(supervisor.stop().success());
 }

@@ -67,8 +67,21 @@ impl Home {
 
     /// A supervisor that hurries so much.
     pub(crate) fn run(&self, hurry: &str, more: &[&str]) -> Supervisor {
-        let arguments = [&["run", "--hurry", hurry], more].concat();
-        let mut child = self.command(&arguments).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        Supervisor::start(self.command(&[&["run", "--hurry", hurry], more].concat()))
+    }
+}
+
+/// A supervisor at work; ended when it is dropped.
+pub(crate) struct Supervisor {
+    pub(crate) child: Child,
+    log: Arc<(Mutex<Vec<String>>, Condvar)>,
+    seen: usize,
+}
+
+impl Supervisor {
+    /// By a command that becomes it.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let log = Arc::new((Mutex::new(Vec::<String>::new()), Condvar::new()));
         let (into, out) = (Arc::clone(&log), child.stdout.take().unwrap());
         std::thread::spawn(move || {
@@ -79,16 +92,7 @@ impl Home {
         });
         Supervisor { child, log, seen: 0 }
     }
-}
 
-/// A supervisor at work; killed when it is dropped.
-pub(crate) struct Supervisor {
-    pub(crate) child: Child,
-    log: Arc<(Mutex<Vec<String>>, Condvar)>,
-    seen: usize,
-}
-
-impl Supervisor {
     /// The next line of the log with this text, after the last one that was waited for.
     pub(crate) fn line(&mut self, text: &str) -> String {
         let (lines, came) = &*self.log;

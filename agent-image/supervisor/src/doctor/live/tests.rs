@@ -60,7 +60,7 @@ async fn a_refusal_is_an_answer_and_a_certificate_that_is_not_trusted_is_none() 
 
 /// Programs of this machine against a server whose authority only the variables name.
 #[tokio::test]
-async fn curl_trusts_what_its_variable_says_and_nothing_else() {
+async fn programs_trust_what_their_variables_say_and_nothing_else() {
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["localhost".into()]).unwrap().self_signed(&key).unwrap();
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -87,10 +87,31 @@ async fn curl_trusts_what_its_variable_says_and_nothing_else() {
         }
     });
     let mut scene = Scene::new();
-    scene.install("curl", "exec /usr/bin/curl \"$@\"");
+    for program in ["curl", "git", "node"] {
+        // What git runs besides is in folders of its own.
+        scene.install(program, &format!("PATH=/usr/bin:/bin exec {program} \"$@\""));
+    }
+    let checks = ["live.git", "live.curl", "live.node"];
     let told = look(&scene.setting, Some(address.clone())).await;
-    assert_eq!((told[0].grade, &*told[0].what), (Grade::Bad, "it does not trust what answers"));
+    assert_eq!(grades(&told), checks.map(|check| (check, Grade::Bad)));
+    assert!(told.iter().all(|finding| finding.what == "it does not trust what answers"), "{told:?}");
     let bundle = scene.write("bundle.pem", certificate.pem());
-    scene.set("CURL_CA_BUNDLE", bundle);
-    assert_eq!(grades(&look(&scene.setting, Some(address)).await), [("live.curl", Grade::Ok)]);
+    for variable in ["CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS"] {
+        scene.set(variable, &bundle);
+    }
+    assert_eq!(grades(&look(&scene.setting, Some(address)).await), checks.map(|check| (check, Grade::Ok)));
+}
+
+/// What pip says is the same at its end, whether nobody was reached or the package is not there.
+#[test]
+fn an_answer_is_told_from_a_failure_that_ends_in_the_same_words() {
+    let pip = REQUESTS.iter().find(|request| request.check == "live.pip").unwrap();
+    let end = "ERROR: Could not find a version that satisfies the requirement stubgate-doctor (from versions: none)";
+    assert_eq!(judged(pip, false, end).grade, Grade::Ok);
+    for why in
+        ["connection error: [Errno 111] Connection refused", "There was a problem confirming the ssl certificate: x"]
+    {
+        let said = format!("Could not fetch URL https://example.com/stubgate-doctor/: {why} - skipping\n{end}");
+        assert_eq!(judged(pip, false, &said).grade, Grade::Bad, "{why}");
+    }
 }

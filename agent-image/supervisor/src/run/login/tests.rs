@@ -71,20 +71,18 @@ fn a_folder_that_was_made_anew_is_watched_again() {
 
 #[test]
 fn what_the_client_adds_about_the_account_is_left_alone() {
-    let facts = guarded(20, async |agent: &Agent, state: &State| {
-        let path = agent.place.credentials();
-        let text = fs::read_to_string(&path)
-            .unwrap()
-            .replace("\"subscriptionType\"", "\"subscriptionTypeSource\": \"profile\", \"subscriptionType\"");
-        fs::write(&path, &text).unwrap();
-        let inode = fs::metadata(&path).unwrap().ino();
-        // Two looks later.
-        tokio::time::sleep(Times::new(20).login * 2).await;
-        assert_eq!(fs::read_to_string(&path).unwrap(), text);
-        assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
-        right(state, 0).await;
-    });
-    assert_eq!(facts.logins_restored, 0);
+    let root = tempfile::tempdir().unwrap();
+    let agent = agent(root.path(), "");
+    setup::login::restore(&agent).unwrap();
+    let (path, state) = (agent.place.credentials(), State::default());
+    let added = "\"subscriptionTypeSource\": \"profile\", \"subscriptionType\"";
+    let text = fs::read_to_string(&path).unwrap().replace("\"subscriptionType\"", added);
+    fs::write(&path, &text).unwrap();
+    let inode = fs::metadata(&path).unwrap().ino();
+    assert!(look(&agent, &state, true));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
+    assert_eq!(state.facts().logins_restored, 0);
 }
 
 #[test]
