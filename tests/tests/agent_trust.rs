@@ -132,7 +132,7 @@ fn python_of_the_bridges() {
 
 #[test]
 fn httpx_of_the_bridges() {
-    let script = "import sys, httpx2 as httpx\n\
+    let script = "import sys, httpx\n\
                   ask = httpx.get(sys.argv[1] + '/user', headers={'Authorization': 'Bearer ' + sys.argv[2]}, timeout=20)\n\
                   print(ask.status_code, ask.text)";
     let python = "/opt/bridges/bin/python";
