@@ -64,8 +64,6 @@ fn it_has_no_compiler_no_node_and_no_browser() {
         let said = container.exec("claude").arg("--version").run().success();
         assert_eq!(said.split_whitespace().next(), Some(version.trim()));
         container.exec("/opt/bridges/bin/python").args(["-c", "import mcp.server.fastmcp"]).run().success();
-        // What `stubgate-agent bridge` begins with.
-        container.exec("python3").args(["-m", "venv", "/home/agent/environment"]).run().success();
         container.exec("git").args(["init", "-q", "/workspace/new"]).run().success();
     });
 }

@@ -132,7 +132,7 @@ fn python_of_the_bridges() {
 
 #[test]
 fn httpx_of_the_bridges() {
-    let script = "import sys, httpx2 as httpx\n\
+    let script = "import sys, httpx\n\
                   ask = httpx.get(sys.argv[1] + '/user', headers={'Authorization': 'Bearer ' + sys.argv[2]}, timeout=20)\n\
                   print(ask.status_code, ask.text)";
     let python = "/opt/bridges/bin/python";
@@ -214,6 +214,17 @@ fn cargo() {
         let index = "sparse+https://crates.example/index/";
         let cargo = cargo.env("CARGO_REGISTRIES_LAB_INDEX", index).env("CARGO_NET_RETRY", "0");
         cargo.args(["search", "--registry", "lab", "labcrate"])
+    });
+}
+
+/// What `stubgate-agent bridge` begins with; Debian's pip wants to see the authorities before anything else.
+#[test]
+fn an_environment_of_python_can_be_made() {
+    AGENTS.test(|agents| {
+        let environment = "/home/agent/environment";
+        agents.image.exec_set_up("python3").args(["-m", "venv", environment]).run().success();
+        let pip = agents.image.exec_set_up(format!("{environment}/bin/python")).env("PIP_INDEX_URL", index());
+        pip.args(["-m", "pip", "install", "--no-cache-dir", "--retries", "0", "labpkg"]).run().success();
     });
 }
 
