@@ -63,7 +63,9 @@ fn it_has_no_compiler_no_node_and_no_browser() {
         let version = fs::read_to_string(stubgate_tests::client::source("../agent-image/client-version")).unwrap();
         let said = container.exec("claude").arg("--version").run().success();
         assert_eq!(said.split_whitespace().next(), Some(version.trim()));
-        container.exec("/opt/bridges/bin/python").args(["-c", "import mcp"]).run().success();
+        container.exec("/opt/bridges/bin/python").args(["-c", "import mcp.server.fastmcp"]).run().success();
+        // What `stubgate-agent bridge` begins with.
+        container.exec("python3").args(["-m", "venv", "/home/agent/environment"]).run().success();
         container.exec("git").args(["init", "-q", "/workspace/new"]).run().success();
     });
 }

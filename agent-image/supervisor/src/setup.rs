@@ -23,12 +23,12 @@ pub mod step;
 pub mod trust;
 mod user_hook;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::agent::{Agent, Place};
 use report::Outcome;
@@ -60,10 +60,11 @@ impl Setup {
             }
         };
         runtime.block_on(async {
+            // As the first process of a container it would hear neither by itself. Before anything is started that has to end too.
+            let told = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
             tokio::select! {
                 code = self.all(&agent) => code,
-                // As the first process of a container it would hear neither by itself.
-                code = told_to_end() => code,
+                code = told_to_end(told) => code,
             }
         })
     }
@@ -82,14 +83,11 @@ impl Setup {
 
 fn say(step: &str, outcome: &Outcome) {
     // Setup goes on where nobody reads it.
-    let _ = writeln!(std::io::stdout(), "setup: {step}: {outcome}");
+    let _ = writeln!(io::stdout(), "setup: {step}: {outcome}");
 }
 
-async fn told_to_end() -> ExitCode {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
+async fn told_to_end(told: (io::Result<Signal>, io::Result<Signal>)) -> ExitCode {
+    let (Ok(mut terminate), Ok(mut interrupt)) = told else { return std::future::pending().await };
     tokio::select! {
         _ = terminate.recv() => ExitCode::from(143),
         _ = interrupt.recv() => ExitCode::from(130),

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
+
 use stubgate_agent::screen::Screen;
 use stubgate_agent::screen::dialog::{Guard, Table, Verdict};
 
@@ -288,6 +290,26 @@ fn one_change_to_a_dialog_and_it_is_another() {
     let more = ["\x1b[30;1Hmore", "\x1b[1;1H\x1b[14;4H", "\x1b[13;3H❯", "\x1b[14;1H❯", "\x1b[16;3HOr not"];
     for codes in more {
         assert_eq!(look(&format!("{repainted}{codes}")).pressed, [], "{codes:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_letter_anywhere_in_a_dialog_makes_it_another(
+        scene in prop::sample::select(vec!["2.1.154-trust", "2.1.329-trust", "2.1.329-bypass"]),
+        row in 2usize..=40, column in 1usize..=120, letter in "[!-~❯─█家]",
+    ) {
+        let (mut screen, recording) = first(scene);
+        let before = screen.text();
+        let begins = before.lines().position(|line| line.starts_with("────")).expect("a rule");
+        let cursor = before.lines().enumerate().skip(begins).find_map(|(row, line)| Some((row, line.find('❯')?)));
+        let (at, indent) = cursor.expect("an option");
+        screen.feed(format!("\x1b[{row};{column}H{letter}\x1b[{};{}H", at + 1, indent + 1).as_bytes());
+        let is_same = screen.text() == before || row <= begins;
+        let outcome = looks(&mut guard(&recording.version), &screen, 3);
+        prop_assert_eq!(outcome.pressed.is_empty(), !is_same, "{}", screen.text());
     }
 }
 

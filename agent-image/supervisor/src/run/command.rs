@@ -109,8 +109,7 @@ pub(crate) fn folder(agent: &Agent) -> PathBuf {
 /// Values that no line of the log may hold: the stubs, and whatever its variables call secret. Longest first, so that one that
 /// holds another is covered whole.
 pub(crate) fn masked(agent: &Agent, environment: &BTreeMap<OsString, OsString>) -> Vec<String> {
-    let texts =
-        environment.iter().filter_map(|(name, value)| Some((name.to_str()?.to_owned(), value.to_str()?.to_owned())));
+    let texts = environment.iter().filter_map(|(name, value)| Some((name.to_str()?.into(), value.to_str()?.into())));
     Mask::of(agent, texts).stubs().to_vec()
 }
 

@@ -114,7 +114,7 @@ impl Guard {
             self.before = None;
             return None;
         }
-        let known = (!self.is_ready).then(|| self.known(screen)).flatten();
+        let known = (!self.is_ready).then(|| self.known(screen, &view)).flatten();
         let found = known.or_else(|| view.waits().then_some(Found::Unknown));
         let stands = found.is_some() && self.before == found;
         self.before = found;
@@ -138,13 +138,12 @@ impl Guard {
         Some(blocked(&view))
     }
 
-    fn known(&self, screen: &Screen) -> Option<Found> {
+    fn known(&self, screen: &Screen, view: &View) -> Option<Found> {
         let version = table::Version::parse(&self.version)?;
-        let view = screen.view();
         let folder = self.folder.as_ref().filter(|(workspace, cwd)| cwd.starts_with(workspace));
         let folder = folder.and_then(|(_, cwd)| cwd.to_str());
         self.table.for_client(version).find_map(|entry| {
-            let keys = matching::keys(entry, screen, &view, &self.version, folder)?;
+            let keys = matching::keys(entry, screen, view, &self.version, folder)?;
             Some(Found::Known(entry.name.clone(), keys, view.rows.clone()))
         })
     }

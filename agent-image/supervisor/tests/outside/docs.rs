@@ -31,8 +31,9 @@ fn every_agent_file_that_is_shown_can_be_read() {
 fn the_hook_that_is_shown_is_the_one_that_setup_writes() {
     let home = crate::home::Home::new();
     home.configure("pr_comments: { repositories: [acme/site] }\n");
-    // Other steps fail here; this one does not need them.
-    home.run(&["setup"]);
+    // Steps that need programs of the image fail here; this one does not.
+    let ran = home.run(&["setup"]);
+    assert!(home.path().join(".claude/settings.json").exists(), "{ran:?}");
     let written = std::fs::read_to_string(home.path().join(".claude/settings.json")).unwrap();
     let written: serde_json::Value = serde_json::from_str(&written).unwrap();
     let shown: serde_json::Value = serde_json::from_str(blocks(DOCUMENTS[1], "json")[0]).unwrap();

@@ -54,6 +54,8 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stubgate-agent"));
         command.args(arguments).env_clear().env("AGENT_NAME", "devbot").env("HOME", self.path());
         command.env("STUBGATE_AGENTS", self.path().join("agents")).env("SSL_CERT_FILE", &self.authority.file);
+        command.env("STUBGATE_BUNDLE", &self.authority.file).env("STUBGATE_TRUST", self.path().join("trust"));
+        command.env("STUBGATE_WORKSPACE", self.path()).env("STUBGATE_AGENT_RUN", self.path().join("run"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }

@@ -172,3 +172,18 @@ exec "$@"
         }
     }
 }
+
+#[test]
+fn a_run_that_is_told_to_end_takes_what_it_started_with_it() {
+    let world = World::new();
+    // The hook says its number once it runs, and holds standard output open for as long as it does.
+    world.agent_file("devbot/agent.yaml", "hook: { command: 'echo started; sleep 600 & wait' }\n");
+    let mut child = world.command().stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "started"));
+    let process = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    // The end of the output comes when nobody holds it any more.
+    assert_eq!(lines.count(), 0);
+}
