@@ -187,7 +187,7 @@ pub struct Agent<'a> {
 impl Agent<'_> {
     /// What `stubgate-agent status --json` says.
     pub fn status(&self) -> Value {
-        let ran = self.container.exec_set_up("stubgate-agent").args(["status", "--json"]).run();
+        let ran = self.container.exec("stubgate-agent").args(["status", "--json"]).run();
         serde_json::from_str(&ran.text()).unwrap_or_else(|_| panic!("no JSON: {} {}", ran.text(), ran.errors()))
     }
 
@@ -241,12 +241,12 @@ impl Agent<'_> {
             return shown.text();
         }
         let viewer = "sleep 0.3 | timeout 2 stubgate-agent attach";
-        words(&self.container.exec_set_up("sh").args(["-c", viewer]).run().stdout)
+        words(&self.container.exec("sh").args(["-c", viewer]).run().stdout)
     }
 
     /// tmux in the container.
     pub fn tmux(&self, arguments: &[&str]) -> Program {
-        self.container.exec_set_up("tmux").env("TMUX_TMPDIR", "/run/stubgate-agent").args(arguments)
+        self.container.exec("tmux").env("TMUX_TMPDIR", "/run/stubgate-agent").args(arguments)
     }
 
     /// Types a prompt into the pane of tmux that shows the client, as an operator would.
@@ -261,7 +261,7 @@ impl Agent<'_> {
     pub fn type_attached(&self, text: &str) {
         // It leaves the pause before the return by itself.
         self.container
-            .exec_set_up("stubgate-agent")
+            .exec("stubgate-agent")
             .args(["attach", "--grace", "0"])
             .stdin(format!("{text}\r"))
             .run()

@@ -138,9 +138,10 @@ fn a_message_of_a_channel_wakes_the_session() {
         let agent = desk.run(&[]);
         let recording = agent.record();
         agent.until_prompt();
+        agent.until(TURN, "the channel", |agent| agent.container.path("/workspace/in").exists());
         let begun = Instant::now();
         let place =
-            "mkdir -p /workspace/in && echo 'are you there?' >/workspace/.in && mv /workspace/.in /workspace/in/1";
+            "echo 'are you there?' >/workspace/.in && mv /workspace/.in /workspace/in/1";
         agent.container.exec("sh").args(["-c", place]).run().success();
         let written = |agent: &Agent| fs::read_to_string(agent.container.path("/workspace/out")).unwrap_or_default();
         agent.until(TURN, "a reply", |agent| written(agent) == "dev: here I am\n");

@@ -59,6 +59,7 @@ def serve(listen, reply):
 
 def main():
     inbox, outbox = os.environ["CHANNEL_IN"], os.environ["CHANNEL_OUT"]
+    os.makedirs(inbox, exist_ok=True)
 
     def listen():
         while True:
