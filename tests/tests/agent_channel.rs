@@ -140,8 +140,7 @@ fn a_message_of_a_channel_wakes_the_session() {
         agent.until_prompt();
         agent.until(TURN, "the channel", |agent| agent.container.path("/workspace/in").exists());
         let begun = Instant::now();
-        let place =
-            "echo 'are you there?' >/workspace/.in && mv /workspace/.in /workspace/in/1";
+        let place = "echo 'are you there?' >/workspace/.in && mv /workspace/.in /workspace/in/1";
         agent.container.exec("sh").args(["-c", place]).run().success();
         let written = |agent: &Agent| fs::read_to_string(agent.container.path("/workspace/out")).unwrap_or_default();
         agent.until(TURN, "a reply", |agent| written(agent) == "dev: here I am\n");
