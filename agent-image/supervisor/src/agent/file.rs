@@ -251,7 +251,7 @@ pub enum Log {
     /// Lines of the terminal, once they have settled.
     Screen,
     /// Nothing of the session.
-    Off,
+    None,
 }
 
 /// A prompt that is typed into a session which has been idle, plainly labelled as what it is.
@@ -328,4 +328,17 @@ impl AgentFile {
 
 fn words(text: &str) -> Vec<String> {
     text.split([',', ' ', '\n', '\t']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_choice_of_a_log_can_be_written_without_quotes() {
+        for (word, log) in [("transcript", Log::Transcript), ("screen", Log::Screen), ("none", Log::None)] {
+            let file: AgentFile = crate::yaml::parse("agent.yaml".as_ref(), &format!("log: {word}\n")).unwrap();
+            assert_eq!(file.log, log, "{word}");
+        }
+    }
 }

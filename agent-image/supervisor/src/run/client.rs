@@ -115,7 +115,7 @@ impl Keeper {
         let how = status.map_or_else(|| "killed, but its process does not go".into(), in_words);
         let screen = self.console.close(format!("the client {how}")).await;
         let is_short = started.elapsed() < self.times.refusal;
-        if is_short && !self.stop.is_cancelled() && self.agent.file.log != Log::Off {
+        if is_short && !self.stop.is_cancelled() && self.agent.file.log != Log::None {
             // Nobody else would tell why.
             warn!(text = last_words(&screen, &self.masked), "what the client showed before it ended");
         }
