@@ -140,17 +140,16 @@ fn a_message_of_a_channel_wakes_the_session() {
         agent.until_prompt();
         agent.until(TURN, "the channel", |agent| agent.container.path("/workspace/in").exists());
         let begun = Instant::now();
-        let place =
-            "echo 'are you there?' >/workspace/.in && mv /workspace/.in /workspace/in/1";
+        let place = "echo 'are you there?' >/workspace/.in && mv /workspace/.in /workspace/in/1";
         agent.container.exec("sh").args(["-c", place]).run().success();
         let written = |agent: &Agent| fs::read_to_string(agent.container.path("/workspace/out")).unwrap_or_default();
         agent.until(TURN, "a reply", |agent| written(agent) == "dev: here I am\n");
         println!("a message of a channel was answered after {:?}", begun.elapsed());
         agent.until(TURN, "the end of the turn", |agent| agent.transcript().contains("I have answered"));
         let asked = office.model.decided().asked;
-        let woken = asked.iter().filter(|asked| asked.text.contains("<channel ")).collect::<Vec<_>>();
+        let woken: Vec<_> = asked.iter().filter(|asked| asked.text.contains("are you there?")).collect();
         assert_eq!(woken.len(), 1, "{woken:?}");
-        assert!(woken[0].text.contains("are you there?") && woken[0].text.contains("room=\"dev\""), "{woken:?}");
+        assert!(woken[0].text.contains("<channel ") && woken[0].text.contains("room=\"dev\""), "{woken:?}");
         quiet(&agent);
         recording.no_dialog();
         agent.nothing_real();

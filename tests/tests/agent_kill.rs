@@ -160,6 +160,7 @@ fn what_is_killed_comes_back() {
                 machine.plumb("ip link set link0 down");
                 agent.type_attached("say pong from nowhere");
                 std::thread::sleep(seconds(5));
+                assert!(!agent.is_answered("say pong from nowhere"), "the network was there");
                 machine.plumb("ip link set link0 up");
             },
             || {},
@@ -171,6 +172,7 @@ fn what_is_killed_comes_back() {
             || {
                 office.lab.appliance().kill();
                 agent.type_attached("say pong to a new firewall");
+                assert!(!agent.is_answered("say pong to a new firewall"), "the firewall was there");
                 office.lab.appliance().start();
                 office.until_logged_in();
             },
