@@ -240,7 +240,7 @@ impl Agent<'_> {
         if shown.status.success() {
             return shown.text();
         }
-        let viewer = "sleep 0.3 | timeout 2 stubgate-agent attach";
+        let viewer = "sleep 0.3 | timeout 2 stubgate-agent attach --grace 0";
         words(&self.container.exec("sh").args(["-c", viewer]).run().stdout)
     }
 
