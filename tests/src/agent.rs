@@ -240,7 +240,7 @@ impl Agent<'_> {
         if shown.status.success() {
             return shown.text();
         }
-        let viewer = "sleep 0.3 | timeout 2 stubgate-agent attach";
+        let viewer = "sleep 0.3 | timeout 2 stubgate-agent attach --grace 0";
         words(&self.container.exec("sh").args(["-c", viewer]).run().stdout)
     }
 
@@ -324,10 +324,13 @@ impl Agent<'_> {
         all.filter(|(_, words)| is_client(words)).map(|(pid, _)| pid).collect()
     }
 
-    /// Nothing real is in any file of the container, nor in variables or arguments of its processes.
+    /// Nothing real is in any file of the container, in variables or arguments of its processes, in what programs of the pod and
+    /// the appliance wrote, or on the pod's link.
     #[track_caller]
     pub fn nothing_real(&self) {
-        let found = self.container.search(&self.office.secrets());
+        let secrets = self.office.secrets();
+        let mut found = self.container.search(&secrets);
+        found.extend(self.office.lab.leaks_of(&secrets));
         assert!(found.is_empty(), "{}", found.join("\n"));
     }
 }

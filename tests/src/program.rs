@@ -295,6 +295,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         if self.child.try_wait().is_ok_and(|status| status.is_none()) {
             self.signal(rustix::process::Signal::KILL);
+            if self.inside {
+                // Whoever waits outside takes in the one that went in: its remains would keep that namespace from ending.
+                self.ended(Duration::from_secs(2));
+            }
         }
         let _ = self.child.kill();
         let _ = self.child.wait();

@@ -160,6 +160,7 @@ fn what_is_killed_comes_back() {
                 machine.plumb("ip link set link0 down");
                 agent.type_attached("say pong from nowhere");
                 std::thread::sleep(seconds(5));
+                assert!(!agent.is_answered("say pong from nowhere"), "the network was there");
                 machine.plumb("ip link set link0 up");
             },
             || {},
@@ -171,6 +172,7 @@ fn what_is_killed_comes_back() {
             || {
                 office.lab.appliance().kill();
                 agent.type_attached("say pong to a new firewall");
+                assert!(!agent.is_answered("say pong to a new firewall"), "the firewall was there");
                 office.lab.appliance().start();
                 office.until_logged_in();
             },
@@ -221,7 +223,7 @@ fn a_full_disk_and_a_client_that_stays_stopped_are_told() {
         trial.turn("nothing");
         let shell = |line: &str| agent.container.exec("sh").args(["-c", line]).run();
         trial.strike(
-            &Expected { what: "the disk is full", reason: Some(("disk_full", seconds(20))), well: seconds(40) },
+            &Expected { what: "the disk is full (times divided by ten)", reason: Some(("disk_full", seconds(20))), well: seconds(40) },
             || drop(shell("head -c 1G /dev/zero >/home/agent/all; true")),
             || drop(shell("rm /home/agent/all")),
             || true,
