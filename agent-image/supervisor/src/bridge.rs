@@ -18,7 +18,6 @@
 //! | [`history`] | what probes found |
 //! | [`one`] | a bridge with all that it takes to start and ask it |
 
-pub mod backoff;
 pub mod child;
 pub mod command;
 pub mod file;

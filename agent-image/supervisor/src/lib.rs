@@ -15,6 +15,7 @@
 //! | [`quiet`] | when the agent is not to be disturbed |
 //! | [`state`] | how it all is: `/healthz`, `/readyz`, `/metrics`, `status` |
 //! | [`doctor`] | what a person asks first when something does not work |
+//! | [`clean`] | text of others, made fit for a log |
 //!
 //! It shares the agent's user and is no boundary: nothing that it reports is trusted by the firewall, and it refuses to hold
 //! anything real. It depends on no other crate of ours.
@@ -22,7 +23,9 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod agent;
+mod backoff;
 pub mod bridge;
+pub mod clean;
 pub mod doctor;
 pub mod event;
 pub mod files;

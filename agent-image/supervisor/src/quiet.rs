@@ -139,7 +139,7 @@ fn window(agent: &Agent) -> Result<Option<Window>, Wrong> {
 fn told(agent: &Agent, now: Timestamp) -> Option<Timestamp> {
     let path = dnd(agent);
     let about = fs::metadata(&path).ok().filter(|about| about.is_file() && about.len() <= 4096)?;
-    let dnd: Dnd = serde_json::from_slice(&fs::read(&path).ok()?).ok()?;
+    let dnd: Dnd = serde_json::from_slice(&files::read_bounded(&path, 4096).ok()?).ok()?;
     if !dnd.active {
         return None;
     }
@@ -179,7 +179,7 @@ pub fn write_channel(agent: &Agent) -> Result<bool, Wrong> {
         return Ok(false);
     }
     let path = dnd(agent);
-    let is_right = fs::read(&path).is_ok_and(|text| serde_json::from_slice::<Dnd>(&text).is_ok());
+    let is_right = files::read_bounded(&path, 4096).is_ok_and(|text| serde_json::from_slice::<Dnd>(&text).is_ok());
     if is_right {
         return Ok(false);
     }

@@ -4,7 +4,6 @@
 //! viewers and tmux look on. Times, states and exit codes: `docs/agent/run.md`.
 
 pub mod attach;
-mod backoff;
 mod client;
 mod command;
 mod console;

@@ -3,7 +3,6 @@
 //! The client writes one JSON object a line into `~/.claude/projects/FOLDER/SESSION.jsonl`. The agent can write anything there
 //! too: reads are bounded, what is no such object is skipped, and no control character of it reaches the log.
 
-pub mod clean;
 mod read;
 mod tail;
 #[cfg(test)]
@@ -14,6 +13,8 @@ use std::time::SystemTime;
 
 use read::Reader;
 use tail::Tail;
+
+use crate::clean;
 
 /// Follows whatever session of a working folder is the newest.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! What probes found, one JSON object a line, in a file that does not grow without end: the newer half is kept.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -50,8 +50,7 @@ pub fn add(path: &Path, probed: &Probed) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|file| file.len() + line.len() as u64 > LARGEST) {
         files::replace(path, &tail(path, LARGEST / 2)?, 0o600)?;
     }
-    let mut file = OpenOptions::new().append(true).create(true).open(path)?;
-    file.write_all(&line)
+    files::append(path, &line)
 }
 
 /// The last of them, if there is any that can be read.
@@ -63,7 +62,7 @@ pub fn last(path: &Path) -> Option<Probed> {
 
 /// Whole lines at the end of it, so many bytes at most.
 fn tail(path: &Path, bytes: u64) -> io::Result<Vec<u8>> {
-    let mut file = fs::File::open(path)?;
+    let mut file = files::open(path, OpenOptions::new().read(true))?;
     let length = file.metadata()?.len();
     let mut tail = Vec::new();
     if length <= bytes {

@@ -7,7 +7,6 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::backoff::{Backoff, drawn};
 use super::child::Child;
 use super::file::{self, Http, Kind};
 use super::one::{Bridge, probed};
@@ -15,6 +14,7 @@ use super::probe::{self, Failed, Found};
 use super::versions::Versions;
 use super::{all, history};
 use crate::agent::Agent;
+use crate::backoff::{Backoff, Limits, chance};
 use crate::state::{self, State};
 
 /// How fast all of it goes.
@@ -91,8 +91,8 @@ enum Ended {
     Stopped,
     /// Another version is the current one.
     Replaced,
-    /// It ended, or had to.
-    Failed(String),
+    /// It ended, or had to, after it had worked for so long.
+    Failed(String, Duration),
 }
 
 impl Kept {
@@ -113,7 +113,7 @@ impl Kept {
 
     /// Puts the pinned version in place, where another or none is: again and again where none is.
     async fn settle(&self) {
-        let mut backoff = Backoff::new(self.pace.waits.0 * 10, self.pace.waits.1 * 10);
+        let mut backoff = self.backoff(10);
         while !self.versions().is_settled() {
             let versions = self.versions();
             let upgraded = tokio::select! {
@@ -132,7 +132,7 @@ impl Kept {
             if self.versions().current().is_none() {
                 self.failing(error.to_string());
             }
-            if self.is_stopped_within(backoff.next(drawn())).await {
+            if self.is_stopped_within(backoff.ended(Duration::ZERO, chance())).await {
                 return;
             }
         }
@@ -169,16 +169,16 @@ impl Kept {
     }
 
     async fn keep_server(&self, http: &Http) {
-        let mut backoff = Backoff::new(self.pace.waits.0, self.pace.waits.1);
+        let mut backoff = self.backoff(1);
         if self.is_never_there().await {
             return;
         }
         loop {
             let installed = self.versions().current();
             let ended = match self.bridge.serve(http, http.port, installed.as_deref()) {
-                Err(error) => Ended::Failed(Failed::Start(error).to_string()),
+                Err(error) => Ended::Failed(Failed::Start(error).to_string(), Duration::ZERO),
                 Ok(mut child) => {
-                    let ended = self.watch(&mut child, &mut backoff).await;
+                    let ended = self.watch(&mut child).await;
                     child.stop().await;
                     ended
                 }
@@ -186,8 +186,8 @@ impl Kept {
             match ended {
                 Ended::Stopped => return,
                 Ended::Replaced => tracing::info!(bridge = self.bridge.name, "a bridge goes on in another version"),
-                Ended::Failed(why) => {
-                    let wait = backoff.next(drawn());
+                Ended::Failed(why, worked) => {
+                    let wait = backoff.ended(worked, chance());
                     let milliseconds = wait.as_millis();
                     tracing::warn!(bridge = self.bridge.name, why, milliseconds, "a bridge is started again");
                     self.failing(why);
@@ -201,13 +201,13 @@ impl Kept {
     }
 
     /// Asks a server on its schedule until its time ends.
-    async fn watch(&self, child: &mut Child, backoff: &mut Backoff) -> Ended {
+    async fn watch(&self, child: &mut Child) -> Ended {
         let begun = Instant::now();
         let runs = self.versions().current();
         let mut look = interval(self.pace.look);
         let mut wait = Duration::ZERO;
         let mut failures = 0;
-        let mut has_worked = false;
+        let mut works_since = None::<Instant>;
         loop {
             let mut asked = std::pin::pin!(self.ask_after(wait));
             let (found, started) = loop {
@@ -215,7 +215,8 @@ impl Kept {
                     () = self.stop.cancelled() => return Ended::Stopped,
                     status = child.ended() => {
                         let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
-                        return Ended::Failed(format!("it ended: {how}"));
+                        let worked = works_since.map_or(Duration::ZERO, |since| since.elapsed());
+                        return Ended::Failed(format!("it ended: {how}"), worked);
                     }
                     found = &mut asked => break found,
                     _ = look.tick() => {
@@ -225,13 +226,11 @@ impl Kept {
                     }
                 }
             };
-            let is_starting = !has_worked && begun.elapsed() < self.pace.start;
+            let is_starting = works_since.is_none() && begun.elapsed() < self.pace.start;
             match &found {
                 Ok(_) => {
-                    (has_worked, failures) = (true, 0);
-                    if begun.elapsed() > self.pace.waits.1 {
-                        backoff.reset();
-                    }
+                    failures = 0;
+                    works_since.get_or_insert_with(Instant::now);
                     wait = Duration::from_secs(self.bridge.entry.every_seconds());
                 }
                 Err(Failed::Connection(_)) if is_starting => {
@@ -243,7 +242,8 @@ impl Kept {
                     if failures >= self.pace.failures {
                         let why = why.to_string();
                         self.record(&found, started);
-                        return Ended::Failed(why);
+                        let worked = works_since.map_or(Duration::ZERO, |since| since.elapsed());
+                        return Ended::Failed(why, worked);
                     }
                     wait = self.pace.again;
                 }
@@ -285,6 +285,12 @@ impl Kept {
         if let Err(error) = history::add(&path, &probed) {
             tracing::warn!(bridge = name, %error, "a probe is not kept");
         }
+    }
+
+    /// So many times as slow as the pace is; from the first wait again after it has worked for as long as the longest.
+    fn backoff(&self, times: u32) -> Backoff {
+        let (first, most) = (self.pace.waits.0 * times, self.pace.waits.1 * times);
+        Backoff::new(Limits { first, most, healthy: most })
     }
 
     fn failing(&self, why: String) {

@@ -15,6 +15,7 @@ use super::child::{Child, Output};
 use super::file::{Package, is_version};
 use super::one::Bridge;
 use super::probe::{self, Found};
+use crate::files;
 
 const CURRENT: &str = "current";
 const LAST_GOOD: &str = "last-good";
@@ -94,8 +95,8 @@ impl<'b> Versions<'b> {
     /// Whether the pin of the file was put in place already, or a person chose another since.
     pub fn is_settled(&self) -> bool {
         let Some(package) = &self.bridge.entry.package else { return true };
-        let pinned = fs::read_to_string(self.folder.join(PINNED)).unwrap_or_default();
-        self.current().is_some() && pinned == folder_of(package, package.version())
+        let pinned = files::read_bounded(&self.folder.join(PINNED), 4096).unwrap_or_default();
+        self.current().is_some() && pinned == folder_of(package, package.version()).into_bytes()
     }
 
     /// Installs a version (by default the pinned one), asks it, and switches to it if it works.
@@ -129,8 +130,7 @@ impl<'b> Versions<'b> {
         self.point(CURRENT, &name)?;
         let pinned = self.folder.join(PINNED);
         let pin = folder_of(package, package.version());
-        crate::files::replace(&pinned, pin.as_bytes(), 0o600)
-            .map_err(|source| Failed::Disk { path: pinned, source })?;
+        files::replace(&pinned, pin.as_bytes(), 0o600).map_err(|source| Failed::Disk { path: pinned, source })?;
         self.prune();
         Ok(found)
     }
@@ -180,7 +180,7 @@ impl<'b> Versions<'b> {
         pip.extend(pins.iter().cloned());
         self.run("pip install", pip).await?;
         let whole = folder.join(WHOLE);
-        File::create(&whole).map(drop).map_err(|source| Failed::Disk { path: whole, source })
+        files::append(&whole, b"").map_err(|source| Failed::Disk { path: whole, source })
     }
 
     async fn run(&self, what: &'static str, command: Vec<String>) -> Result<(), Failed> {
@@ -197,7 +197,7 @@ impl<'b> Versions<'b> {
         let path = self.folder.join(".lock");
         let disk = |source| Failed::Disk { path: path.clone(), source };
         fs::create_dir_all(self.folder).map_err(disk)?;
-        let file = File::create(&path).map_err(disk)?;
+        let file = files::to_lock(&path).map_err(disk)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| Failed::Busy)?;
         Ok(file)
     }

@@ -3,7 +3,7 @@
 //! Whoever adds, removes or sets aside holds the lock `.lock` for that moment; whoever sends holds `.sending` all the while. Both
 //! end with their process. It is bounded: what does not fit is refused, aloud, and nothing that is in it gives way.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -126,7 +126,7 @@ impl Spool {
     ///
     /// The folder can't be read.
     pub fn waiting(&self) -> io::Result<Vec<Entry>> {
-        entries(&self.folder)
+        entries(&self.folder, self.most_events)
     }
 
     /// What was put aside.
@@ -135,7 +135,7 @@ impl Spool {
     ///
     /// The folder can't be read.
     pub fn aside(&self) -> io::Result<Vec<Entry>> {
-        entries(&self.folder.join("aside"))
+        entries(&self.folder.join("aside"), self.most_events)
     }
 
     /// What the file of an event that waits holds; nothing if it is gone.
@@ -260,7 +260,7 @@ impl Spool {
 
     fn lock_file(&self, name: &str) -> io::Result<File> {
         fs::create_dir_all(&self.folder)?;
-        OpenOptions::new().create(true).truncate(false).write(true).open(self.folder.join(name))
+        files::to_lock(&self.folder.join(name))
     }
 
     fn lock(&self) -> io::Result<Lock> {
@@ -331,7 +331,7 @@ fn try_lock(file: File) -> io::Result<Option<Lock>> {
     }
 }
 
-fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
+fn entries(folder: &Path, most: usize) -> io::Result<Vec<Entry>> {
     let found = match fs::read_dir(folder) {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -340,8 +340,14 @@ fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in found {
         entries.extend(entry?.file_name().to_str().and_then(Entry::of_file));
+        // More than any spool holds were put there by somebody else; the oldest are kept, and the memory is not filled.
+        if entries.len() > most.saturating_mul(2) {
+            entries.sort();
+            entries.truncate(most);
+        }
     }
     entries.sort();
+    entries.truncate(most);
     Ok(entries)
 }
 
@@ -354,7 +360,7 @@ fn kept(path: &Path) -> io::Result<Option<Kept>> {
     if !about.is_file() || about.len() > 2 * LARGEST as u64 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "no spooled event"));
     }
-    match fs::read(path) {
+    match files::read_bounded(path, 2 * LARGEST as u64) {
         Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -457,6 +463,19 @@ mod tests {
         fs::write(spool.folder.join("00000000000000000009-d.json"), "{\"kind\":").unwrap();
         let last = spool.waiting().unwrap().pop().unwrap();
         assert!(spool.read(&last).is_err());
+    }
+
+    #[test]
+    fn what_somebody_else_put_there_is_not_all_taken_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool(folder.path());
+        spool.add(&message("a")).unwrap();
+        for number in 2..200 {
+            File::create(spool.folder.join(format!("{number:020}-x.json"))).unwrap();
+        }
+        let waiting = spool.waiting().unwrap();
+        assert_eq!((waiting.len(), waiting[0].id.as_str()), (5, "a"));
+        assert!(matches!(spool.add(&message("b")), Err(Full::Full { .. })));
     }
 
     #[test]

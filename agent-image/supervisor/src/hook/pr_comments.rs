@@ -4,7 +4,7 @@
 //! same thing at each stop would never let it rest. In quiet hours, and in a turn that it caused itself, it neither asks nor
 //! writes down, so that nothing gets lost. It tells where something is new, and nothing of what strangers wrote.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::github::{self, Failed};
 use super::seen::{New, Seen};
 use crate::agent::{Agent, Place};
+use crate::files;
 use crate::quiet::{self, Severity};
 
 /// What the client takes for "wake the model with this".
@@ -129,7 +130,7 @@ fn input() -> Result<Input, String> {
 fn lock(agent: &Agent) -> io::Result<Option<fs::File>> {
     let folder = agent.place.kept();
     fs::create_dir_all(&folder)?;
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("pr-comments.lock"))?;
+    let file = files::to_lock(&folder.join("pr-comments.lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),

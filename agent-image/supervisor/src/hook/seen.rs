@@ -52,8 +52,8 @@ pub struct New {
 impl Seen {
     /// Reads it. What can't be read is as if nothing had been seen.
     pub fn read(path: &Path) -> Self {
-        let about = fs::metadata(path).ok().filter(|about| about.is_file() && about.len() <= LARGEST);
-        about.and_then(|_| serde_json::from_slice(&fs::read(path).ok()?).ok()).unwrap_or_default()
+        let text = files::read_bounded(path, LARGEST).ok();
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
     /// Writes it.

@@ -18,14 +18,14 @@ use crate::agent::Agent;
 use crate::agent::file::Log;
 use crate::setup;
 use crate::state::{Client, State};
-use crate::transcript::{self, clean};
+use crate::{clean, transcript};
 
-use super::backoff::{Backoff, chance};
 use super::command::Start;
 use super::console::Handle;
 use super::hang::{self, Hang, Verdict};
 use super::login;
 use super::times::Times;
+use crate::backoff::{Backoff, chance};
 
 /// Lines of its screen that are told of a client which ended soon.
 const LAST_LINES: usize = 5;
@@ -238,7 +238,7 @@ fn in_words(status: ExitStatus) -> String {
 fn last_words(screen: &str, masked: &[String]) -> String {
     let lines: Vec<&str> = screen.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default();
-    clean::line(&clean::masked(&last.join(" | "), masked))
+    clean::told(&last.join(" | "), masked)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -21,10 +21,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{info, warn};
 
 use crate::agent::file::Log;
+use crate::clean;
 use crate::screen::Screen;
 use crate::screen::dialog::{Guard, Verdict};
 use crate::state::State;
-use crate::transcript::clean;
 
 use super::health::is_input_empty;
 use viewer::{Event, Outbox};
@@ -389,7 +389,7 @@ impl Console {
 
     fn log_settled(&mut self) {
         for line in self.screen.settled() {
-            let line = clean::line(&clean::masked(&line, &self.masked));
+            let line = clean::told(&line, &self.masked);
             if !line.is_empty() {
                 info!(line, "screen");
             }

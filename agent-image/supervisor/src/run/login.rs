@@ -1,8 +1,8 @@
 //! The client's login is kept at its stubs: the client rewrites the file when it likes (a new file in its place, or the same one
 //! where it is mounted), and empties its tokens when it believes them to be refused. What is in the file is told to nobody.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use crate::agent::{Agent, Place};
+use crate::files;
 use crate::setup;
 use crate::state::State;
 
@@ -108,12 +109,7 @@ fn tell(was_right: bool, why: &str) {
 }
 
 fn is_stub(agent: &Agent) -> bool {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(agent.place.credentials())?.take(LARGEST).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    read().is_ok_and(|bytes| setup::login::is_stub(agent, &bytes))
+    files::read_bounded(&agent.place.credentials(), LARGEST).is_ok_and(|bytes| setup::login::is_stub(agent, &bytes))
 }
 
 /// Puts it right. A file that is mounted by itself can't be replaced, only written.
@@ -121,7 +117,7 @@ pub(crate) fn restore(agent: &Agent) -> io::Result<()> {
     match setup::login::restore(agent) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-            let mut file = OpenOptions::new().write(true).truncate(true).open(agent.place.credentials())?;
+            let mut file = files::open(&agent.place.credentials(), OpenOptions::new().write(true).truncate(true))?;
             file.write_all(setup::login::text(agent).as_bytes())?;
             file.sync_all()
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::backoff::Limits;
+use crate::backoff::Limits;
 
 /// Every time that the supervisor waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

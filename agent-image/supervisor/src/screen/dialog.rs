@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::Screen;
 use super::layout::View;
-use crate::transcript::clean;
+use crate::clean;
 
 pub use table::Table;
 

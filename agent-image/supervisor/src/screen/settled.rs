@@ -10,7 +10,7 @@ use vt100::Callbacks;
 use vt100::capture::{BasicFormattedCaptureState, RowContents, basic_formatted_to_plain};
 
 use super::layout;
-use crate::transcript::clean;
+use crate::clean;
 
 /// Bytes of what left the screen between two looks, at most; the rest is dropped.
 const SCROLLED: usize = 256 * 1024;

@@ -1,6 +1,7 @@
 //! What everything else stands on: files that say who the agent is, and a home to write into.
 
 use std::fs;
+use std::io::Write;
 
 use super::environment;
 use super::report::{Outcome, Tally};
@@ -27,8 +28,11 @@ pub(crate) fn writable(agent: &Agent) -> Outcome {
     let place = &agent.place;
     for folder in [&place.home, &place.claude(), &place.kept()] {
         let probe = folder.join(format!(".setup.{}", std::process::id()));
+        let _ = fs::remove_file(&probe);
         let tried = fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&probe, b"can this be written?"))
+            // A link that was put there before leads nowhere.
+            .and_then(|()| fs::OpenOptions::new().write(true).create_new(true).open(&probe))
+            .and_then(|mut file| file.write_all(b"can this be written?"))
             .and_then(|()| fs::remove_file(&probe));
         if let Err(error) = tried {
             let _ = fs::remove_file(&probe);

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::mask::line;
 use super::report::Report;
 use super::serve::socket;
 use crate::agent::Place;
+use crate::clean::line;
 
 /// For the whole answer.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Entry, clean};
+use super::Entry;
+use crate::clean;
 
 /// Bytes of a tool's input at most.
 const INPUT: usize = 300;
@@ -130,11 +131,8 @@ impl Reader {
         }
     }
 
-    /// Clean first, so that nothing invisible within a stub hides it; masked before it is cut.
     fn fit(&self, text: &str) -> String {
-        let mut text = clean::masked(&clean::one_line(text), &self.stubs);
-        clean::cut(&mut text, clean::LONGEST);
-        text
+        clean::told(text, &self.stubs)
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::clean;
 
 const CWD: &str = "/w/my_repo.x y";
 

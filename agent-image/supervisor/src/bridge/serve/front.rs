@@ -138,12 +138,18 @@ impl Front {
 
     async fn connection(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let service = service_fn(|request| async { Ok::<_, Infallible>(self.answer(request).await) });
-        let _ = hyper::server::conn::http1::Builder::new()
+        let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.0.limits.head)
             .max_headers(64)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        // Nobody looks at an answer's own time while its reader takes nothing. What has begun is not cut short, and nothing more
+        // begins.
+        if timeout(self.0.limits.whole, connection.as_mut()).await.is_err() {
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(self.0.limits.whole, connection).await;
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -198,11 +204,14 @@ impl Front {
         Ok(Response::from_parts(head, body.boxed()))
     }
 
+    /// The last thing on its connection: who has no token could otherwise keep a place by asking again and again.
     fn health(&self) -> Answer {
-        match self.0.state.facts().bridges.get(&self.0.name) {
+        let mut answer = match self.0.state.facts().bridges.get(&self.0.name) {
             Some(bridge) if bridge.failing.is_none() => text(StatusCode::OK, "ok"),
             _ => text(StatusCode::SERVICE_UNAVAILABLE, "the bridge does not work"),
-        }
+        };
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        answer
     }
 }
 

@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
@@ -116,4 +116,26 @@ fn a_login_that_can_not_be_put_right_is_told_of() {
         right(state, restored + 1).await;
     });
     assert!(facts.login_is_stub);
+}
+
+/// A pipe that nobody writes into, where a file should be.
+fn pipe(path: &std::path::Path) {
+    let _ = fs::remove_file(path);
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+#[test]
+fn a_pipe_in_its_place_holds_up_nobody() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    // In a thread of its own: one that waits for the pipe waits for ever.
+    std::thread::spawn(move || {
+        let facts = guarded(1, async |agent: &Agent, state: &State| {
+            pipe(&agent.place.credentials());
+            right(state, 1).await;
+            assert!(fs::metadata(agent.place.credentials()).unwrap().is_file());
+        });
+        let _ = done.send(facts.logins_restored);
+    });
+    assert_eq!(is_done.recv_timeout(Duration::from_secs(20)), Ok(1));
 }

@@ -172,6 +172,33 @@ async fn who_says_nothing_is_let_go() {
 }
 
 #[tokio::test]
+async fn one_without_a_token_keeps_no_place_by_asking_for_health() {
+    let backend = Backend::start(vec![OK], false).await;
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let served = Served::start(backend.address, limits, None).await;
+    let mut asking = TcpStream::connect(served.address).await.unwrap();
+    let mut answer = Vec::new();
+    asking.write_all(b"GET /healthz HTTP/1.1\r\nHost: b\r\n\r\n").await.unwrap();
+    let ended = timeout(Duration::from_secs(5), asking.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test]
+async fn one_who_reads_nothing_of_a_long_answer_is_let_go() {
+    const MUCH: &str = "HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n";
+    let piece: &'static str = "x".repeat(1 << 20).leak();
+    let backend = Backend::start([vec![MUCH], vec![piece; 64]].concat(), false).await;
+    let limits = Limits { connections: 1, whole: Duration::from_millis(300), ..Limits::default() };
+    let served = Served::start(backend.address, limits, None).await;
+    let mut asking = TcpStream::connect(served.address).await.unwrap();
+    let question = format!("{}\r\nHost: b\r\nContent-Length: 2\r\n\r\n{{}}", with_token("POST /mcp"));
+    asking.write_all(question.as_bytes()).await.unwrap();
+    // Waits for the only place, which the other one does not keep.
+    let next = timeout(Duration::from_secs(5), served.ask("GET /healthz HTTP/1.1", "")).await;
+    assert!(next.is_ok_and(|answer| answer.starts_with("HTTP/1.1 503 ")));
+}
+
+#[tokio::test]
 async fn health_is_that_of_the_last_probe_and_asks_for_no_token() {
     let backend = Backend::start(vec![OK], false).await;
     let served = Served::start(backend.address, Limits::default(), None).await;

@@ -1,4 +1,5 @@
-//! Text of others made fit for one line of a log: no control character, nothing that turns the direction of writing, no stub.
+//! Text of others made fit for one line of a log or a page: no control character, nothing that turns the direction of writing, no
+//! stub. Whatever the agent can write, and that is all that the client prints, comes through here.
 
 /// Bytes of a line at most.
 pub const LONGEST: usize = 2048;
@@ -37,6 +38,14 @@ pub fn cut(text: &mut String, longest: usize) {
         text.truncate(end);
         text.push('…');
     }
+}
+
+/// One line of it with these values covered, cut to 2 KiB. Clean first, so that nothing invisible within a stub hides it; covered
+/// before it is cut, so that no part of one is left.
+pub fn told(text: &str, values: &[String]) -> String {
+    let mut line = masked(&one_line(text), values);
+    cut(&mut line, LONGEST);
+    line
 }
 
 /// The text with each of these values covered.
