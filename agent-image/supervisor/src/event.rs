@@ -231,7 +231,7 @@ fn spool(place: &Place) -> Result<Spool, String> {
     Ok(Spool::of(&agent, events))
 }
 
-const NOWHERE: &str = "agent.yaml does not say where events go: it has no `events:`";
+const NOWHERE: &str = "agent.yaml does not say where events go: write `events: { server: wss://…, stub: … }` there";
 
 /// Time and network on this thread.
 fn runtime() -> io::Result<tokio::runtime::Runtime> {

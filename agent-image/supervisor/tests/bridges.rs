@@ -191,3 +191,25 @@ async fn a_served_bridge_is_asked_through_its_front_with_a_token_only() {
     assert!(tokio::time::timeout(Duration::from_secs(20), served.wait()).await.unwrap().unwrap().success());
     assert!(std::net::TcpStream::connect(("127.0.0.1", inner)).is_err());
 }
+
+#[test]
+fn the_bridge_that_a_command_names_is_not_taken_for_the_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("agents/devbot");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(own.join("bridges.yaml"), "bridges: { tickets: { stdio: { command: [tickets] } } }\n").unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stubgate-agent"));
+        command.args(arguments).env("HOME", folder.path()).env("STUBGATE_AGENTS", folder.path().join("agents"));
+        let output = command.env("AGENT_NAME", "devbot").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for arguments in [["bridge", "upgrade", "tickets"], ["bridge", "rollback", "tickets"]] {
+        let (code, told) = run(&arguments);
+        assert_eq!(code, Some(1));
+        assert!(!told.contains("no bridge is called"), "{arguments:?}: {told}");
+    }
+    let (code, told) = run(&["bridge", "rollback", "ticket"]);
+    assert_eq!(code, Some(1));
+    assert!(told.contains(r#"no bridge is called "ticket": "#) && told.contains("have tickets"), "{told}");
+}

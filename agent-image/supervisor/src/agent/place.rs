@@ -8,11 +8,14 @@ use thiserror::Error;
 use super::{Agent, AgentFile};
 use crate::yaml;
 
+/// The heading of these flags, under which they stand in the help of every command.
+const CONTAINER: &str = "The container, for any command";
+
 /// The folders of a container, and the agent's name. Flags of every command, and variables.
 #[derive(Args, Clone, Debug)]
 pub struct Place {
     /// The agent's name
-    #[arg(long, env = "AGENT_NAME", global = true, default_value = "", hide_default_value = true)]
+    #[arg(long, env = "AGENT_NAME", global = true, help_heading = CONTAINER, default_value = "", hide_default_value = true)]
     pub name: String,
     /// Folder of the agents' files: _shared and one of each agent's name
     #[arg(
@@ -20,14 +23,15 @@ pub struct Place {
         value_name = "DIR",
         env = "STUBGATE_AGENTS",
         global = true,
+        help_heading = CONTAINER,
         default_value = "/etc/stubgate-agent/agents"
     )]
     pub agents: PathBuf,
     /// The client's home
-    #[arg(long, value_name = "DIR", env = "HOME", global = true, default_value = "/home/agent")]
+    #[arg(long, value_name = "DIR", env = "HOME", global = true, help_heading = CONTAINER, default_value = "/home/agent")]
     pub home: PathBuf,
     /// Where repositories are cloned
-    #[arg(long, value_name = "DIR", env = "STUBGATE_WORKSPACE", global = true, default_value = "/workspace")]
+    #[arg(long, value_name = "DIR", env = "STUBGATE_WORKSPACE", global = true, help_heading = CONTAINER, default_value = "/workspace")]
     pub workspace: PathBuf,
     /// Bundle of the certificate authorities to trust, as mounted
     #[arg(
@@ -35,6 +39,7 @@ pub struct Place {
         value_name = "FILE",
         env = "STUBGATE_BUNDLE",
         global = true,
+        help_heading = CONTAINER,
         default_value = "/etc/stubgate/bundle.pem"
     )]
     pub bundle: PathBuf,
@@ -44,11 +49,12 @@ pub struct Place {
         value_name = "DIR",
         env = "STUBGATE_TRUST",
         global = true,
+        help_heading = CONTAINER,
         default_value = "/var/lib/stubgate-agent/trust"
     )]
     pub trust: PathBuf,
     /// Folder of what lasts as long as the container: sockets, state
-    #[arg(long, value_name = "DIR", env = "STUBGATE_AGENT_RUN", global = true, default_value = "/run/stubgate-agent")]
+    #[arg(long, value_name = "DIR", env = "STUBGATE_AGENT_RUN", global = true, help_heading = CONTAINER, default_value = "/run/stubgate-agent")]
     pub run: PathBuf,
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{ArgGroup, Subcommand};
 
 use super::one::{Bridge as Known, probed};
@@ -20,11 +20,13 @@ pub enum Bridge {
     /// Ask bridges now; the status says whether all of them work
     Probe {
         /// Only these
+        #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
     /// Install a version, ask it, and switch to it if it works; the one before is kept
     Upgrade {
         /// The bridge
+        #[arg(id = "bridge", value_name = "NAME")]
         name: String,
         /// By default the version that bridges.yaml pins
         version: Option<String>,
@@ -35,6 +37,7 @@ pub enum Bridge {
     /// Go back to the version that ran before
     Rollback {
         /// The bridge
+        #[arg(id = "bridge", value_name = "NAME")]
         name: String,
     },
     /// Run a bridge as a workload of its own: HTTPS, and a token that it asks for
@@ -43,6 +46,7 @@ pub enum Bridge {
     #[command(group(ArgGroup::new("where").args(["in_container", "workload"])))]
     New {
         /// Its name: lower-case letters, digits and -
+        #[arg(id = "bridge", value_name = "NAME")]
         name: String,
         /// It speaks HTTP, and runs in the agent's container (the default)
         #[arg(long)]
@@ -73,8 +77,12 @@ impl Bridge {
     async fn execute(&self, place: &Place) -> anyhow::Result<ExitCode> {
         match self {
             Bridge::List {} => {
-                for bridge in all(&place.agent()?)? {
-                    println!("{}", line(&bridge));
+                let bridges = all(&place.agent()?)?;
+                for bridge in &bridges {
+                    println!("{}", line(bridge));
+                }
+                if bridges.is_empty() {
+                    eprintln!("no bridges: none is in bridges.yaml of the agent or of _shared");
                 }
             }
             Bridge::Probe { names } => return probe_all(place, names).await,
@@ -115,7 +123,7 @@ async fn probe_all(place: &Place, names: &[String]) -> anyhow::Result<ExitCode> 
     log();
     let bridges = all(&place.agent()?)?;
     if let Some(missing) = names.iter().find(|name| !bridges.iter().any(|bridge| bridge.name == **name)) {
-        bail!("no bridge is called {missing:?}");
+        bail!("{}", unknown(missing, &bridges));
     }
     let mut all_work = true;
     for bridge in bridges.iter().filter(|bridge| names.is_empty() || names.contains(&bridge.name)) {
@@ -145,8 +153,17 @@ async fn probe_all(place: &Place, names: &[String]) -> anyhow::Result<ExitCode> 
 }
 
 fn known(place: &Place, name: &str) -> anyhow::Result<Known> {
-    let found = all(&place.agent()?)?.into_iter().find(|bridge| bridge.name == name);
-    found.with_context(|| format!("no bridge is called {name:?}"))
+    let mut bridges = all(&place.agent()?)?;
+    match bridges.iter().position(|bridge| bridge.name == name) {
+        Some(at) => Ok(bridges.swap_remove(at)),
+        None => bail!("{}", unknown(name, &bridges)),
+    }
+}
+
+fn unknown(name: &str, bridges: &[Known]) -> String {
+    let names: Vec<&str> = bridges.iter().map(|bridge| bridge.name.as_str()).collect();
+    let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+    format!("no bridge is called {name:?}: bridges.yaml of the agent and of _shared have {names}")
 }
 
 fn line(bridge: &Known) -> String {

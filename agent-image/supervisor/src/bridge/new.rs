@@ -24,13 +24,16 @@ pub enum Failed {
     /// No name.
     #[error("{0:?} is no name of a bridge: lower-case letters, digits and -, 40 at most, a letter first")]
     Name(String),
-    /// It is there already, or can't be.
-    #[error("{}: {source}", path.display())]
+    /// It is there already.
+    #[error("{} is there already, and is left as it is; write to another folder with --to DIR", .0.display())]
+    There(PathBuf),
+    /// It can't be written.
+    #[error("{}: {why}", path.display())]
     Disk {
         /// Where.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        why: String,
     },
 }
 
@@ -83,7 +86,10 @@ pub fn write(name: &str, kind: Kind, folder: &Path) -> Result<Vec<PathBuf>, Fail
             let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
             file.write_all(filled(text).as_bytes())
         });
-        made.map_err(|source| Failed::Disk { path: path.clone(), source })?;
+        made.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Failed::There(path.clone()),
+            _ => Failed::Disk { path: path.clone(), why: source.to_string() },
+        })?;
         written.push(path);
     }
     Ok(written)
@@ -117,7 +123,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         write("one", Kind::Workload, folder.path()).unwrap();
         fs::write(folder.path().join("server.py"), "mine").unwrap();
-        assert!(matches!(write("one", Kind::Workload, folder.path()), Err(Failed::Disk { .. })));
+        assert!(matches!(write("one", Kind::Workload, folder.path()), Err(Failed::There(_))));
         assert_eq!(fs::read_to_string(folder.path().join("server.py")).unwrap(), "mine");
         assert!(matches!(write("../one", Kind::Workload, folder.path()), Err(Failed::Name(_))));
     }

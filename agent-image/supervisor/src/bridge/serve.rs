@@ -34,6 +34,7 @@ use crate::state::State;
 #[derive(Args, Debug)]
 pub struct Serve {
     /// The bridge: an entry of kind http
+    #[arg(id = "bridge", value_name = "NAME")]
     name: String,
     /// File of entries; by default that of the image's ready-made bridge
     #[arg(long, value_name = "FILE")]
@@ -93,7 +94,10 @@ impl Serve {
 
     fn entry(&self) -> anyhow::Result<Entry> {
         if !file::is_name(&self.name) {
-            bail!("{:?} is no name of a bridge", self.name);
+            bail!(
+                "{:?} is no name of a bridge: lower-case letters, digits and -, 40 at most, a letter first",
+                self.name
+            );
         }
         let ready = || file::image().join(&self.name).join("serve.yaml");
         let path = self.file.clone().unwrap_or_else(ready);

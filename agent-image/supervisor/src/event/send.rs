@@ -64,15 +64,19 @@ impl Sender {
     /// What is wrong in its files.
     pub fn trusting(agent: &Agent, trust: Arc<ClientConfig>) -> Result<Option<Self>, String> {
         let Some(events) = &agent.file.events else { return Ok(None) };
-        let address: Uri =
-            events.server.parse().map_err(|_| format!("events: server {:?} is no address", events.server))?;
+        let address: Uri = events.server.parse().map_err(|_| {
+            format!("agent.yaml: events.server {:?} is no address as wss://nats.example.com", events.server)
+        })?;
         if address.scheme_str() != Some("wss") || address.host().is_none() {
-            return Err(format!("events: server {:?} is no address as wss://nats.example.com", events.server));
+            return Err(format!(
+                "agent.yaml: events.server {:?} is no address as wss://nats.example.com (only wss: through the firewall, over TLS)",
+                events.server
+            ));
         }
         let is_plain =
             |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
         if !events.prefix.split('.').all(is_plain) {
-            return Err(format!("events: prefix {:?} is no subject as swarm.events", events.prefix));
+            return Err(format!("agent.yaml: events.prefix {:?} is no subject as swarm.events", events.prefix));
         }
         let name = format!("stubgate-agent {}", agent.name);
         let server = Server { address, stub: events.stub.clone(), name, trust };

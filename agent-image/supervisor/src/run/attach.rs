@@ -47,6 +47,13 @@ impl Attach {
     /// Runs it.
     pub fn run(&self, place: &Place) -> ExitCode {
         if self.tmux {
+            if !tmux::socket(place).exists() {
+                eprintln!(
+                    "stubgate-agent: {}: no tmux is there; is `stubgate-agent run` at work, without --headless? `stubgate-agent attach` does without",
+                    tmux::socket(place).display()
+                );
+                return ExitCode::FAILURE;
+            }
             let error =
                 Command::new("tmux").arg("-u").arg("-S").arg(tmux::socket(place)).args(["attach", "-t", "main"]).exec();
             eprintln!("stubgate-agent: tmux: {error}");

@@ -103,7 +103,7 @@ impl Keeper {
             Ok(child) => child,
             Err(error) => {
                 let how = format!("{} can't be started: {error}", start.program);
-                error!(program = start.program, %error, "the client can't be started");
+                error!(program = start.program, %error, "the client can't be started: `client.program` of agent.yaml names it, by its path or as found in PATH");
                 self.console.close(how.clone()).await;
                 return Ended { how, has_refused: false };
             }

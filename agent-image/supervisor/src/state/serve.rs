@@ -159,7 +159,9 @@ async fn listen_tcp(address: &str, source: &Arc<Source>, stop: &CancellationToke
     loop {
         match TcpListener::bind(address).await {
             Ok(sockets) => return serve_tcp(sockets, source, stop).await,
-            Err(error) => tracing::error!(address, %error, "the state can't be served"),
+            Err(error) => {
+                tracing::error!(address, %error, "the state can't be served: `listen` of agent.yaml is ADDRESS:PORT, of a port that is free");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,

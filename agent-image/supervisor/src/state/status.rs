@@ -35,7 +35,10 @@ impl Status {
         let report = match ask(&path, DEADLINE) {
             Ok(report) => report,
             Err(error) => {
-                eprintln!("no supervisor answers at {}: {error}", path.display());
+                eprintln!(
+                    "stubgate-agent: no supervisor answers at {}: {error}; is `stubgate-agent run` at work?",
+                    path.display()
+                );
                 return ExitCode::from(2);
             }
         };

@@ -8,6 +8,7 @@ mod git;
 mod interrupted;
 mod matrix;
 mod plugins;
+mod reference;
 mod required;
 mod runtimes;
 mod server;
