@@ -223,7 +223,11 @@ fn a_full_disk_and_a_client_that_stays_stopped_are_told() {
         trial.turn("nothing");
         let shell = |line: &str| agent.container.exec("sh").args(["-c", line]).run();
         trial.strike(
-            &Expected { what: "the disk is full (times divided by ten)", reason: Some(("disk_full", seconds(20))), well: seconds(40) },
+            &Expected {
+                what: "the disk is full (times divided by ten)",
+                reason: Some(("disk_full", seconds(20))),
+                well: seconds(40),
+            },
             || drop(shell("head -c 1G /dev/zero >/home/agent/all; true")),
             || drop(shell("rm /home/agent/all")),
             || true,

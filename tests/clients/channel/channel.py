@@ -10,6 +10,9 @@ import threading
 import time
 
 LOCK = threading.Lock()
+ANSWERED = threading.Event()
+# A client that has just come up loses a message, and says nothing of it.
+SECONDS_UNTIL_REPEATED = 5
 
 
 def send(message):
@@ -19,8 +22,12 @@ def send(message):
 
 
 def wake(content, **meta):
-    """Puts a message into the session."""
-    send({"method": "notifications/claude/channel", "params": {"content": content, "meta": meta}})
+    """Puts a message into the session, again and again until a reply comes."""
+    ANSWERED.clear()
+    while True:
+        send({"method": "notifications/claude/channel", "params": {"content": content, "meta": meta}})
+        if ANSWERED.wait(SECONDS_UNTIL_REPEATED):
+            return
 
 
 REPLY = {
@@ -52,6 +59,7 @@ def serve(listen, reply):
             send({"id": number, "result": {"tools": [REPLY]}})
         elif method == "tools/call":
             said = reply(**asked["params"]["arguments"])
+            ANSWERED.set()
             send({"id": number, "result": {"content": [{"type": "text", "text": said}]}})
         elif number is not None:
             send({"id": number, "error": {"code": -32601, "message": "no such method"}})
