@@ -42,8 +42,11 @@ class Database:
                 return await asyncio.wait_for(self._read(text, values, rows, free), self.seconds + 5)
             except asyncpg.PostgresError as error:
                 raise ToolError(f"{error.sqlstate}: {error.message}"[:500]) from error
-            except (OSError, asyncio.TimeoutError, asyncpg.InterfaceError) as error:
-                raise ToolError(f"no answer: {type(error).__name__}") from error
+            except ToolError:
+                raise
+            except Exception as error:
+                # Its words may hold a part of the address, and so of the password; what is raised from here is shown to the agent.
+                raise ToolError(f"no answer: {type(error).__name__}") from None
 
     async def _read(self, text: str, values: tuple, rows: int, free: bool) -> dict:
         settings = {"default_transaction_read_only": "on", "application_name": "stubgate-bridge"}
@@ -56,9 +59,15 @@ class Database:
             await connection.fetch(LIMITS, str(int(self.seconds * 1000)))
             if not free:
                 return table(await connection.fetch(text, *values), rows)
-            # Prepared, and so one statement.
-            await connection.fetch(f"DECLARE found NO SCROLL CURSOR FOR {text}")
-            return table(await connection.fetch(f"FETCH FORWARD {rows + 1} FROM found"), rows)
+            # Prepared by itself, and so one whole statement, which can't end the brackets that it is then put into.
+            text = text.rstrip().removesuffix(";")
+            names = [column.name for column in (await connection.prepare(text)).get_attributes()]
+            # As text, and cut where it is: a cell may have a gigabyte.
+            cells = ", ".join(f"left(c{at}::text, {CELL}) AS c{at}" for at in range(len(names)))
+            given = ", ".join(f"c{at}" for at in range(len(names)))
+            cut = f"SELECT {cells} FROM ({text}\n) AS found({given})"
+            await connection.fetch(f"DECLARE found NO SCROLL CURSOR FOR {cut}")
+            return {**table(await connection.fetch(f"FETCH FORWARD {rows + 1} FROM found"), rows), "columns": names}
         finally:
             connection.terminate()
 

@@ -4,6 +4,7 @@ import asyncio
 import glob
 import os
 import pwd
+import resource
 import subprocess
 import tempfile
 import unittest
@@ -120,6 +121,23 @@ class Postgres(unittest.TestCase):
             self.use("tables")
         self.assertIn("no answer", str(refused.exception))
         self.assertNotIn("secret", str(refused.exception))
+
+    def test_an_address_that_is_wrong_is_said_without_the_password(self):
+        for dsn in ["secret", "postgresql://reader:secret#1@h/d", "postgresql://reader:secret/1@h/d", "postgresql://r:[secret@h/d"]:
+            self.mcp = server.build(server.Database(dsn))
+            with self.assertRaisesRegex(Exception, "no answer") as refused:
+                self.use("tables")
+            self.assertNotIn("secret", str(refused.exception), dsn)
+
+    def test_a_long_cell_is_cut_before_it_is_sent(self):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found = self.use("query", sql="SELECT repeat('x', 100000000) AS x, true AS x, NULL;")
+        self.assertEqual(found, {"columns": ["x", "x", "?column?"], "rows": [["x" * server.CELL, "true", None]], "more": False})
+        self.assertLess(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, 20_000, "KiB")
+
+    def test_no_query_gets_out_of_its_brackets(self):
+        for sql in ["SELECT 1) AS q(c), (SELECT 2", "SELECT 1) AS q(c) --", "SELECT 1 /*", "SELECT 1; SELECT 2", "SELECT '"]:
+            self.refuses(sql)
 
 
 if __name__ == "__main__":

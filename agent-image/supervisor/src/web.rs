@@ -17,13 +17,16 @@ use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use thiserror::Error;
 
+/// TLS, and HTTP over it, on connections of this kind.
+type Over<C> = Inner<HttpsConnector<C>, Full<Bytes>>;
+
 /// Asks servers.
 #[derive(Clone)]
 pub struct Client {
-    straight: Inner<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    straight: Over<HttpConnector>,
     proxies: Arc<Matcher>,
     /// Made with the first request that goes through the proxy; there is one for all of them.
-    tunnelled: Arc<OnceLock<Inner<HttpsConnector<Tunnel<HttpConnector>>, Full<Bytes>>>>,
+    tunnelled: Arc<OnceLock<Over<Tunnel<HttpConnector>>>>,
     tls: ClientConfig,
     deadline: Duration,
     largest: usize,

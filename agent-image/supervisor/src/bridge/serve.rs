@@ -11,7 +11,7 @@ mod tokens;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -28,6 +28,7 @@ use super::file::{self, Entry, Kind};
 use super::keep::{Pace, keep_all};
 use super::one::Bridge;
 use crate::agent::Place;
+use crate::files;
 use crate::state::State;
 
 /// The command.
@@ -84,7 +85,7 @@ impl Serve {
         let listener = TcpListener::bind(self.listen).await.with_context(|| format!("{}", self.listen))?;
         tracing::info!(bridge = self.name, listen = %listener.local_addr()?, "a bridge is served");
         let (state, stop) = (State::default(), CancellationToken::new());
-        let bridge = Bridge::new(&self.name, entry, self.state_dir.join(&self.name), &[], secrets());
+        let bridge = Bridge::new(&self.name, entry, self.state_dir.join(&self.name), &[], secrets(std::env::vars()));
         let front = Front::new(self.name.clone(), backend, path, tokens, state.clone(), Limits::default());
         let kept = keep_all(vec![bridge], state, stop.clone(), Pace::default());
         let served = front.serve(listener, certificate, stop.clone());
@@ -107,10 +108,29 @@ impl Serve {
     }
 }
 
-/// Values of variables that look like credentials: never in the log.
-fn secrets() -> Vec<String> {
-    let named = |name: &str| ["TOKEN", "KEY", "SECRET", "PASSWORD"].iter().any(|word| name.contains(word));
-    std::env::vars().filter(|(name, _)| named(&name.to_ascii_uppercase())).map(|(_, value)| value).collect()
+/// Bytes of a file of a secret at most.
+const LARGEST: u64 = 64 * 1024;
+
+/// What is never in the log: values of variables that look like credentials, and what stands in the files that variables name,
+/// which is how a workload is given one: each line, and of an address the password in it.
+fn secrets(variables: impl Iterator<Item = (String, String)>) -> Vec<String> {
+    let is_named = |name: &str| ["TOKEN", "KEY", "SECRET", "PASSWORD"].iter().any(|word| name.contains(word));
+    let mut all = Vec::new();
+    for (name, value) in variables {
+        let name = name.to_ascii_uppercase();
+        if name.ends_with("_FILE") {
+            let text = files::read_bounded(Path::new(&value), LARGEST).unwrap_or_default();
+            for line in String::from_utf8_lossy(&text).lines().map(str::trim).filter(|line| !line.starts_with("-----"))
+            {
+                let user = line.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+                all.extend(user.and_then(|(user, _)| user.split_once(':')).map(|(_, password)| password.to_owned()));
+                all.push(line.to_owned());
+            }
+        } else if is_named(&name) {
+            all.push(value);
+        }
+    }
+    all
 }
 
 async fn stopped(stop: CancellationToken) {
@@ -118,5 +138,29 @@ async fn stopped(stop: CancellationToken) {
     if let (Ok(mut terminate), Ok(mut interrupt)) = signals {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         stop.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::voice::clean;
+
+    #[test]
+    fn what_a_file_of_the_workload_holds_is_not_logged() {
+        let folder = tempfile::tempdir().unwrap();
+        let [address, token] = ["dsn", "token"].map(|name| folder.path().join(name));
+        std::fs::write(&address, "postgresql://reader:pass:word@db.example.com/tickets\n").unwrap();
+        std::fs::write(&token, "a-token-of-nats\n").unwrap();
+        let variables = [
+            ("POSTGRES_DSN_FILE", address.to_str().unwrap()),
+            ("NATS_TOKEN_FILE", token.to_str().unwrap()),
+            ("OTHER_FILE", "/nonexistent"),
+            ("API_KEY", "key-of-an-api"),
+            ("LANG", "C.UTF-8"),
+        ];
+        let hidden = secrets(variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter());
+        let line = "refused pass:word of reader, a-token-of-nats, key-of-an-api; C.UTF-8";
+        assert_eq!(clean(line.as_bytes(), &hidden), "refused *** of reader, ***, ***; C.UTF-8");
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-use super::message::{LARGEST, Message};
+use super::message::{LARGEST, Message, is_id};
 use crate::agent::{Agent, file::Events};
 use crate::files;
 
@@ -309,7 +309,8 @@ impl Entry {
 
     fn of_file(name: &str) -> Option<Entry> {
         let (number, id) = name.strip_suffix(".json")?.split_once('-')?;
-        Some(Entry { number: number.parse().ok()?, id: id.to_owned() })
+        // It becomes a header, and anybody can put a file here.
+        is_id(id).then_some(Entry { number: number.parse().ok()?, id: id.to_owned() })
     }
 }
 
@@ -476,6 +477,17 @@ mod tests {
         let waiting = spool.waiting().unwrap();
         assert_eq!((waiting.len(), waiting[0].id.as_str()), (5, "a"));
         assert!(matches!(spool.add(&message("b")), Err(Full::Full { .. })));
+    }
+
+    #[test]
+    fn a_name_that_holds_no_id_is_no_event() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool(folder.path());
+        spool.add(&message("a")).unwrap();
+        for id in ["x\r\nNats-Rollup: all", "\u{1b}[2J", "", "a b"] {
+            File::create(spool.folder.join(format!("{:020}-{id}.json", 1))).unwrap();
+        }
+        assert_eq!(ids(&spool.waiting().unwrap()), ["a"]);
     }
 
     #[test]

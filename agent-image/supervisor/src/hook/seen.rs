@@ -1,7 +1,6 @@
 //! What the hook has seen, so that it wakes once for each thing: a file, replaced whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -113,6 +112,8 @@ impl Comments {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn pull(number: u64, said: &[&str], open: &[(&str, &str)]) -> Pull {

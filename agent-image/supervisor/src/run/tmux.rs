@@ -122,7 +122,7 @@ impl Tmux {
         command.arg("-f").arg(&settings).arg("-D").kill_on_drop(true);
         let mut server = command.spawn()?;
         let deadline = Instant::now() + PATIENCE;
-        while !is_served(&socket) {
+        while !is_served(&socket).await {
             if Instant::now() > deadline || server.try_wait()?.is_some() {
                 let _ = server.start_kill();
                 return Err(io::Error::other("tmux does not come up"));
@@ -199,11 +199,36 @@ impl Tmux {
     }
 }
 
-fn is_served(socket: &Path) -> bool {
-    std::os::unix::net::UnixStream::connect(socket).is_ok()
+/// Without waiting: a listener of somebody else's that takes nobody would hold up everything.
+async fn is_served(socket: &Path) -> bool {
+    tokio::net::UnixStream::connect(socket).await.is_ok()
 }
 
 /// As one word of a shell.
 fn quoted(path: &Path) -> String {
     format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_takes_nobody_holds_up_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("default");
+        let _deaf = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let mut waiting = Vec::new();
+                while let Ok(stream) = tokio::net::UnixStream::connect(&path).await {
+                    waiting.push(stream);
+                }
+                let _ = done.send(is_served(&path).await);
+            });
+        });
+        assert_eq!(is_done.recv_timeout(Duration::from_secs(10)), Ok(false));
+    }
 }

@@ -1,7 +1,7 @@
 //! The newest file of a folder, line by line, as it grows. The folder belongs to the agent: what is no regular file is not opened,
 //! nothing blocks, and neither a long line nor a long file costs more than its bound.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -54,7 +54,8 @@ impl Tail {
     pub(super) fn poll(&mut self, mut each: impl FnMut(&[u8])) {
         let mut left = MOST;
         self.read_on(&mut left, &mut each);
-        let Some((_, newest, _)) = self.files().into_iter().max() else { return };
+        let files = self.files();
+        let Some((_, newest, _)) = files.iter().max().cloned() else { return };
         if left == 0 || self.current.as_ref().is_some_and(|current| current.name == newest) {
             return;
         }
@@ -64,6 +65,9 @@ impl Tail {
             // Half a line there is read again if the file is ever the newest again.
             let read = last.offset.saturating_sub(u64::try_from(last.line.len()).unwrap_or(0));
             self.known.insert(last.name, read);
+            // Names are the agent's to make: of those that are gone none is kept.
+            let there: BTreeSet<&OsString> = files.iter().map(|(_, name, _)| name).collect();
+            self.known.retain(|name, _| there.contains(name));
         }
         self.read_on(&mut left, &mut each);
     }
@@ -146,4 +150,24 @@ fn open(path: &std::path::Path) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_gone_are_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut tail = Tail::new(folder.path().to_owned());
+        let mut lines = 0;
+        for number in 0..50 {
+            let path = folder.path().join(format!("{number}.jsonl"));
+            fs::write(&path, "a line\n").unwrap();
+            tail.poll(|_| lines += 1);
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(lines, 50);
+        assert!(tail.known.len() <= 1, "{:?}", tail.known);
+    }
 }
