@@ -81,8 +81,9 @@ impl Client {
     ///
     /// No connection, no answer in time.
     pub async fn open(&self, request: Request<Full<Bytes>>) -> Result<Response<hyper::body::Incoming>, Failed> {
+        let to = authority(&request);
         match tokio::time::timeout(self.deadline, self.inner.request(request)).await {
-            Ok(answer) => answer.map_err(|error| Failed::Connection(chain(&error))),
+            Ok(answer) => answer.map_err(|error| Failed::Connection(format!("{to}: {}", chain(&error)))),
             Err(_) => Err(Failed::Slow(self.deadline)),
         }
     }
@@ -93,14 +94,21 @@ impl Client {
     ///
     /// No connection, no answer in time, an answer that is too long.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Bytes>, Failed> {
+        let to = authority(&request);
         let whole = async {
-            let answer = self.inner.request(request).await.map_err(|error| Failed::Connection(chain(&error)))?;
+            let answer = self.inner.request(request).await;
+            let answer = answer.map_err(|error| Failed::Connection(format!("{to}: {}", chain(&error))))?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, self.largest).collect().await.map_err(|_| Failed::Body(self.largest))?;
             Ok(Response::from_parts(head, body.to_bytes()))
         };
         tokio::time::timeout(self.deadline, whole).await.map_err(|_| Failed::Slow(self.deadline))?
     }
+}
+
+/// Whom it is for, as an error names it.
+fn authority<B>(request: &Request<B>) -> String {
+    request.uri().authority().map(ToString::to_string).unwrap_or_default()
 }
 
 /// An error and what is behind it, in one line.
