@@ -111,12 +111,15 @@ fn authority<B>(request: &Request<B>) -> String {
     request.uri().authority().map(ToString::to_string).unwrap_or_default()
 }
 
-/// An error and what is behind it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error and what is behind it, in one line; what one says already is not said again.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut behind = error.source();
     while let Some(error) = behind {
-        text = format!("{text}: {error}");
+        let further = error.to_string();
+        if !text.ends_with(&further) {
+            text = format!("{text}: {further}");
+        }
         behind = error.source();
     }
     text

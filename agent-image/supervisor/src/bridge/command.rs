@@ -69,7 +69,7 @@ impl Bridge {
             Err(error) => Err(error.into()),
         };
         done.unwrap_or_else(|error| {
-            eprintln!("stubgate-agent: {error:#}");
+            eprintln!("stubgate-agent: {}", crate::web::chain(error.as_ref()));
             ExitCode::FAILURE
         })
     }
@@ -145,7 +145,13 @@ async fn probe_all(place: &Place, names: &[String]) -> anyhow::Result<ExitCode> 
             ),
             Err(why) => {
                 all_work = false;
-                say!("{}: {why}", bridge.name);
+                let is_missing = bridge.entry.package.is_some() && versions.current().is_none();
+                let name = &bridge.name;
+                let hint = match is_missing {
+                    true => format!("; its package is not installed: `stubgate-agent bridge upgrade {name}`"),
+                    false => String::new(),
+                };
+                say!("{}: {why}{hint}", bridge.name);
             }
         }
     }
@@ -180,8 +186,8 @@ fn line(bridge: &Known) -> String {
     let last = last.map_or_else(
         || "never asked".into(),
         |last| match last.failing {
-            Some(why) => format!("{}: {why}", last.at),
-            None => format!("{}: works, {} tools", last.at, last.tools.unwrap_or_default()),
+            Some(why) => format!("{:.0}: {why}", last.at),
+            None => format!("{:.0}: works, {} tools", last.at, last.tools.unwrap_or_default()),
         },
     );
     format!("{:<20} {kind:<7} {version}{before}  {last}", bridge.name)
