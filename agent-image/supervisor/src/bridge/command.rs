@@ -17,7 +17,7 @@ use crate::agent::Place;
 pub enum Bridge {
     /// Every bridge, its version and its last probe
     List {},
-    /// Ask bridges now; the status says whether all of them work
+    /// Ask bridges now; exit code 1 if one does not work
     Probe {
         /// Only these
         #[arg(value_name = "NAME")]
