@@ -91,7 +91,9 @@ fn the_suggestion_in_the_documents_fits_its_policy() {
 
 #[test]
 fn every_configuration_in_the_documents_is_good() {
-    let configurations: Vec<_> = examples().into_iter().filter(|file| file.text.contains("listen:")).collect();
+    // A map of listeners; the address in an agent.yaml is another key of this name.
+    let is_whole = |text: &str| text.lines().any(|line| line == "listen:");
+    let configurations: Vec<_> = examples().into_iter().filter(|file| is_whole(&file.text)).collect();
     assert!(configurations.len() >= 2);
     for file in configurations {
         config::compile(file).unwrap_or_else(|problem| panic!("{problem}"));

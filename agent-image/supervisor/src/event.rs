@@ -108,10 +108,10 @@ impl Publish {
         let within = Duration::from_secs(self.wait_seconds);
         let sent = runtime().map_err(|error| error.to_string())?.block_on(sender.until(message.id(), within));
         match sent {
-            Ok(()) => println!("published {}", message.id()),
+            Ok(()) => say!("published {}", message.id()),
             Err(why) => {
                 let again = if is_new { "" } else { " (it waited already)" };
-                println!("spooled {}{again}: {why}", message.id());
+                say!("spooled {}{again}: {why}", message.id());
                 if self.require_ack {
                     return Ok(ExitCode::FAILURE);
                 }
@@ -172,7 +172,7 @@ impl List {
             let line = json!({
                 "id": entry.id, "is": place, "event": kept.event, "refused": kept.refused, "since": kept.since, "why": kept.why,
             });
-            println!("{line}");
+            say!("{line}");
             return;
         }
         let event: Value = serde_json::from_str(kept.event.get()).unwrap_or_default();
@@ -181,7 +181,7 @@ impl List {
             (0, _) | (_, None) => String::new(),
             (times, Some(why)) => format!(" refused {times} times: {why}"),
         };
-        println!("{place:<8}{at:<26}{:<10} {}{why}", kept.kind, entry.id);
+        say!("{place:<8}{at:<26}{:<10} {}{why}", kept.kind, entry.id);
     }
 }
 
@@ -195,10 +195,10 @@ impl Flush {
         let pass = runtime().map_err(|error| error.to_string())?.block_on(sender.pass());
         let pass = pass.map_err(|error| error.to_string())?;
         for id in &pass.sent {
-            println!("published {id}");
+            say!("published {id}");
         }
         for (id, why) in &pass.aside {
-            println!("put aside {id}: {why}");
+            say!("put aside {id}: {why}");
         }
         let left = sender.spool.waiting().map_err(|error| error.to_string())?.len();
         let why = if pass.busy { Some("another process sends".into()) } else { pass.failed };
@@ -217,7 +217,7 @@ fn drop_event(place: &Place, id: &str) -> Result<ExitCode, String> {
 
 fn print_schema() -> Result<ExitCode, String> {
     let text = serde_json::to_string_pretty(&kind::schema()).map_err(|error| error.to_string())?;
-    println!("{text}");
+    say!("{text}");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -22,6 +22,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
+/// A line on standard output. Whoever reads may stop early, as `head` does: that is no error, and nothing to panic for.
+macro_rules! say {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($what)*);
+    }};
+}
+
 pub mod agent;
 mod backoff;
 pub mod bridge;

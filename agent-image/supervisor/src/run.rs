@@ -53,7 +53,7 @@ impl Run {
         match supervise::run(self, place) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                tracing::error!(why = %format!("{error:#}"), "the supervisor ends");
+                tracing::error!(why = %crate::web::chain(error.as_ref()), "the supervisor ends");
                 ExitCode::FAILURE
             }
         }

@@ -85,7 +85,8 @@ impl Client {
 
     /// The way of a request: through the proxy for what is `https`, if one is set and no exception names its host.
     async fn ask(&self, request: Request<Full<Bytes>>) -> Result<Response<hyper::body::Incoming>, Failed> {
-        let failed = |error: hyper_util::client::legacy::Error| Failed::Connection(chain(&error));
+        let to = authority(&request);
+        let failed = |error: hyper_util::client::legacy::Error| Failed::Connection(format!("{to}: {}", chain(&error)));
         let is_secure = request.uri().scheme_str() == Some("https");
         match self.proxies.intercept(request.uri()).filter(|_| is_secure) {
             None => self.straight.request(request).await.map_err(failed),
@@ -143,12 +144,20 @@ fn tunnel(proxy: &Intercept) -> Tunnel<HttpConnector> {
     }
 }
 
-/// An error and what is behind it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+/// Whom it is for, as an error names it.
+fn authority<B>(request: &Request<B>) -> String {
+    request.uri().authority().map(ToString::to_string).unwrap_or_default()
+}
+
+/// An error and what is behind it, in one line; what one says already is not said again.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut behind = error.source();
     while let Some(error) = behind {
-        text = format!("{text}: {error}");
+        let further = error.to_string();
+        if !text.ends_with(&further) {
+            text = format!("{text}: {further}");
+        }
         behind = error.source();
     }
     text

@@ -213,3 +213,22 @@ fn the_bridge_that_a_command_names_is_not_taken_for_the_agent() {
     assert_eq!(code, Some(1));
     assert!(told.contains(r#"no bridge is called "ticket": "#) && told.contains("have tickets"), "{told}");
 }
+
+#[test]
+fn here_is_the_folder_of_a_file_that_is_named_by_its_name_alone() {
+    use std::io::{BufRead as _, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let entry = r#"bridges: { one: { http: { command: [sh, -c, "echo in {here}"], port: 7999 } } }"#;
+    fs::write(folder.path().join("serve.yaml"), entry).unwrap();
+    fs::write(folder.path().join("tokens"), "a-token-of-twenty-characters\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stubgate-agent"));
+    command.args(["bridge", "serve", "one", "--file", "serve.yaml", "--tokens", "tokens", "--plain-http"]);
+    command.args(["--listen", "127.0.0.1:0", "--state-dir", "state"]).current_dir(folder.path());
+    let mut serving = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(serving.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let said = lines.into_iter().find(|line| line.contains("a bridge printed")).unwrap();
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+    let here = folder.path().canonicalize().unwrap();
+    assert!(said.contains(&format!("in {}", here.display())), "{said}");
+}

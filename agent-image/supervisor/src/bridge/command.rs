@@ -17,7 +17,7 @@ use crate::agent::Place;
 pub enum Bridge {
     /// Every bridge, its version and its last probe
     List {},
-    /// Ask bridges now; the status says whether all of them work
+    /// Ask bridges now; exit code 1 if one does not work
     Probe {
         /// Only these
         #[arg(value_name = "NAME")]
@@ -69,7 +69,7 @@ impl Bridge {
             Err(error) => Err(error.into()),
         };
         done.unwrap_or_else(|error| {
-            eprintln!("stubgate-agent: {error:#}");
+            eprintln!("stubgate-agent: {}", crate::web::chain(error.as_ref()));
             ExitCode::FAILURE
         })
     }
@@ -79,7 +79,7 @@ impl Bridge {
             Bridge::List {} => {
                 let bridges = all(&place.agent()?)?;
                 for bridge in &bridges {
-                    println!("{}", line(bridge));
+                    say!("{}", line(bridge));
                 }
                 if bridges.is_empty() {
                     eprintln!("no bridges: none is in bridges.yaml of the agent or of _shared");
@@ -91,12 +91,12 @@ impl Bridge {
                 let bridge = known(place, name)?;
                 let found = Versions::of(&bridge).upgrade(version.as_deref(), find_links.as_deref()).await?;
                 let version = Versions::of(&bridge).version().unwrap_or_default();
-                println!("{name}: {version} is current and offers {} tools", found.tools.len());
+                say!("{name}: {version} is current and offers {} tools", found.tools.len());
                 again(&bridge);
             }
             Bridge::Rollback { name } => {
                 let bridge = known(place, name)?;
-                println!("{name}: back to {}", Versions::of(&bridge).rollback()?);
+                say!("{name}: back to {}", Versions::of(&bridge).rollback()?);
                 again(&bridge);
             }
             Bridge::Serve(command) => return command.execute(place).await,
@@ -104,7 +104,7 @@ impl Bridge {
                 let folder = to.clone().unwrap_or_else(|| name.into());
                 let kind = if *workload { new::Kind::Workload } else { new::Kind::InContainer };
                 for path in new::write(name, kind, &folder)? {
-                    println!("{}", path.display());
+                    say!("{}", path.display());
                 }
             }
         }
@@ -115,7 +115,7 @@ impl Bridge {
 /// What a person must know after a switch.
 fn again(bridge: &Known) {
     if matches!(bridge.entry.kind(), Some(file::Kind::Stdio(_))) {
-        println!("the client has it after its next start, or /mcp and Reconnect");
+        say!("the client has it after its next start, or /mcp and Reconnect");
     }
 }
 
@@ -134,7 +134,7 @@ async fn probe_all(place: &Place, names: &[String]) -> anyhow::Result<ExitCode> 
         // An instance of a person's own, on another disk perhaps: its history is that of whoever keeps it.
         let _ = history::add(&bridge.kept().with_extension("jsonl"), &probed);
         match found {
-            Ok(found) => println!(
+            Ok(found) => say!(
                 "{}: works ({} {}, MCP {}, {} ms): {}",
                 bridge.name,
                 found.server,
@@ -145,7 +145,13 @@ async fn probe_all(place: &Place, names: &[String]) -> anyhow::Result<ExitCode> 
             ),
             Err(why) => {
                 all_work = false;
-                println!("{}: {why}", bridge.name);
+                let is_missing = bridge.entry.package.is_some() && versions.current().is_none();
+                let name = &bridge.name;
+                let hint = match is_missing {
+                    true => format!("; its package is not installed: `stubgate-agent bridge upgrade {name}`"),
+                    false => String::new(),
+                };
+                say!("{}: {why}{hint}", bridge.name);
             }
         }
     }
@@ -180,8 +186,8 @@ fn line(bridge: &Known) -> String {
     let last = last.map_or_else(
         || "never asked".into(),
         |last| match last.failing {
-            Some(why) => format!("{}: {why}", last.at),
-            None => format!("{}: works, {} tools", last.at, last.tools.unwrap_or_default()),
+            Some(why) => format!("{:.0}: {why}", last.at),
+            None => format!("{:.0}: works, {} tools", last.at, last.tools.unwrap_or_default()),
         },
     );
     format!("{:<20} {kind:<7} {version}{before}  {last}", bridge.name)

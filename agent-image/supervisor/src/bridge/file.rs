@@ -274,7 +274,7 @@ pub fn read(agent: &Agent) -> Result<BTreeMap<String, Entry>, Wrong> {
 /// It is wrong.
 pub fn read_one(path: &Path) -> Result<BTreeMap<String, Entry>, Wrong> {
     let mut file: File = yaml::read(path)?;
-    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let folder = here(path);
     let ready = image().display().to_string();
     for (name, entry) in &mut file.bridges {
         let wrong = |why| Wrong::Text { path: path.into(), why: format!("bridge {name}: {why}") };
@@ -285,6 +285,12 @@ pub fn read_one(path: &Path) -> Result<BTreeMap<String, Entry>, Wrong> {
         entry.settle(&folder, &ready);
     }
     Ok(file.bridges)
+}
+
+/// `{here}`: the folder of a file, in full. What it stands for is run in another folder.
+fn here(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
+    path.parent().map(Path::to_path_buf).unwrap_or_default()
 }
 
 /// Where the image has its ready-made bridges; `STUBGATE_BRIDGES` wins.

@@ -72,7 +72,12 @@ impl Serve {
             bail!("--plain-http is for loopback: {} is not", self.listen);
         }
         let entry = self.entry()?;
-        let Some(Kind::Http(http)) = entry.kind() else { bail!("{} is not of kind http", self.name) };
+        let Some(Kind::Http(http)) = entry.kind() else {
+            bail!(
+                "the entry {} is not of kind http: a workload has `http: {{ command, port }}`, as serve.yaml",
+                self.name
+            )
+        };
         let backend = SocketAddr::from(([127, 0, 0, 1], http.port));
         let path = http.path.clone();
         let tokens = Tokens::new(self.tokens.clone());
@@ -102,6 +107,9 @@ impl Serve {
         }
         let ready = || file::image().join(&self.name).join("serve.yaml");
         let path = self.file.clone().unwrap_or_else(ready);
+        if self.file.is_none() && !path.exists() {
+            bail!("{}: the image has no such workload; name your own with --file FILE", path.display());
+        }
         let mut entries: BTreeMap<_, _> = file::read_one(&path)?;
         let entry = entries.remove(&self.name).filter(|entry| !entry.disabled);
         entry.with_context(|| format!("{} has no bridge {}", path.display(), self.name))

@@ -24,6 +24,9 @@ const PINNED: &str = ".pinned";
 /// In a version that is whole.
 const WHOLE: &str = ".whole";
 
+/// What is called so in an error.
+const PIP: &str = "pip install";
+
 /// How long an installation may take.
 const INSTALLATION: Duration = Duration::from_secs(600);
 
@@ -31,10 +34,12 @@ const INSTALLATION: Duration = Duration::from_secs(600);
 #[derive(Debug, Error)]
 pub enum Failed {
     /// Nothing of it is installed here.
-    #[error("the bridge has no package: nothing of it is installed here")]
+    #[error(
+        "the bridge has no package: nothing of it is installed here; `package: {{ python: NAME==VERSION }}` in bridges.yaml pins one"
+    )]
     NoPackage,
     /// No version.
-    #[error("{0:?} is no version")]
+    #[error("{0:?} is no version as 1.30.0")]
     Version(String),
     /// Somebody else does.
     #[error("its versions are being changed by another process")]
@@ -51,7 +56,7 @@ pub enum Failed {
         source: io::Error,
     },
     /// Python, or pip.
-    #[error("{0} failed; what it printed is in the log")]
+    #[error("{0} failed; what it printed is in the log{hint}", hint = if *.0 == PIP { ", and policy must let it reach your index (packages@1)" } else { "" })]
     Installation(&'static str),
     /// It was installed, and does not work.
     #[error("{version} does not work, and is not used: {why}")]
@@ -178,7 +183,7 @@ impl<'b> Versions<'b> {
         }
         pip.push("--".into());
         pip.extend(pins.iter().cloned());
-        self.run("pip install", pip).await?;
+        self.run(PIP, pip).await?;
         let whole = folder.join(WHOLE);
         files::append(&whole, b"").map_err(|source| Failed::Disk { path: whole, source })
     }

@@ -126,7 +126,12 @@ impl Connection {
             .limits(Limits::default().max_payload_len(Some(LARGEST)))
             .add_header(header::AUTHORIZATION, bearer)
             .map_err(away)?;
-        let (socket, _) = builder.connect_on(stream).await.map_err(away)?;
+        let (socket, _) = builder.connect_on(stream).await.map_err(|error| match error.to_string() {
+            text if text.contains("status code 403") => away(format!(
+                "{text}: policy (preset nats-events@1) or the server's front refused it, as docs/agent/events.md has them"
+            )),
+            text => away(text),
+        })?;
         let inbox = format!("_INBOX.{}", nonce()?);
         let mut connection = Connection { socket, buffer: BytesMut::new(), inbox, published: 0, largest: 0 };
         let info = match connection.said().await? {

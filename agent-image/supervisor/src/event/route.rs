@@ -49,11 +49,21 @@ pub async fn connect(server: &Uri, trust: Arc<ClientConfig>) -> io::Result<TlsSt
     let port = server.port_u16().unwrap_or(443);
     let stream = match proxy(host, port) {
         Some(proxy) => tunnel(&proxy, &format!("{host}:{port}")).await?,
-        None => TcpStream::connect((bare, port)).await?,
+        None => TcpStream::connect((bare, port)).await.map_err(|error| at(&format!("{host}:{port}"), &error))?,
     };
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(bare.to_owned()).map_err(io::Error::other)?;
-    TlsConnector::from(trust).connect(name, stream).await
+    TlsConnector::from(trust).connect(name, stream).await.map_err(|error| match error.to_string() {
+        text if text.contains("certificate") => {
+            io::Error::other(format!("{host}:{port}: {text} (`stubgate-agent doctor` says what this container trusts)"))
+        }
+        _ => at(&format!("{host}:{port}"), &error),
+    })
+}
+
+/// The same error, with the address that it is about.
+fn at(address: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{address}: {error}"))
 }
 
 /// The proxy that `HTTPS_PROXY` and `NO_PROXY` say.
@@ -65,7 +75,9 @@ fn proxy(host: &str, port: u16) -> Option<Uri> {
 
 async fn tunnel(proxy: &Uri, to: &str) -> io::Result<TcpStream> {
     let host = proxy.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let mut stream = TcpStream::connect((host, proxy.port_u16().unwrap_or(80))).await?;
+    let port = proxy.port_u16().unwrap_or(80);
+    let connected = TcpStream::connect((host, port)).await;
+    let mut stream = connected.map_err(|error| at(&format!("the proxy {host}:{port}"), &error))?;
     stream.write_all(format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n\r\n").as_bytes()).await?;
     // Byte by byte: what follows the head is TLS's.
     let mut head = Vec::new();

@@ -330,3 +330,13 @@ fn what_is_no_event_is_neither_spooled_nor_sent() {
     let ran = world.publish("a");
     assert!(ran.code == Some(1) && ran.err.contains("does not say where events go"), "{ran:?}");
 }
+
+#[test]
+fn a_reader_who_stops_early_is_no_error() {
+    let home = crate::home::Home::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = home.command(&["event", "schema"]).stdout(writer).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}

@@ -40,6 +40,13 @@ fn a_real_process_is_looked_at() {
     // It, and no other of this machine.
     let number = child.id().to_string();
     std::os::unix::fs::symlink(Path::new("/proc").join(&number), scene.setting.proc.join(&number)).unwrap();
+    // A program is begun before its variables are to be seen.
+    let environ = Path::new("/proc").join(&number).join("environ");
+    let deadline = end();
+    while std::fs::read(&environ).unwrap().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "no variables are to be seen");
+        std::thread::yield_now();
+    }
     let told = look(&scene.setting, end());
     child.kill().unwrap();
     child.wait().unwrap();
