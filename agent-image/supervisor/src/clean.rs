@@ -28,6 +28,13 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// What a server says of itself, as part of an error: one line of it, of 300 bytes at most.
+pub fn quoted(text: &str) -> String {
+    let mut line = one_line(text);
+    cut(&mut line, 300);
+    line
+}
+
 /// Cuts a text to so many bytes at a border of its characters, `…` being its last one then.
 pub fn cut(text: &mut String, longest: usize) {
     if text.len() > longest {
@@ -60,7 +67,7 @@ pub fn masked(text: &str, values: &[String]) -> String {
 }
 
 /// Control characters (C0, DEL, C1), bidirectional controls and isolates, characters of no width, tags, and what is private.
-fn is_hidden(letter: char) -> bool {
+pub fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn an_error_is_one_line_with_the_file_the_line_and_what_may_stand_there() {
-        let wrong = agent("", "log: off\nclient: { chanels: [] }\n").unwrap_err().to_string();
+        let wrong = agent("", "log: none\nclient: { chanels: [] }\n").unwrap_err().to_string();
         assert!(wrong.contains("own.yaml: line 2 column 11: unknown field `chanels`"), "{wrong}");
         assert!(wrong.contains("channels") && !wrong.contains('\n'), "{wrong}");
         let wrong = agent("start_delay_seconds: soon", "").unwrap_err().to_string();

@@ -101,8 +101,7 @@ pub fn shown(text: &str) -> String {
 
 /// Whether a character may be written to a log or a terminal: neither a control nor one that turns or hides text.
 pub(super) fn is_plain(letter: char) -> bool {
-    !letter.is_control()
-        && !matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    !crate::clean::is_hidden(letter)
 }
 
 /// The answer to `initialize`.

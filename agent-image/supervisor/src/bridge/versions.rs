@@ -27,6 +27,21 @@ const WHOLE: &str = ".whole";
 /// What is called so in an error.
 const PIP: &str = "pip install";
 
+/// Copies an environment's packages into another one, if those that are named are there.
+const ADOPT: &str = r#"
+import importlib.metadata, shutil, sys, sysconfig
+environment, *pins = sys.argv[1:]
+own = sysconfig.get_path("purelib", "venv")
+plain = lambda name: name.lower().replace("_", "-").replace(".", "-")
+found = {plain(one.metadata["Name"]): one.version for one in importlib.metadata.distributions(path=[own])}
+for pin in pins:
+    name, _, version = pin.partition("==")
+    if found.get(plain(name.partition("[")[0])) != version:
+        sys.exit(3)
+places = {"base": environment, "platbase": environment}
+shutil.copytree(own, sysconfig.get_path("purelib", "venv", places), dirs_exist_ok=True)
+"#;
+
 /// How long an installation may take.
 const INSTALLATION: Duration = Duration::from_secs(600);
 
@@ -72,12 +87,14 @@ pub enum Failed {
 pub struct Versions<'b> {
     bridge: &'b Bridge,
     folder: &'b Path,
+    /// What environments are made with.
+    python: String,
 }
 
 impl<'b> Versions<'b> {
     /// Of this bridge.
     pub fn of(bridge: &'b Bridge) -> Self {
-        Versions { bridge, folder: bridge.kept() }
+        Versions { bridge, folder: bridge.kept(), python: interpreter() }
     }
 
     /// The environment that runs now, by the folder that it really is; none without a package, or before the first one.
@@ -157,20 +174,25 @@ impl<'b> Versions<'b> {
 
     async fn install(&self, folder: &Path, pins: &[String], find_links: Option<&Path>) -> Result<(), Failed> {
         remove(folder);
-        let python = interpreter();
+        let python = &self.python;
         let environment = folder.display().to_string();
         let own = format!("{environment}/bin/python");
         let words = |program: &str, words: &str| -> Vec<String> {
             std::iter::once(program).chain(words.split(' ')).map(str::to_owned).collect()
         };
-        let mut venv = words(&python, "-m venv --without-pip");
-        venv.push(environment);
+        let mut venv = words(python, "-m venv --without-pip");
+        venv.push(environment.clone());
         self.run("python3 -m venv", venv).await?;
+        let whole = folder.join(WHOLE);
+        let is_whole = || files::append(&whole, b"").map_err(|source| Failed::Disk { path: whole.clone(), source });
+        if find_links.is_none() && self.adopts(&environment, pins).await {
+            return is_whole();
+        }
         // The image's Python has pip for all of them; where there is none, this one gets its own.
         let has_pip =
             self.run("import pip", [python.as_str(), "-c", "import pip"].map(str::to_owned).into()).await.is_ok();
         let mut pip = match has_pip {
-            true => words(&python, "-m pip --python").into_iter().chain([own]).collect(),
+            true => words(python, "-m pip --python").into_iter().chain([own]).collect(),
             false => {
                 self.run("ensurepip", words(&own, "-m ensurepip")).await?;
                 words(&own, "-m pip")
@@ -184,8 +206,15 @@ impl<'b> Versions<'b> {
         pip.push("--".into());
         pip.extend(pins.iter().cloned());
         self.run(PIP, pip).await?;
-        let whole = folder.join(WHOLE);
-        files::append(&whole, b"").map_err(|source| Failed::Disk { path: whole, source })
+        is_whole()
+    }
+
+    /// Whether the Python that environments are made with has all of these in just these versions: they are copied then, and no
+    /// index of packages is needed. A later image changes nothing about the copy.
+    async fn adopts(&self, environment: &str, pins: &[String]) -> bool {
+        let mut command: Vec<String> = [&self.python, "-c", ADOPT, environment].map(str::to_owned).into();
+        command.extend(pins.iter().cloned());
+        self.run("the image's own packages", command).await.is_ok()
     }
 
     async fn run(&self, what: &'static str, command: Vec<String>) -> Result<(), Failed> {

@@ -7,13 +7,15 @@ use tokio_util::sync::CancellationToken;
 use super::send::{Pass, Sender};
 use super::spool::Spool;
 use crate::agent::Agent;
+use crate::backoff::{Backoff, Limits, chance};
 use crate::state::State;
 
 /// How often it looks whether there is something.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Between tries: at first, and at most.
-const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Between tries that reach nobody.
+const WAIT: Limits =
+    Limits { first: Duration::from_secs(1), most: Duration::from_secs(60), healthy: Duration::from_secs(60) };
 
 /// Publishes what is spooled until it is stopped.
 pub async fn drain(agent: Agent, state: State, stop: CancellationToken) {
@@ -27,11 +29,11 @@ where
 {
     let Some(events) = agent.file.events.clone() else { return };
     let spool = Spool::of(&agent, &events);
-    let mut wait = WAIT.0;
+    let mut wait = Backoff::new(WAIT);
     loop {
         let pause = match tell(&spool, &state) {
             0 => {
-                wait = WAIT.0;
+                wait = Backoff::new(WAIT);
                 LOOK
             }
             _ => {
@@ -42,16 +44,12 @@ where
                 let pass = pass.unwrap_or_else(|error| Err(error.to_string()));
                 tell(&spool, &state);
                 match report(pass) {
-                    Progress::All => WAIT.0,
+                    Progress::All => WAIT.first,
                     Progress::Some => {
-                        wait = WAIT.0;
-                        jittered(wait)
+                        wait = Backoff::new(WAIT);
+                        wait.ended(Duration::ZERO, chance())
                     }
-                    Progress::None => {
-                        let pause = jittered(wait);
-                        wait = wait.saturating_mul(2).min(WAIT.1);
-                        pause
-                    }
+                    Progress::None => wait.ended(Duration::ZERO, chance()),
                 }
             }
         };
@@ -106,25 +104,5 @@ fn report(pass: Result<Pass, String>) -> Progress {
             if pass.sent.is_empty() { Progress::None } else { Progress::Some }
         }
         None => Progress::All,
-    }
-}
-
-/// From half of a time to all of it, so that agents which lost one server don't come back to it at once.
-fn jittered(wait: Duration) -> Duration {
-    let mut random = [0; 2];
-    let _ = rustls::crypto::aws_lc_rs::default_provider().secure_random.fill(&mut random);
-    wait / 2 + (wait / 2).mul_f64(f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn jitter_takes_half_of_a_wait_at_most() {
-        for _ in 0..200 {
-            let wait = jittered(Duration::from_secs(8));
-            assert!(wait >= Duration::from_secs(4) && wait <= Duration::from_secs(8), "{wait:?}");
-        }
     }
 }

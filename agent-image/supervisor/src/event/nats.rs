@@ -19,6 +19,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_websockets::{ClientBuilder, Limits, Message, WebSocketStream};
 
 use super::route;
+use crate::clean;
 
 /// Bytes of a line, or of a message, from the server at most.
 const LARGEST: usize = 256 * 1024;
@@ -105,7 +106,7 @@ enum Said {
 }
 
 fn away(error: impl std::fmt::Display) -> Failed {
-    Failed::Away(clean(&error.to_string()))
+    Failed::Away(clean::quoted(&error.to_string()))
 }
 
 impl Connection {
@@ -231,8 +232,8 @@ fn taken(status: Option<u16>, payload: &[u8]) -> Result<Taken, Failed> {
     let taken: Taken = serde_json::from_slice(payload).map_err(|_| Failed::Away("no answer of JetStream's".into()))?;
     match &taken.error {
         // Of the server's state: no place, no leader. All else is of the event.
-        Some(refusal) if refusal.code >= 500 => Err(Failed::NotNow(clean(&refusal.description))),
-        Some(refusal) => Err(Failed::Never(clean(&refusal.description))),
+        Some(refusal) if refusal.code >= 500 => Err(Failed::NotNow(clean::quoted(&refusal.description))),
+        Some(refusal) => Err(Failed::Never(clean::quoted(&refusal.description))),
         None if taken.stream.is_empty() || taken.seq == 0 => Err(Failed::Away("no answer of JetStream's".into())),
         None => Ok(taken),
     }
@@ -249,7 +250,7 @@ fn parse(buffer: &mut BytesMut) -> io::Result<Option<Said>> {
         "INFO" => Said::Info(serde_json::from_str(rest).map_err(|_| odd("an INFO that is none"))?),
         "PING" => Said::Ping,
         "PONG" => Said::Pong,
-        "-ERR" => Said::Error(clean(rest.trim().trim_matches('\''))),
+        "-ERR" => Said::Error(clean::quoted(rest.trim().trim_matches('\''))),
         "MSG" | "HMSG" => {
             let has_headers = word.eq_ignore_ascii_case("HMSG");
             let words: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -296,11 +297,6 @@ fn nonce() -> Result<String, Failed> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.secure_random.fill(&mut bytes).map_err(|_| Failed::Away("no random numbers".into()))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// A server's words, short and without control characters.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::agent::file::PrComments;
+use crate::clean;
 use crate::web::{self, Client};
 
 /// What is asked. GitHub counts it as some ten of an hour's five thousand points a page.
@@ -219,14 +220,14 @@ fn read(answer: &Response<Bytes>, now: Timestamp) -> Result<(Viewer, Option<Rate
     if !status.is_success() {
         // GitHub says `message`, the firewall `reason` and `hint`.
         let said = ["message", "reason", "hint"].iter().filter_map(|key| body.get(key)?.as_str());
-        return Err(refused(clean(&said.collect::<Vec<_>>().join(": "))));
+        return Err(refused(clean::quoted(&said.collect::<Vec<_>>().join(": "))));
     }
     if let Some(errors) = body.get("errors").and_then(Value::as_array).filter(|errors| !errors.is_empty()) {
         let said = errors.iter().filter_map(|error| error.get("message")?.as_str());
-        return Err(refused(clean(&said.collect::<Vec<_>>().join("; "))));
+        return Err(refused(clean::quoted(&said.collect::<Vec<_>>().join("; "))));
     }
     let mut data = body.get_mut("data").map(Value::take).unwrap_or_default();
-    let odd = |error: serde_json::Error| Failed::Odd(clean(&error.to_string()));
+    let odd = |error: serde_json::Error| Failed::Odd(clean::quoted(&error.to_string()));
     let rate = data.get_mut("rateLimit").map(Value::take).and_then(|rate| serde_json::from_value(rate).ok());
     let viewer = data.get_mut("viewer").map(Value::take).unwrap_or_default();
     Ok((serde_json::from_value(viewer).map_err(odd)?, rate))
@@ -268,11 +269,6 @@ fn pull(node: PullNode, viewer: &str, repositories: &[String]) -> Option<Pull> {
 /// A login as both ends of the API write it: an app is `name[bot]` as viewer, and `name` as author.
 fn bare(login: &str) -> String {
     login.strip_suffix("[bot]").unwrap_or(login).to_ascii_lowercase()
-}
-
-/// Words of a server, short and without control characters.
-fn clean(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 #[cfg(test)]

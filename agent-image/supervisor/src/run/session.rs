@@ -17,6 +17,9 @@ use super::health::{Health, Step, TEXT};
 /// How often the record is read.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Lines of the session told in one look, of which there is one a second.
+const LINES: usize = 100;
+
 /// Follows it. Ends only with its task.
 pub(crate) async fn follow(agent: Agent, state: State, console: Handle, masked: Vec<String>, hurry: u32) {
     let projects = agent.place.claude().join("projects");
@@ -65,12 +68,21 @@ fn tell(entries: &[Entry], state: &State, log: Log) {
                 facts.unanswered = None;
             });
         }
-        if log == Log::Transcript
-            && let Some(line) = entry.line()
-        {
-            info!(line, "session");
+    }
+    if log == Log::Transcript {
+        let (lines, left_out) = lines(entries.iter().filter_map(Entry::line));
+        lines.iter().for_each(|line| info!(line, "session"));
+        if left_out > 0 {
+            warn!(left_out, "lines of the session are left out: too many at once");
         }
     }
+}
+
+/// Those that are told at once, and how many are not: the agent may write as many as it likes.
+fn lines(all: impl Iterator<Item = String>) -> (Vec<String>, usize) {
+    let mut all = all.fuse();
+    let told: Vec<String> = all.by_ref().take(LINES).collect();
+    (told, all.count())
 }
 
 async fn ask(health: &mut Health, state: &State, console: &Handle, now: Instant, idle: Duration) {
@@ -88,5 +100,17 @@ async fn ask(health: &mut Health, state: &State, console: &Handle, now: Instant,
             warn!("the health check was not answered");
             state.change(|facts| facts.unanswered = Some("the health check was not answered in time".into()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_told_at_once_than_a_person_could_read() {
+        let some = |count: usize| (0..count).map(|number| number.to_string());
+        assert_eq!(lines(some(LINES)), (some(LINES).collect(), 0));
+        assert_eq!(lines(some(LINES + 7)), (some(LINES).collect(), 7));
     }
 }

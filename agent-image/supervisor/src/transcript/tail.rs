@@ -9,10 +9,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// Bytes of a line at most; longer ones are skipped.
-pub(super) const LONGEST: usize = 1024 * 1024;
+/// Bytes of a line at most; longer ones are skipped. Read, a line may take thirty times its length for a moment (`[0,0,0,…`).
+pub(super) const LONGEST: usize = 256 * 1024;
 /// Bytes read in one poll at most.
-const MOST: usize = 1024 * 1024;
+pub(super) const MOST: usize = 1024 * 1024;
 /// Files of a folder that are looked at.
 const FILES: usize = 10_000;
 

@@ -101,6 +101,28 @@ async fn a_server_goes_on_while_the_next_version_is_asked_and_is_then_replaced()
 }
 
 #[tokio::test]
+async fn what_the_image_has_in_the_pinned_version_needs_no_index() {
+    let store = Store::new();
+    let image = store.0.path().join("image");
+    let (folder, links) = (image.display(), store.0.path().display());
+    let made = format!(
+        "/usr/bin/python3 -m venv {folder} && {folder}/bin/pip install -q --no-index --find-links {links} b==1.0"
+    );
+    assert!(Command::new("sh").args(["-c", &made]).status().unwrap().success());
+    let kind = "stdio: { command: [python, -m, b] }, environment: { PIP_NO_INDEX: \"1\" }";
+    let bridge = store.bridge(kind, "1.0");
+    let versions = Versions { python: image.join("bin/python").display().to_string(), ..Versions::of(&bridge) };
+    assert_eq!(versions.upgrade(None, None).await.unwrap().version, "1.0");
+    let other = versions.upgrade(Some("2.0"), None).await.unwrap_err();
+    assert!(matches!(other, Failed::Installation("pip install")), "{other}");
+
+    // Another image: what was taken stays as it is.
+    fs::remove_dir_all(&image).unwrap();
+    let current = versions.current().unwrap();
+    assert_eq!(bridge.probe_installed(&current, Duration::from_secs(20)).await.unwrap().version, "1.0");
+}
+
+#[tokio::test]
 async fn two_do_not_change_versions_at_once() {
     let store = Store::new();
     let bridge = store.bridge("stdio: { command: [python, -m, b] }", "1.0");
