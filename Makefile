@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lab fuzz outside toolchain clean
+.PHONY: help demo test check lab image fuzz outside toolchain clean
 
 help:
 	@echo "make demo    the main job, on loopback: nothing to configure; once built, no root and no network"
@@ -10,6 +10,7 @@ help:
 	@echo "             installs the programs that it drives (tests/setup); all of these install gcc where there is no cc"
 	@echo "make check   only what is quick: formatting, lints, unit and component tests"
 	@echo "make lab     only the lab: real clients and origins in network namespaces"
+	@echo "make image   the image of agents' containers, as an OCI archive (agent-image/README.md)"
 	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60), two at a time"
 	@echo "make outside tools that others wrote, against the appliance (tests/outside)"
 
@@ -31,7 +32,12 @@ check: toolchain
 lab: toolchain
 	./tests/setup
 	cargo build --locked --profile lab --package stubgate-proxy
+	./agent-image/build --lab --rootfs $(or $(CARGO_TARGET_DIR),target)/agent-image/lab
 	./tests/run-lab
+
+# The image of agents' containers, and its list of parts beside it.
+image: toolchain
+	./agent-image/build --oci $(or $(CARGO_TARGET_DIR),target)/agent-image/stubgate-agent.tar
 
 SECONDS ?= 60
 fuzz: toolchain
