@@ -13,9 +13,13 @@ async fn asked(place: &Place) -> io::Result<Report> {
     let path = socket(place);
     let asking = tokio::task::spawn_blocking(move || {
         let end = Instant::now() + Duration::from_secs(30);
+        // Its socket may not be there yet, or not be listened on.
+        let is_early = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) && Instant::now() < end
+        };
         loop {
             match ask(&path, DEADLINE) {
-                Err(_) if !path.exists() && Instant::now() < end => std::thread::yield_now(),
+                Err(error) if is_early(&error) => std::thread::yield_now(),
                 told => return told,
             }
         }
