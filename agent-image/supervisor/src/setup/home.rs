@@ -27,7 +27,7 @@ pub(crate) fn sources(agent: &Agent) -> Outcome {
 pub(crate) fn writable(agent: &Agent) -> Outcome {
     let place = &agent.place;
     for folder in [&place.home, &place.claude(), &place.kept()] {
-        let probe = folder.join(format!(".setup.{}", std::process::id()));
+        let probe = folder.join(format!(".setup.{}.new", std::process::id()));
         let _ = fs::remove_file(&probe);
         let tried = fs::create_dir_all(folder)
             // A link that was put there before leads nowhere.
