@@ -78,7 +78,10 @@ async fn answer(appliance: &Arc<Appliance>, request: &Request<Incoming>) -> Resp
         "/readyz" if !appliance.snapshot.load().is_ready() => {
             text(StatusCode::SERVICE_UNAVAILABLE, "no usable policy; see the log\n")
         }
-        "/readyz" => text(StatusCode::OK, ready(appliance)),
+        "/readyz" => match crate::pods::unready(appliance) {
+            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, why),
+            None => text(StatusCode::OK, ready(appliance)),
+        },
         _ => text(StatusCode::NOT_FOUND, "/metrics, /credentials, /healthz or /readyz\n"),
     }
 }
@@ -105,6 +108,14 @@ fn ready(appliance: &Appliance) -> String {
         Some(true) => text.push_str("programs: in force\n"),
         Some(false) => text.push_str("programs: missing (the process that runs them has ended; restart stubgate)\n"),
         None => {}
+    }
+    if let Some(pods) = &appliance.pods {
+        text.push_str(&pods.standing());
+    }
+    for (address, count) in appliance.gateways.many(std::time::Instant::now()) {
+        text.push_str(&format!(
+            "warning: {count} connections came from {address}, a node's or gateway's address: source NAT makes all agents one\n"
+        ));
     }
     for name in appliance.credentials.without_value() {
         text.push_str(&format!("credential {name}: no value\n"));

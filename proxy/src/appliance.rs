@@ -18,6 +18,7 @@ use crate::config::{Limits, Timeouts};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::forward::pool::h1_limits;
+use crate::gateways::Gateways;
 use crate::health::{Health, Report};
 use crate::identify;
 use crate::inspect::Budget;
@@ -25,6 +26,7 @@ use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
 use crate::lockdown::Confinement;
 use crate::metrics::Metrics;
+use crate::pods::Pods;
 use crate::programs::Runner;
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line, Wire};
@@ -68,6 +70,10 @@ pub struct Appliance {
     pub live: Arc<Live>,
     /// Agents that have listeners of their own, by name; `Stamp::Listener` counts in it.
     pub stamped: Vec<Arc<str>>,
+    /// Pods of the cluster; none where no cluster is configured.
+    pub pods: Option<Pods>,
+    /// Tells of source NAT on the way.
+    pub gateways: Gateways,
     /// Connections of agents.
     pub admissions: Admissions,
     /// TLS handshakes of agents.
@@ -82,6 +88,8 @@ pub struct Appliance {
     pub tripwire_alarm: scrub::Alarm,
     /// Tells the log of credentials in responses that are none of ours.
     pub shown_alarm: scrub::Alarm,
+    /// Tells of peers that are nobody for an odd reason.
+    pub nobody_alarm: scrub::Alarm,
     /// Names for requests.
     pub ids: Ids,
     /// The certificates that agents must trust, PEM.
@@ -128,7 +136,7 @@ impl Surroundings for Appliance {
     }
 
     fn identify(&self, policy: &Policy, peer: &Peer) -> Option<AgentId> {
-        identify::agent_of(self, policy, peer)
+        identify::asked(self, policy, peer)
     }
 
     fn record(&self, policy: &Policy, queries: &[QueryRecord<'_>]) -> bool {
@@ -183,6 +191,9 @@ pub fn refresh(appliance: &Appliance) {
     metrics.credentials_stale.set(count(&|name| credentials.is_stale(name)));
     let is_rejected = |name: &str| appliance.keeper.get().is_some_and(|keeper| keeper.is_suspect(name));
     metrics.credentials_rejected.set(count(&is_rejected));
+    if let Some(pods) = &appliance.pods {
+        pods.refresh(metrics);
+    }
     for part in crate::lockdown::Part::ALL {
         let confinement = appliance.confinement.get();
         let is_in_force = confinement.is_some_and(|confinement| confinement.state(part).is_in_force());

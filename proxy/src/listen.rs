@@ -56,6 +56,7 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
             Ok((tcp, peer)) => {
                 let Some(tcp) = shedding.spare(tcp) else { continue };
                 let whence = whence(&appliance, &tcp, peer, listener, stamp);
+                identify::arrived(&appliance, &whence.peer);
                 admit(&appliance, tcp, whence);
                 in_a_row += 1;
                 if in_a_row >= IN_A_ROW {

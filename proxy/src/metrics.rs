@@ -3,6 +3,8 @@
 //! Label values come from closed enums and from policy, never from the wire (law 7), and call sites pass typed values,
 //! so that they can't do otherwise.
 
+mod kubernetes;
+
 use std::time::SystemTime;
 
 use prometheus::{
@@ -10,6 +12,8 @@ use prometheus::{
 };
 use stubgate_credentials::kinds::Kind;
 use stubgate_policy::{OnCredential, Reason};
+
+pub use kubernetes::Kubernetes;
 
 use crate::budget::Limit;
 use crate::lockdown::Part;
@@ -69,6 +73,8 @@ pub struct Metrics {
     pub stubs_in_bodies: IntCounter,
     /// Requests and tunnels cut because policy changed.
     pub cuts: IntCounter,
+    /// How agents are known by pods.
+    pub kubernetes: Kubernetes,
 }
 
 /// Listeners, as a label.
@@ -250,6 +256,7 @@ impl Metrics {
                 "stubgate_cuts_total",
                 "Requests, streams and tunnels cut because policy no longer allowed them.",
             ),
+            kubernetes: Kubernetes::new(&registry),
             registry,
         };
         for listener in [Listener::Http, Listener::Https, Listener::Proxy, Listener::Transparent] {

@@ -26,6 +26,7 @@ use crate::budget::Budgets;
 use crate::config::{AuditSink, Config, policy_files};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
+use crate::gateways::Gateways;
 use crate::guard::Guard;
 use crate::health::Health;
 use crate::inspect::Budget;
@@ -35,6 +36,7 @@ use crate::live::{Live, Rate};
 use crate::lockdown::{self, Confinement, Identity, Part, Plan};
 use crate::logins;
 use crate::metrics::Metrics;
+use crate::pods::{self, Pods};
 use crate::programs::{self, Helper};
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line};
@@ -138,6 +140,9 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
         stamped: Vec::new(),
+        pods: config.kubernetes.clone().map(Pods::new),
+        gateways: Gateways::of_this_machine(),
+        nobody_alarm: crate::scrub::Alarm::new(),
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         timeouts: config.timeouts.clone(),
         minter,
@@ -355,6 +360,7 @@ impl Started {
             tokio::spawn(admin::serve(Arc::clone(&appliance), socket));
         }
         let names = dns.map(|dns| tokio::spawn(dns.serve(appliance.clone(), appliance.draining.child_token())));
+        let watching = tokio::spawn(pods::watch(Arc::clone(&appliance)));
         let ticking = tokio::spawn(tick(Arc::clone(&appliance)));
         let refreshing = tokio::spawn(logins::run(Arc::clone(&appliance)));
         let reloading = tokio::spawn(reloader.run(hangup));
@@ -374,6 +380,7 @@ impl Started {
             let _ = tokio::time::timeout(SETTLE, escrow.settle()).await;
         }
         lifecycle(&appliance, "stopped");
+        watching.abort();
         ticking.abort();
         appliance.audit.tick(Instant::now() + Duration::from_secs(1));
         failed
