@@ -56,6 +56,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* Labels of stubgate's pods. */}}
+{{- define "agent.stubgateLabels" -}}
+{{- default (dict "app.kubernetes.io/name" "stubgate" "app.kubernetes.io/component" "appliance") .Values.stubgate.podLabels | toJson -}}
+{{- end -}}
+
 {{/* stubgate's proxy port, as an address. */}}
 {{- define "agent.proxy" -}}
 {{- $address := first .Values.stubgate.addresses -}}
