@@ -110,9 +110,12 @@ class Security(unittest.TestCase):
     def test_rights_are_read_only_and_no_wider_than_needed(self):
         for name in SETS:
             appliance = rendered(name, "stubgate")
-            rules = [rule for role in of_kind(appliance, "ClusterRole", "Role") for rule in role["rules"]]
+            rules = {role["metadata"]["namespace"]: role["rules"] for role in of_kind(appliance, "ClusterRole", "Role")}
             wanted = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
-            self.assertEqual(rules, wanted if values(name, "stubgate")["kubernetes"]["enabled"] else [])
+            given = values(name, "stubgate")
+            where = given["agents"]["namespaces"] if given["kubernetes"]["enabled"] else []
+            self.assertEqual(rules, {namespace: wanted for namespace in where})
+            self.assertEqual([binding["metadata"]["namespace"] for binding in of_kind(appliance, "RoleBinding")], where)
             for role in of_kind(rendered(name, "stubgate-agent"), "ClusterRole", "Role"):
                 for rule in role["rules"]:
                     self.assertLessEqual(set(rule["verbs"]), {"get", "list", "watch"})

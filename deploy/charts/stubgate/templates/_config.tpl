@@ -40,7 +40,7 @@ credentials) stand apart from those of keys, which it reads at its start only. *
 {{- range $index, $trust := .Values.upstreamTrust -}}{{- $files = append $files (printf "/etc/stubgate/upstream/%d/%s" $index $trust.key) -}}{{- end -}}
 {{- $_ := set $config "upstream" (dict "ca_files" $files) -}}
 {{- end -}}
-{{- if .Values.kubernetes.enabled -}}{{- $_ := set $config "kubernetes" dict -}}{{- end -}}
+{{- if .Values.kubernetes.enabled -}}{{- $_ := set $config "kubernetes" (dict "namespaces" .Values.agents.namespaces) -}}{{- end -}}
 {{- mergeOverwrite $config (deepCopy .Values.config) | toYaml -}}
 {{- end -}}
 
