@@ -243,7 +243,7 @@ class Meeting(unittest.TestCase):
         schema = json.loads((CHARTS / "stubgate-agent/values.schema.json").read_text())
         readme = (CHARTS / "stubgate-agent/README.md").read_text()
         for key in schema["definitions"]["bridge"]["properties"]:
-            self.assertIn(f"| `bridges.NAME.{key}` |", readme)
+            self.assertTrue(f"| `bridges.NAME.{key}` |" in readme, key)
 
     def test_what_the_notes_tell_to_write_fits(self):
         for name in SETS:

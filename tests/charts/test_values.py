@@ -1,15 +1,25 @@
 """What values may be: the charts are linted, every set is taken, and each mistake is refused in words."""
 
+import importlib.machinery
+import importlib.util
 import json
 import pathlib
+import re
 import subprocess
 import sys
+import tarfile
+import tempfile
 import unittest
 
 import jsonschema
 import yaml
 
-from charts import CHARTS, SETS, VERSION, helm, rendered, template, template_of, values, values_file
+from charts import CHARTS, RELEASES, SETS, VERSION, documents, helm, rendered, template, template_of, values, values_file
+
+# The program that makes tables and descriptions; it has no ending.
+_loader = importlib.machinery.SourceFileLoader("generate", str(pathlib.Path(__file__).parent / "generate"))
+generate = importlib.util.module_from_spec(importlib.util.spec_from_loader("generate", _loader))
+_loader.exec_module(generate)
 
 GOOD = {
     "stubgate": values("two-replicas", "stubgate"),
@@ -43,6 +53,8 @@ REFUSED_OF_STUBGATE = [
     ("service.clusterIPs", [], "clusterIPs"),
     ("service.clusterIPs", ["stubgate.example"], "clusterIPs"),
     ("service.type", "LoadBalancer", "type"),
+    ("service.clusterIPs", ["10.43.100.100", "10.43.100.101"], "different families"),
+    ("podDisruptionBudget.maxUnavailable", 2, "all replicas at once"),
     ("agents.namespaces", [], "namespaces"),
     ("policy.files", {}, "without a policy everything is refused"),
     ("policy.files", {"agents.txt": "version: 1"}, "agents.txt"),
@@ -124,6 +136,27 @@ class Values(unittest.TestCase):
             # `config` is the appliance's own schema; what Kubernetes describes is named so, and its objects end in a pattern of keys.
             for path, node in objects(schema):
                 self.assertIn("additionalProperties", node, f"{chart}: {path}")
+
+    def test_every_value_is_read(self):
+        for chart in GOOD:
+            templates = "".join(path.read_text() for path in (CHARTS / chart / "templates").rglob("*.*"))
+            read = set(re.findall(r"\.([A-Za-z]+)", templates)) | {"home", "workspace"}      # those by `get`
+            for keys, _, _ in generate.documented(CHARTS / chart / "values.yaml"):
+                self.assertIn(keys[-1], read, f"{chart}: {'.'.join(keys)}")
+
+    def test_what_is_packed_is_whole_and_renders_the_same(self):
+        for chart in GOOD:
+            with self.subTest(chart=chart), tempfile.TemporaryDirectory() as folder:
+                status, out, error = helm("package", str(CHARTS / chart), "--destination", folder)
+                self.assertEqual(status, 0, error)
+                [packed] = pathlib.Path(folder).glob("*.tgz")
+                with tarfile.open(packed) as archive:
+                    self.assertTrue(all(member.isfile() for member in archive.getmembers()), "a link")
+                release, namespace = RELEASES[chart]
+                values = str(values_file("monitoring", chart))
+                status, out, error = helm("template", release, str(packed), "-n", namespace, "--kube-version", VERSION, "-f", values)
+                self.assertEqual(status, 0, error)
+                self.assertEqual(documents(out), rendered("monitoring", chart))
 
     def test_defaults_fit_the_schema_but_for_what_must_be_given(self):
         for chart, tree in GOOD.items():

@@ -51,6 +51,14 @@ credentials) stand apart from those of keys, which it reads at its start only. *
 {{- if and (not $many) (not .Values.allowSingleReplica) -}}
 {{- $wrong = append $wrong "replicas: fewer than two leave agents without a way out while a pod is replaced; write `allowSingleReplica: true` if that is meant" -}}
 {{- end -}}
+{{- if and $many .Values.podDisruptionBudget.enabled (ge (int .Values.podDisruptionBudget.maxUnavailable) (int .Values.replicas)) -}}
+{{- $wrong = append $wrong "podDisruptionBudget.maxUnavailable: all replicas at once may go; give less than replicas" -}}
+{{- end -}}
+{{- $families := list -}}
+{{- range .Values.service.clusterIPs -}}{{- $families = append $families (contains ":" .) -}}{{- end -}}
+{{- if ne (len $families) (len (uniq $families)) -}}
+{{- $wrong = append $wrong "service.clusterIPs: two addresses must be of different families" -}}
+{{- end -}}
 {{- if and $many (not .Values.ca.secretName) -}}
 {{- $wrong = append $wrong "ca.secretName: several replicas need one authority; make a Secret with tls.crt and tls.key (examples/cert-manager.yaml)" -}}
 {{- end -}}
