@@ -2,7 +2,11 @@
 //! the dashboard. Each names metrics, labels and words that the code has, and no others.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod alerts;
+mod dashboard;
+mod expression;
 mod metrics;
+mod runbooks;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
