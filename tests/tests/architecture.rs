@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Every edge between our crates that may exist, as `from → to`, without the common prefix.
-const EDGES: [(&str, &str); 10] = [
+const EDGES: [(&str, &str); 12] = [
     ("dns", "policy"),
     ("credentials", "policy"),
     ("credentials", "scrub"),
@@ -18,6 +18,8 @@ const EDGES: [(&str, &str); 10] = [
     ("proxy", "scrub"),
     ("proxy", "websocket"),
     ("proxy", "credentials"),
+    ("manual", "proxy"),
+    ("manual", "agent"),
 ];
 
 /// Crates that only the named ones of ours may use directly, by prefix.
