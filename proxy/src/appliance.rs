@@ -24,6 +24,7 @@ use crate::inspect::Budget;
 use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
 use crate::lockdown::Confinement;
+use crate::manager::Manager;
 use crate::metrics::Metrics;
 use crate::programs::Runner;
 use crate::quarantine::Quarantine;
@@ -86,12 +87,18 @@ pub struct Appliance {
     pub ids: Ids,
     /// The certificates that agents must trust, PEM.
     pub bundle: Bytes,
+    /// Cancelled when others are to take it out of service. Work is taken until it is draining.
+    pub leaving: CancellationToken,
     /// Cancelled when no new work is taken.
     pub draining: CancellationToken,
     /// Cancelled when what is left is cut.
     pub closing: CancellationToken,
     /// Connections and what they started.
     pub tasks: TaskTracker,
+    /// Of them, those that were there before it was leaving.
+    pub earlier: TaskTracker,
+    /// Whoever keeps this process and is told how it is; empty where nobody asked to be.
+    pub manager: OnceLock<Manager>,
     /// What the process is locked down to; empty where it is not, as in a demonstration.
     pub confinement: OnceLock<Confinement>,
 }

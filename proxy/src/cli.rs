@@ -5,6 +5,7 @@ mod audit;
 mod ca;
 mod check;
 mod credential;
+mod doctor;
 mod login;
 mod moment;
 mod policy;
@@ -67,6 +68,9 @@ enum Command {
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
+    /// Say what of the appliance's set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners
+    #[command(after_help = doctor::NOTES)]
+    Doctor(doctor::Doctor),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -143,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => audit::main(&command),
         Command::Credential(command) => credential::main(&command),
         Command::Attack(asked) => attack::main(*asked),
+        Command::Doctor(asked) => doctor::main(&asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }
