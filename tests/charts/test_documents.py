@@ -11,8 +11,8 @@ import unittest
 
 import yaml
 
-from charts import CHARTS, ROOT, documents, of_kind, one, template, template_of
-from layout import run, stubgate
+from charts import CHARTS, RELEASES, ROOT, containers, documents, of_kind, one, rendered, template, template_of
+from layout import authority, run, stubgate
 
 GUIDE = ROOT / "docs/install/kubernetes.md"
 
@@ -38,15 +38,31 @@ class Guide(unittest.TestCase):
         return words[words.index(name) + 1]
 
     def test_what_it_installs_renders(self):
-        installed = [words for words in self.commands if words[:2] == ["helm", "install"]]
-        self.assertEqual([words[2] for words in installed], ["stubgate", "devbot"])
+        installed = [words for words in self.commands if words[0] == "helm" and words[1] in ("install", "upgrade")]
+        self.assertEqual([words[2] for words in installed], ["stubgate", "devbot", "stubgate"])
         for words in installed:
-            chart = pathlib.Path(words[3]).name
-            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-                file.write(self.files[self.option(words, "--values")])
-                file.flush()
-                status, _, error = template(chart, file.name)
+            self.assertEqual(RELEASES[pathlib.Path(words[3]).name], (words[2], self.option(words, "--namespace")))
+            with tempfile.TemporaryDirectory() as folder:
+                files = [pathlib.Path(folder) / word.replace("/", "-") for option, word in zip(words, words[1:]) if option == "--values"]
+                for file, word in zip(files, [word for option, word in zip(words, words[1:]) if option == "--values"]):
+                    file.write_text(self.files[word])
+                status, _, error = template(pathlib.Path(words[3]).name, *files)
             self.assertEqual(status, 0, error)
+
+    def test_commands_in_pods_name_pods_containers_and_files_that_there_are(self):
+        appliance, agent = rendered("two-replicas", "stubgate"), rendered("two-replicas", "stubgate-agent")
+        deployment, agents = one(appliance, "Deployment"), one(agent, "StatefulSet")
+        config = deployment["spec"]["template"]["spec"]["containers"][0]["args"][2]
+        told = [words for words in self.commands if words[:2] in (["kubectl", "exec"], ["kubectl", "logs"], ["kubectl", "rollout"])]
+        self.assertGreater(len(told), 6)
+        for words in told:
+            namespace = self.option(words, "--namespace")
+            thing = {"stubgate": f"deployment/{deployment['metadata']['name']}", "agents": f"{agents['metadata']['name']}-0"}[namespace]
+            self.assertIn(thing, words)
+            if "--config" in words:
+                self.assertEqual(self.option(words, "--config"), config)
+            if "--container" in words:
+                self.assertIn(self.option(words, "--container"), [container["name"] for container in containers(agents["spec"]["template"]["spec"])])
 
     def test_what_the_charts_mount_is_made_by_its_commands(self):
         made = set()
@@ -54,8 +70,11 @@ class Guide(unittest.TestCase):
             if words[:2] == ["kubectl", "create"] and words[2] in ("secret", "configmap"):
                 name = words[4] if words[2] == "secret" else words[3]
                 made.add((words[2], self.option(words, "--namespace"), name))
-        for file, chart, kind in (("install/stubgate.yaml", "stubgate", "Deployment"), ("install/devbot.yaml", "stubgate-agent", "StatefulSet")):
-            status, out, error = template_of(chart, yaml.safe_load(self.files[file]))
+        appliance = yaml.safe_load(self.files["install/stubgate.yaml"])
+        login = yaml.safe_load(self.files["install/login.yaml"])
+        agent = yaml.safe_load(self.files["install/devbot.yaml"])
+        for values, chart, kind in ((appliance, "stubgate", "Deployment"), ({**appliance, **login}, "stubgate", "Deployment"), (agent, "stubgate-agent", "StatefulSet")):
+            status, out, error = template_of(chart, values)
             self.assertEqual(status, 0, error)
             objects = documents(out)
             thing = one(objects, kind)
@@ -95,14 +114,12 @@ class Guide(unittest.TestCase):
             certificate = pathlib.Path(folder) / "install/state/ca"
             certificate.mkdir(parents=True)
             (place / "install/policy").mkdir()
-            from layout import authority
-
             for name, text in zip(("certificate.pem", "key.pem"), authority()):
                 (certificate / name).write_text(text)
-            for name, text in {**self.files, "install/bundle.pem": authority()[0], "install/token": "x"}.items():
+            for name, text in {**self.files, "install/bundle.pem": authority()[0], "install/token": "x", "install/key": "x", "install/url": "x"}.items():
                 (place / name).write_text(text)
             for words in self.commands:
-                if words[:2] != ["kubectl", "create"]:
+                if words[:2] != ["kubectl", "create"] or "|" in words:
                     continue
                 done = subprocess.run([*words, "--dry-run=client", "--output", "yaml"], cwd=place, capture_output=True, text=True, check=False, env={**os.environ, "KUBECONFIG": "/dev/null"})
                 self.assertEqual(done.returncode, 0, f"{words}: {done.stderr}")

@@ -1,6 +1,7 @@
 """What is rendered is what the last four versions of Kubernetes take, and what the Prometheus operator does."""
 
 import functools
+import re
 import subprocess
 import tempfile
 import unittest
@@ -78,6 +79,10 @@ class Kubernetes(unittest.TestCase):
         self.assertTrue(selects(monitor["spec"]["selector"], template["metadata"]["labels"]))
         ports = {port["name"] for port in template["spec"]["containers"][0]["ports"]}
         self.assertEqual({endpoint["port"] for endpoint in monitor["spec"]["podMetricsEndpoints"]}, ports)
+        endpoints = one(objects, "ServiceMonitor")["spec"]["endpoints"] + monitor["spec"]["podMetricsEndpoints"]
+        jobs = {relabeling["replacement"] for endpoint in endpoints for relabeling in endpoint["relabelings"] if relabeling["targetLabel"] == "job"}
+        self.assertEqual(jobs, {"stubgate", "stubgate-agent"})
+        self.assertLessEqual(set(re.findall(r'job="([^"]*)"', (ROOT / "deploy/prometheus/alerts.yaml").read_text())), jobs)
         for thing, chart in ((one(objects, "ServiceMonitor"), "stubgate"), (monitor, "stubgate-agent")):
             asked = values("monitoring", chart)["serviceMonitor" if chart == "stubgate" else "podMonitor"]
             self.assertLessEqual(asked["labels"].items(), thing["metadata"]["labels"].items())

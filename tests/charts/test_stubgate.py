@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,16 @@ class Stubgate(unittest.TestCase):
         self.assertEqual(chart["limits"], own["limits"])
         self.assertEqual(chart["timeouts"], own["timeouts"])
         self.assertEqual(set(own) - set(chart), {"listen", "advertise", "policy", "state_dir"})
+
+    def test_the_chart_knows_how_long_draining_takes(self):
+        table = (ROOT / "docs/configuration.md").read_text()
+        template = (CHARTS / "stubgate/templates/_config.tpl").read_text()
+        known = dict(re.findall(r'"(drain_delay_seconds|drain_seconds)" ([0-9]+)', template))
+        for key, default in known.items():
+            told = re.search(rf"^\| `{key}` \| ([0-9]+) \|", table, re.M)
+            if told:
+                self.assertEqual(default, told.group(1), key)
+        self.assertEqual(len(known), 2)
 
     def test_it_starts_as_the_pod_would_and_is_ready(self):
         for name in ("one-replica", "two-replicas"):
