@@ -106,6 +106,14 @@ fn ready(appliance: &Appliance) -> String {
         Some(false) => text.push_str("programs: missing (the process that runs them has ended; restart stubgate)\n"),
         None => {}
     }
+    if let Some(pods) = &appliance.pods {
+        text.push_str(&pods.standing());
+    }
+    for (address, count) in appliance.gateways.many(std::time::Instant::now()) {
+        text.push_str(&format!(
+            "warning: {count} connections came from {address}, a node's or gateway's address: source NAT makes all agents one\n"
+        ));
+    }
     for name in appliance.credentials.without_value() {
         text.push_str(&format!("credential {name}: no value\n"));
     }

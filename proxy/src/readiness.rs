@@ -1,7 +1,7 @@
 //! What must be true for `/readyz`: that sending agents here, rather than to another replica, is right (ADR 22).
 //!
 //! It says no where this process can't do its main job and another one may: it is leaving, has no policy, can't write
-//! records, or has no authority to sign with. What would be the same in every replica is no reason, or all would leave at
+//! records, has no authority to sign with, or does not know the pods that its agents are known by. What would be the same in every replica is no reason, or all would leave at
 //! once and take with them what still works: a credential without a value, a resolver or an origin that does not answer, a
 //! part of the lock-down that this kernel has not. Those are told in the body, by metrics and by `stubgate doctor`.
 
@@ -9,9 +9,10 @@ use std::fmt;
 use std::time::SystemTime;
 
 use crate::appliance::Appliance;
+use crate::pods;
 
 /// Why no agent should be sent here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unready {
     /// It was told to stop.
     Draining,
@@ -21,6 +22,8 @@ pub enum Unready {
     AuditFailing,
     /// The authority that signs for agents has ended or can't be used.
     Authority,
+    /// Agents that are known by their pods are nobody, and why.
+    Pods(String),
 }
 
 impl fmt::Display for Unready {
@@ -30,6 +33,7 @@ impl fmt::Display for Unready {
             Unready::NoPolicy => "no usable policy; see the log",
             Unready::AuditFailing => "audit records can't be written; see the log",
             Unready::Authority => "the certificate authority has ended; see stubgate ca show",
+            Unready::Pods(why) => why.trim_end(),
         })
     }
 }
@@ -42,5 +46,6 @@ pub fn unready(appliance: &Appliance, now: SystemTime) -> Option<Unready> {
         (appliance.audit.is_failing(), Unready::AuditFailing),
         (appliance.minter.authority().not_after() <= now, Unready::Authority),
     ];
-    reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why))
+    let ours = reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why));
+    ours.or_else(|| pods::unready(appliance).map(Unready::Pods))
 }
