@@ -1,6 +1,7 @@
 """What is rendered is what the last four versions of Kubernetes take, and what the Prometheus operator does."""
 
 import functools
+import json
 import re
 import subprocess
 import tempfile
@@ -65,6 +66,11 @@ class Kubernetes(unittest.TestCase):
             file.flush()
             done = subprocess.run(["promtool", "check", "rules", file.name], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_the_dashboard_is_that_of_the_repository(self):
+        config = one(rendered("monitoring", "stubgate"), "ConfigMap", "stubgate-dashboard")
+        self.assertEqual(config["metadata"]["labels"]["dashboards"], "yes")
+        self.assertEqual(json.loads(config["data"]["stubgate.json"]), json.loads((ROOT / "deploy/grafana/stubgate.json").read_text()))
 
     def test_monitors_select_a_port_that_there_is(self):
         objects = rendered("monitoring", "stubgate")

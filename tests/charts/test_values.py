@@ -60,7 +60,7 @@ REFUSED_OF_STUBGATE = [
     ("policy.files", {"agents.txt": "version: 1"}, "agents.txt"),
     ("kubernetes.apiServers", [], "endpointslices"),
     ("kubernetes.apiServers", ["kubernetes.default"], "apiServers"),
-    ("terminationGracePeriodSeconds", 30, "a stop takes up to 30 seconds"),
+    ("terminationGracePeriodSeconds", 25, "a stop takes up to 25 seconds"),
     ("config", {"timeouts": {"drain_seconds": 100}}, "a stop takes up to 105 seconds"),
     ("config", {"listen": {"dns": []}}, "listen"),
     ("config", {"limits": {"connections": "many"}}, "connections"),
