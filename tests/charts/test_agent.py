@@ -38,13 +38,13 @@ class Agent(unittest.TestCase):
 
     def test_bridges_are_served_with_arguments_that_there_are(self):
         seen = 0
-        for thing, _, spec in pods(rendered("bridges", "stubgate-agent")):
+        for name, (thing, _, spec) in [(name, found) for name in ("bridges", "ipv6") for found in pods(rendered(name, "stubgate-agent"))]:
             if thing["metadata"]["labels"].get("app.kubernetes.io/component") != "bridge":
                 continue
             seen += 1
             with self.subTest(bridge=thing["metadata"]["name"]), tempfile.TemporaryDirectory() as folder:
                 place = pathlib.Path(folder)
-                for config in of_kind(rendered("bridges", "stubgate-agent"), "ConfigMap"):
+                for config in of_kind(rendered(name, "stubgate-agent"), "ConfigMap"):
                     if config["metadata"]["name"] == f"{thing['metadata']['name']}-entry":
                         (place / "serve.yaml").write_text(config["data"]["serve.yaml"])
                 arguments = [word.replace("/etc/bridge-entry", folder).replace("/run/", f"{folder}/") for word in spec["containers"][0]["args"]]
@@ -52,7 +52,7 @@ class Agent(unittest.TestCase):
                 # 2 would be usage. The entry is read first, then the tokens, which are not here.
                 self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
                 self.assertIn(f"{folder}/tokens/tokens", done.stdout + done.stderr)
-        self.assertEqual(seen, 2)
+        self.assertEqual(seen, 3)
 
     def test_the_attack_takes_its_arguments_and_no_other_command_is_run(self):
         for chart in ("stubgate", "stubgate-agent"):
