@@ -23,6 +23,11 @@ pub enum Unready {
     Authority,
 }
 
+impl Unready {
+    /// All of them, the first first.
+    pub const ALL: [Unready; 4] = [Unready::Draining, Unready::NoPolicy, Unready::AuditFailing, Unready::Authority];
+}
+
 impl fmt::Display for Unready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -36,11 +41,11 @@ impl fmt::Display for Unready {
 
 /// The first reason, if there is one.
 pub fn unready(appliance: &Appliance, now: SystemTime) -> Option<Unready> {
-    let reasons = [
-        (appliance.leaving.is_cancelled(), Unready::Draining),
-        (!appliance.snapshot.load().is_ready(), Unready::NoPolicy),
-        (appliance.audit.is_failing(), Unready::AuditFailing),
-        (appliance.minter.authority().not_after() <= now, Unready::Authority),
-    ];
-    reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why))
+    let is_so = |reason: &Unready| match reason {
+        Unready::Draining => appliance.leaving.is_cancelled(),
+        Unready::NoPolicy => !appliance.snapshot.load().is_ready(),
+        Unready::AuditFailing => appliance.audit.is_failing(),
+        Unready::Authority => appliance.minter.authority().not_after() <= now,
+    };
+    Unready::ALL.into_iter().find(is_so)
 }

@@ -40,6 +40,16 @@ fn checks(site: &Site, more: &[&str]) -> (Option<i32>, Vec<Value>) {
     (output.status.code(), all["checks"].as_array().unwrap().clone())
 }
 
+/// Every check has its row in the documentation.
+fn documented(checks: &[Value]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
+    let text = fs::read_to_string(path).unwrap();
+    for check in checks {
+        let name = check["check"].as_str().unwrap();
+        assert!(text.contains(&format!("`{name}`")), "{name} is not in docs/operations.md");
+    }
+}
+
 /// What a check says, whatever it says of others of its kind.
 #[track_caller]
 fn graded(checks: &[Value], check: &str, grade: &str, part: &str) {
@@ -70,8 +80,9 @@ fn without_an_appliance_it_says_what_is_missing_and_beside_one_how_that_stands()
     graded(&beside, "secrets", "ok", "");
     graded(&beside, "credentials", "ok", "api, from file, is in use");
     graded(&beside, "kernel.seccomp", "ok", "");
-    graded(&beside, "upstream", "ok", &format!("{HOST} answers 200"));
+    graded(&beside, "upstream", "ok", &format!("https://{HOST}:443 answers 200"));
     assert!(site.origin.shown.lock().unwrap().iter().all(|shown| shown.is_empty()), "asked without a credential");
+    documented(&beside);
     // Nobody is at the nameserver that this configuration has.
     graded(&beside, "resolvers", "bad", "127.0.0.1:9");
     assert_eq!(code, Some(1));
@@ -81,6 +92,7 @@ fn without_an_appliance_it_says_what_is_missing_and_beside_one_how_that_stands()
     fs::set_permissions(site.path("secrets/api"), PermissionsExt::from_mode(0o644)).unwrap();
     let (code, open) = checks(&site, &["--offline"]);
     graded(&open, "ca.key", "bad", "644");
+    documented(&open);
     graded(&open, "secrets", "warn", "every user");
     assert_eq!(code, Some(1));
     running.stop();
