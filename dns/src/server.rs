@@ -18,7 +18,7 @@ use self::{
     udp::Port,
 };
 use crate::{
-    DnsConfig, QueryOutcome, Surroundings, Transport, forward,
+    DnsConfig, QueryOutcome, Stamp, Surroundings, Transport, forward,
     respond::{Batch, Forward, Responder, Source},
     vet,
     wire::{ExtendedError, Query},
@@ -57,6 +57,7 @@ pub struct ServeError;
 pub struct Bound {
     config: DnsConfig,
     sockets: Vec<(Port, StdListener)>,
+    stamp: Option<Stamp>,
     local_addrs: Vec<SocketAddr>,
 }
 
@@ -84,11 +85,17 @@ impl DnsServer {
             sockets.push((udp, tcp));
             local_addrs.push(local);
         }
-        Ok(Bound { config, sockets, local_addrs })
+        Ok(Bound { config, sockets, stamp: None, local_addrs })
     }
 }
 
 impl Bound {
+    /// Everyone who asks here is who this listener is for, whatever the address.
+    #[must_use]
+    pub fn stamped(self, listener: u16) -> Self {
+        Bound { stamp: Some(Stamp::Listener(listener)), ..self }
+    }
+
     /// The addresses that are served, with the ports that the system chose, in the order of the configuration.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
@@ -108,13 +115,14 @@ impl Bound {
             underway: TaskTracker::new(),
             shutdown: shutdown.child_token(),
         });
+        let stamp = self.stamp;
         let stop = Stop::new().map_err(|_| ServeError)?;
         let guard = StopOnDrop(stop.clone());
         let mut loops = JoinSet::new();
         for (udp, tcp) in self.sockets {
             let tcp = TcpListener::from_std(tcp).map_err(|_| ServeError)?;
-            loops.spawn(udp_thread(udp, service.clone(), stop.clone()));
-            loops.spawn(tcp::serve(tcp, service.clone()));
+            loops.spawn(udp_thread(udp, stamp, service.clone(), stop.clone()));
+            loops.spawn(tcp::serve(tcp, stamp, service.clone()));
         }
         // With nothing to listen on, too.
         let mut result = Ok(());
@@ -136,12 +144,12 @@ impl Bound {
 }
 
 /// Runs the UDP loop of one socket on a thread, and ends with it, also if it panics.
-async fn udp_thread(port: Port, service: Arc<Service>, stop: Stop) -> io::Result<()> {
+async fn udp_thread(port: Port, stamp: Option<Stamp>, service: Arc<Service>, stop: Stop) -> io::Result<()> {
     let (done, ended) = oneshot::channel();
     let runtime = Handle::current();
     thread::Builder::new().name("dns-udp".into()).spawn(move || {
         // Nobody listens any more only if the server was dropped.
-        let _ = done.send(udp::serve(port, &service, &stop, &runtime));
+        let _ = done.send(udp::serve(port, stamp, &service, &stop, &runtime));
     })?;
     ended.await.map_err(io::Error::other)?
 }

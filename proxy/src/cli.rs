@@ -1,4 +1,4 @@
-//! The command line. One definition gives the parser, the help and, later, man pages and completions.
+//! The command line. One definition gives the parser, the help, man pages and completions (`deploy/manual`).
 
 mod attack;
 mod audit;
@@ -19,7 +19,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::programs;
 
@@ -158,6 +158,12 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// All that can be said on the command line, for who writes the manual.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
+}
+
 /// Ends with a message.
 fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
     eprintln!("stubgate: {message}");
@@ -166,13 +172,11 @@ fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        definition().debug_assert();
     }
 
     #[test]

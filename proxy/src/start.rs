@@ -152,6 +152,7 @@ pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
+        stamped: Vec::new(),
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         timeouts: config.timeouts.clone(),
         minter,
@@ -371,7 +372,7 @@ impl Started {
         let appliance_of_names = Arc::clone(&appliance);
         for (listener, socket) in agents {
             let socket = TcpListener::from_std(socket)?;
-            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener));
+            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, None));
         }
         for socket in admin {
             let socket = TcpListener::from_std(socket)?;

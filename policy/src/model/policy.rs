@@ -18,6 +18,7 @@ use super::paths::Paths;
 use super::secret_source::{Reading, Source};
 use super::slot::Slot;
 use crate::decide::Index;
+use crate::pods::Pods;
 
 /// A checked policy. Built by compile; asked with [`Policy::decide`].
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub struct Policy {
     pub(crate) rules: Box<[Rule]>,
     pub(crate) credentials: Box<[Credential]>,
     pub(crate) sources: Box<[SourceRange]>,
+    pub(crate) pods: Pods,
     pub(crate) forwards: Box<[Forward]>,
     pub(crate) fingerprint: Box<str>,
     pub(crate) index: Index,
@@ -41,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) rules: Vec<Rule>,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) sources: Vec<SourceRange>,
+    pub(crate) pods: Pods,
     pub(crate) forwards: Vec<Forward>,
     pub(crate) fingerprint: u64,
 }
@@ -58,6 +61,7 @@ impl Policy {
             rules: parts.rules.into(),
             credentials: parts.credentials.into(),
             sources: parts.sources.into(),
+            pods: parts.pods,
             forwards: parts.forwards.into(),
             fingerprint: format!("{:016x}", parts.fingerprint).into(),
             index,

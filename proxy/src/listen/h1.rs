@@ -24,6 +24,7 @@ use crate::client::{Client, Entry};
 use crate::deadline::Deadline;
 use crate::forward::websocket::{TunnelSlot, is_handshake};
 use crate::headers;
+use crate::identify::agent_of;
 use crate::request::{Arrived, Known};
 use crate::respond::{self, Declared, ResponseBody, Shape};
 use crate::service;
@@ -295,7 +296,7 @@ impl Server<'_> {
     ) -> (Response<ResponseBody>, Method) {
         let appliance = self.appliance;
         let snapshot = appliance.snapshot.load();
-        let agent = snapshot.policy.identify(self.client.peer.ip());
+        let agent = agent_of(appliance, &snapshot.policy, &self.client.peer);
         let known = Known {
             id: appliance.ids.next(),
             agent: agent.map(|agent| snapshot.policy.agent(agent).name().into()),

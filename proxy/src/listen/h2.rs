@@ -28,6 +28,7 @@ use crate::body::RequestBody;
 use crate::budget::Limit;
 use crate::client::Client;
 use crate::deadline::Deadline;
+use crate::identify::agent_of;
 use crate::request::{Arrived, Known};
 use crate::respond::{Declared, ResponseBody, Shape};
 use crate::service;
@@ -140,7 +141,7 @@ fn respond<'a>(
         Ok(arrived) => Either::Left(service::serve(appliance, arrived, "h2")),
         Err((reason, method, at)) => {
             let snapshot = appliance.snapshot.load_full();
-            let agent = snapshot.policy.identify(client.peer.ip());
+            let agent = agent_of(appliance, &snapshot.policy, &client.peer);
             let known = Known {
                 id: appliance.ids.next(),
                 agent: agent.map(|agent| snapshot.policy.agent(agent).name().into()),

@@ -72,7 +72,7 @@ impl Port {
     pub(super) fn receive(&self, slot: &mut [u8]) -> io::Result<(usize, Source)> {
         if !self.wildcard {
             let (length, peer) = self.socket.recv_from(slot)?;
-            return Ok((length, Source { peer, local: None }));
+            return Ok((length, Source { peer, local: None, stamp: None }));
         }
         let (mut control, mut slots) = ([0; CONTROL], [IoSliceMut::new(slot)]);
         let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
@@ -85,7 +85,7 @@ impl Port {
             ControlMessageOwned::Ipv6PacketInfo(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into()),
             _ => None,
         });
-        Ok((message.bytes, Source { peer, local }))
+        Ok((message.bytes, Source { peer, local, stamp: None }))
     }
 
     /// Sends all, in an order of its own. What can't be sent now is dropped, as any network may: the client asks again.
