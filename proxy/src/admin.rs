@@ -17,7 +17,8 @@ use tokio::sync::Semaphore;
 
 use crate::appliance::{Appliance, refresh};
 use crate::lockdown::Part;
-use crate::readiness;
+use crate::pods;
+use crate::readiness::{self, Unready};
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
@@ -76,6 +77,10 @@ async fn answer(appliance: &Arc<Appliance>, request: &Request<Incoming>) -> Resp
         },
         "/healthz" => text(StatusCode::OK, "alive\n"),
         "/readyz" => match readiness::unready(appliance, SystemTime::now()) {
+            Some(why @ Unready::Pods) => {
+                let details = pods::unready(appliance).unwrap_or_default();
+                text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}: {details}"))
+            }
             Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
             None => text(StatusCode::OK, ready(appliance)),
         },

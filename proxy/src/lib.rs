@@ -52,6 +52,7 @@ pub mod snapshot;
 pub mod start;
 pub mod stream;
 pub mod stubs;
+pub mod support;
 pub mod swap;
 #[expect(unsafe_code, reason = "wiped memory and descriptors that others opened are had in no other way")]
 pub mod sys;

@@ -12,7 +12,7 @@ use crate::appliance::Appliance;
 use crate::pods;
 
 /// Why no agent should be sent here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unready {
     /// It was told to stop.
     Draining,
@@ -22,8 +22,14 @@ pub enum Unready {
     AuditFailing,
     /// The authority that signs for agents has ended or can't be used.
     Authority,
-    /// Agents that are known by their pods are nobody, and why.
-    Pods(String),
+    /// Agents that are known by their pods are nobody; [`pods::unready`] says why.
+    Pods,
+}
+
+impl Unready {
+    /// All of them, the first first.
+    pub const ALL: [Unready; 5] =
+        [Unready::Draining, Unready::NoPolicy, Unready::AuditFailing, Unready::Authority, Unready::Pods];
 }
 
 impl fmt::Display for Unready {
@@ -33,19 +39,19 @@ impl fmt::Display for Unready {
             Unready::NoPolicy => "no usable policy; see the log",
             Unready::AuditFailing => "audit records can't be written; see the log",
             Unready::Authority => "the certificate authority has ended; see stubgate ca show",
-            Unready::Pods(why) => why.trim_end(),
+            Unready::Pods => "agents can't be known by their pods",
         })
     }
 }
 
 /// The first reason, if there is one.
 pub fn unready(appliance: &Appliance, now: SystemTime) -> Option<Unready> {
-    let reasons = [
-        (appliance.leaving.is_cancelled(), Unready::Draining),
-        (!appliance.snapshot.load().is_ready(), Unready::NoPolicy),
-        (appliance.audit.is_failing(), Unready::AuditFailing),
-        (appliance.minter.authority().not_after() <= now, Unready::Authority),
-    ];
-    let ours = reasons.into_iter().find_map(|(is_so, why)| is_so.then_some(why));
-    ours.or_else(|| pods::unready(appliance).map(Unready::Pods))
+    let is_so = |reason: &Unready| match reason {
+        Unready::Draining => appliance.leaving.is_cancelled(),
+        Unready::NoPolicy => !appliance.snapshot.load().is_ready(),
+        Unready::AuditFailing => appliance.audit.is_failing(),
+        Unready::Authority => appliance.minter.authority().not_after() <= now,
+        Unready::Pods => pods::unready(appliance).is_some(),
+    };
+    Unready::ALL.into_iter().find(is_so)
 }
