@@ -7,6 +7,7 @@ mod check;
 mod credential;
 mod login;
 mod moment;
+mod nft;
 mod policy;
 mod records;
 mod run;
@@ -64,6 +65,9 @@ enum Command {
     /// Say how credentials stand, and try one
     #[command(subcommand)]
     Credential(credential::Credential),
+    /// Print nftables rules that leave the containers of a bridge no way but stubgate
+    #[command(after_help = nft::NOTES)]
+    Nft(nft::Nft),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Stub(command) => stub::main(&command),
         Command::Audit(command) => audit::main(&command),
         Command::Credential(command) => credential::main(&command),
+        Command::Nft(asked) => nft::main(&asked),
         Command::Attack(asked) => attack::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),

@@ -33,6 +33,7 @@ pub mod live;
 pub mod lockdown;
 pub mod logins;
 pub mod metrics;
+pub mod nft;
 pub mod programs;
 pub mod quarantine;
 pub mod record;
