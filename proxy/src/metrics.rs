@@ -74,6 +74,8 @@ pub struct Metrics {
     pub stubs_in_bodies: IntCounter,
     /// Requests and tunnels cut because policy changed.
     pub cuts: IntCounter,
+    /// 1 from when the appliance was told to stop.
+    pub draining: IntGauge,
 }
 
 /// Listeners, as a label.
@@ -291,6 +293,7 @@ impl Metrics {
                 "stubgate_cuts_total",
                 "Requests, streams and tunnels cut because policy no longer allowed them.",
             ),
+            draining: gauge("stubgate_draining", "1 from when the appliance was told to stop until it has stopped."),
             catalogue: registry.into_inner(),
         };
         for listener in Listener::ALL {

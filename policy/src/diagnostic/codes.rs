@@ -46,6 +46,9 @@ codes! {
 
     BAD_LIMIT "SG0114" "a limit of 0, or one that nothing could reach",
 
+    BAD_POD "SG0115" "not what a pod could have",
+    POD_OVERLAP "SG0116" "pods that belong to two agents",
+
     BAD_STUB "SG0120" "a stub in a form that is not allowed",
     STUB_CLASH "SG0121" "one stub is part of another",
     STUB_SHARED "SG0122" "two credentials with one stub are granted to one agent",

@@ -99,7 +99,7 @@ async fn handshake(
         }
         Ok(Err(_)) | Err(_) => {
             // An agent that does not trust our certificate, or went away.
-            tracing::debug!(peer = %whence.peer, %authority, "a TLS handshake with an agent failed");
+            tracing::debug!(peer = %whence.peer.address, %authority, "a TLS handshake with an agent failed");
             return None;
         }
     };
@@ -143,7 +143,7 @@ fn reach(
     has_port: bool,
 ) -> Result<(Arc<str>, bool), Refusal> {
     let snapshot = appliance.snapshot.load();
-    let (agent, agent_name) = identify(&snapshot, whence.peer.ip())?;
+    let (agent, agent_name) = identify(appliance, &snapshot, &whence.peer)?;
     match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority })) {
         Decision::Allow(_) => {}
         Decision::Deny(denial) if has_port || !name_is_allowed(&snapshot, agent, authority) => {
@@ -162,7 +162,7 @@ fn reach(
     };
     let line = Line {
         agent: Some(snapshot.policy.agent(agent).name()),
-        peer: Some(whence.peer),
+        peer: Some(whence.peer.address),
         original: whence.original,
         authority: Some(authority),
         decision: Some("allow"),

@@ -11,3 +11,4 @@ mod programs;
 mod rotation;
 mod servers;
 mod site;
+mod stopping;

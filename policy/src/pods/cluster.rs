@@ -1,0 +1,1 @@
+//! A policy beside the pods that are there: selectors that fit none, and pods that are nobody or somebody else.
