@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -109,11 +110,6 @@ impl Appliance {
         h1_limits(&self.limits)
     }
 
-    /// Whether agents are to be sent here: there is a usable policy, and no shutdown is under way.
-    pub fn is_ready(&self) -> bool {
-        !self.draining.is_cancelled() && self.snapshot.load().is_ready()
-    }
-
     /// How the credentials in force have been doing.
     pub fn report(&self) -> Report {
         self.health.report(self.snapshot.load().is_ready(), &self.credentials, self.escrow.get().map(AsRef::as_ref))
@@ -184,7 +180,7 @@ pub fn refresh(appliance: &Appliance) {
     let minted = i64::try_from(appliance.minter.minted_total()).unwrap_or(i64::MAX);
     metrics.certificates_minted.set(minted);
     metrics.inspected_bytes.set(i64::try_from(appliance.held.bytes()).unwrap_or(i64::MAX));
-    metrics.ready.set(i64::from(appliance.is_ready()));
+    metrics.ready.set(i64::from(crate::readiness::unready(appliance, SystemTime::now()).is_none()));
     let policy = Arc::clone(&appliance.snapshot.load().policy);
     let count = |is_so: &dyn Fn(&str) -> bool| {
         let found = policy.credentials().iter().filter(|credential| is_so(credential.name())).count();
