@@ -8,6 +8,7 @@ mod credential;
 mod doctor;
 mod login;
 mod moment;
+mod nft;
 mod policy;
 mod records;
 mod run;
@@ -66,6 +67,9 @@ enum Command {
     /// Say how credentials stand, and try one
     #[command(subcommand)]
     Credential(credential::Credential),
+    /// Print nftables rules that leave the containers of a bridge no way but stubgate
+    #[command(after_help = nft::NOTES)]
+    Nft(nft::Nft),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
@@ -150,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Stub(command) => stub::main(&command),
         Command::Audit(command) => audit::main(&command),
         Command::Credential(command) => credential::main(&command),
+        Command::Nft(asked) => nft::main(&asked),
         Command::Attack(asked) => attack::main(*asked),
         Command::Doctor(asked) => doctor::main(&asked),
         Command::SupportBundle(asked) => support_bundle::main(&asked),

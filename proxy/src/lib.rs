@@ -36,6 +36,7 @@ pub mod lockdown;
 pub mod logins;
 pub mod manager;
 pub mod metrics;
+pub mod nft;
 pub mod pods;
 pub mod programs;
 pub mod quarantine;

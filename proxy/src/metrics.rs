@@ -161,10 +161,7 @@ impl Metrics {
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Metrics {
-            ready: gauge(
-                "stubgate_ready",
-                "1 while `/readyz` answers 200.",
-            ),
+            ready: gauge("stubgate_ready", "1 while `/readyz` answers 200: agents may be sent here."),
             requests: counters(
                 "stubgate_requests_total",
                 "Requests decided, by decision, rule that decided and reason of refusal.",
