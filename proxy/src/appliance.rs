@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -25,10 +26,12 @@ use crate::inspect::Budget;
 use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
 use crate::lockdown::Confinement;
+use crate::manager::Manager;
 use crate::metrics::Metrics;
 use crate::pods::Pods;
 use crate::programs::Runner;
 use crate::quarantine::Quarantine;
+use crate::readiness;
 use crate::record::{Audit, Event, Layer, Line, Wire};
 use crate::request::Ids;
 use crate::scrub;
@@ -94,12 +97,18 @@ pub struct Appliance {
     pub ids: Ids,
     /// The certificates that agents must trust, PEM.
     pub bundle: Bytes,
+    /// Cancelled when others are to take it out of service. Work is taken until it is draining.
+    pub leaving: CancellationToken,
     /// Cancelled when no new work is taken.
     pub draining: CancellationToken,
     /// Cancelled when what is left is cut.
     pub closing: CancellationToken,
     /// Connections and what they started.
     pub tasks: TaskTracker,
+    /// Of them, those that were there before it was leaving.
+    pub earlier: TaskTracker,
+    /// Whoever keeps this process and is told how it is; empty where nobody asked to be.
+    pub manager: OnceLock<Manager>,
     /// What the process is locked down to; empty where it is not, as in a demonstration.
     pub confinement: OnceLock<Confinement>,
 }
@@ -180,6 +189,7 @@ pub fn refresh(appliance: &Appliance) {
     let minted = i64::try_from(appliance.minter.minted_total()).unwrap_or(i64::MAX);
     metrics.certificates_minted.set(minted);
     metrics.inspected_bytes.set(i64::try_from(appliance.held.bytes()).unwrap_or(i64::MAX));
+    metrics.ready.set(i64::from(readiness::unready(appliance, SystemTime::now()).is_none()));
     let policy = Arc::clone(&appliance.snapshot.load().policy);
     let count = |is_so: &dyn Fn(&str) -> bool| {
         let found = policy.credentials().iter().filter(|credential| is_so(credential.name())).count();

@@ -1,23 +1,26 @@
-//! The command line. One definition gives the parser, the help and, later, man pages and completions.
+//! The command line. One definition gives the parser, the help, man pages and completions (`deploy/manual`).
 
 mod attack;
 mod audit;
 mod ca;
 mod check;
 mod credential;
+mod doctor;
 mod login;
 mod moment;
+mod nft;
 mod policy;
 mod records;
 mod run;
 pub(crate) mod say;
 mod stub;
+mod support_bundle;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::programs;
 
@@ -64,9 +67,18 @@ enum Command {
     /// Say how credentials stand, and try one
     #[command(subcommand)]
     Credential(credential::Credential),
+    /// Print nftables rules that leave the containers of a bridge no way but stubgate
+    #[command(after_help = nft::NOTES)]
+    Nft(nft::Nft),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
+    /// Say what of the appliance's set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners
+    #[command(after_help = doctor::NOTES)]
+    Doctor(doctor::Doctor),
+    /// Gather what somebody elsewhere needs to see what is wrong, without a secret
+    #[command(after_help = support_bundle::NOTES)]
+    SupportBundle(support_bundle::SupportBundle),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -142,10 +154,19 @@ pub fn main() -> ExitCode {
         Command::Stub(command) => stub::main(&command),
         Command::Audit(command) => audit::main(&command),
         Command::Credential(command) => credential::main(&command),
+        Command::Nft(asked) => nft::main(&asked),
         Command::Attack(asked) => attack::main(*asked),
+        Command::Doctor(asked) => doctor::main(&asked),
+        Command::SupportBundle(asked) => support_bundle::main(&asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }
+}
+
+/// All that can be said on the command line, for who writes the manual.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// Ends with a message.
@@ -156,13 +177,11 @@ fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        definition().debug_assert();
     }
 
     #[test]

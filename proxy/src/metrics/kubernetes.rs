@@ -1,7 +1,10 @@
 //! Metrics of identity by pods.
 
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use std::cell::RefCell;
 
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts};
+
+use super::catalogue::Catalogue;
 use super::register;
 use crate::identify::Nobody;
 
@@ -32,7 +35,7 @@ pub struct Kubernetes {
 }
 
 impl Kubernetes {
-    pub(super) fn new(registry: &Registry) -> Self {
+    pub(super) fn new(registry: &RefCell<Catalogue>) -> Self {
         let counter = |name: &str, help: &str| register(registry, IntCounter::new(name, help));
         let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help));
         let metrics = Kubernetes {
