@@ -124,9 +124,9 @@ async fn a_token_is_exchanged_while_it_runs() {
     // The old one is refused from now on, also where it is kept for a minute.
     double.set_token(site.folder.path(), "token-2");
     double.cut();
+    site.until("the old one is refused", |_| double.refused() > 0).await;
     put(&double, 2, "a0");
     site.until("it asks with the new one", |site| site.who_at(ip(2)).is_some()).await;
-    assert!(double.refused() > 0);
     assert!(site.who_at(ip(1)).is_some());
 }
 
