@@ -10,6 +10,7 @@ mod moment;
 mod policy;
 mod records;
 mod run;
+mod sandbox;
 pub(crate) mod say;
 mod stub;
 
@@ -67,6 +68,9 @@ enum Command {
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
+    /// Run a command that reaches nothing but what policy allows
+    #[command(after_help = sandbox::NOTES)]
+    Sandbox(Box<sandbox::Sandbox>),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -143,6 +147,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => audit::main(&command),
         Command::Credential(command) => credential::main(&command),
         Command::Attack(asked) => attack::main(*asked),
+        Command::Sandbox(asked) => sandbox::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }

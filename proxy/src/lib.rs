@@ -40,6 +40,7 @@ mod rejected;
 pub mod reload;
 pub mod request;
 pub mod respond;
+pub mod sandbox;
 pub mod scrub;
 pub mod secrets_client;
 pub mod service;

@@ -1,5 +1,6 @@
 //! Wiring: from a checked configuration to a running appliance, and from SIGTERM to its end.
 
+mod inside;
 mod sockets;
 
 use std::net::IpAddr;
@@ -42,6 +43,7 @@ use crate::reload::{First, Reloader};
 use crate::request::Ids;
 use crate::snapshot::Snapshot;
 
+pub use inside::start_for;
 pub use sockets::Addresses;
 use sockets::{Sockets, listed};
 
@@ -99,10 +101,14 @@ pub(crate) fn certificate_authority_as_user(config: &Config) -> anyhow::Result<C
 /// # Errors
 /// What could not be opened, by name. A bad policy is no error here: it serves refusals and is not ready.
 pub fn start(config: Config) -> anyhow::Result<Started> {
+    let sockets = Sockets::open(&config, &zones(&config))?;
+    start_on(config, sockets, Vec::new())
+}
+
+/// The same, on sockets that are open. `stamped` are the agents that have some of them to themselves.
+fn start_on(config: Config, sockets: Sockets, stamped: Vec<Arc<str>>) -> anyhow::Result<Started> {
     let config = Arc::new(config);
     let metrics = Metrics::new();
-    let zones = zones(&config);
-    let sockets = Sockets::open(&config, &zones)?;
     let ca = certificate_authority_as_user(&config)?;
     if ca.is_new() {
         tracing::warn!(
@@ -137,7 +143,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
-        stamped: Vec::new(),
+        stamped,
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         timeouts: config.timeouts.clone(),
         minter,
@@ -327,7 +333,7 @@ impl Started {
     /// Where a part failed that the appliance can't do without.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let addresses = self.addresses();
-        let Started { appliance, config, config_file, sockets: Sockets { agents, admin, dns }, first, helper, .. } =
+        let Started { appliance, config, config_file, sockets: Sockets { agents, admin, dns, stamp }, first, helper, .. } =
             self;
         // Before anything else: until someone listens for it, SIGHUP ends a process.
         let hangup = signal(SignalKind::hangup())?;
@@ -348,7 +354,7 @@ impl Started {
         );
         for (listener, socket) in agents {
             let socket = TcpListener::from_std(socket)?;
-            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, None));
+            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, stamp));
         }
         for socket in admin {
             let socket = TcpListener::from_std(socket)?;

@@ -290,6 +290,11 @@ impl Rule {
         self.effect
     }
 
+    /// The hosts that it is about.
+    pub fn hosts(&self) -> &[HostRule] {
+        &self.hosts
+    }
+
     /// The credentials that it grants.
     pub fn credentials(&self) -> &[CredentialId] {
         &self.credentials

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use anyhow::{Context, anyhow};
 use stubgate_dns::{DnsConfig, DnsServer, ForwardZone};
 
+use crate::client::Stamp;
 use crate::config::Config;
 use crate::metrics::Listener;
 
@@ -18,6 +19,8 @@ pub(super) struct Sockets {
     pub(super) agents: Vec<(Listener, StdListener)>,
     pub(super) admin: Vec<StdListener>,
     pub(super) dns: Option<stubgate_dns::Bound>,
+    /// Whose all of them are, where it is one agent's; `dns` knows it already.
+    pub(super) stamp: Option<Stamp>,
 }
 
 /// Where the appliance listens, as the system chose where port 0 was asked for.
@@ -70,7 +73,7 @@ impl Sockets {
         } else {
             Some(DnsServer::bind(dns_config(config, zones.to_vec()))?)
         };
-        Ok(Sockets { agents, admin, dns })
+        Ok(Sockets { agents, admin, dns, stamp: None })
     }
 
     /// Where it listens.
@@ -132,7 +135,7 @@ fn bind_transparent(address: SocketAddr) -> anyhow::Result<StdListener> {
     Ok(listening(socket, address)?)
 }
 
-fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
+pub(super) fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
     let v4 = config.advertise.v4.iter().copied().map(IpAddr::V4);
     DnsConfig {
         udp_and_tcp: config.listen.dns.clone(),
