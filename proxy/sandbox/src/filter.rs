@@ -81,7 +81,6 @@ const REFUSED: &[i64] = &[
     libc::SYS_finit_module,
     libc::SYS_delete_module,
     libc::SYS_kexec_load,
-    libc::SYS_kexec_file_load,
     libc::SYS_syslog,
     libc::SYS_reboot,
     libc::SYS_swapon,
