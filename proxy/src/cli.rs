@@ -12,6 +12,7 @@ mod nft;
 mod policy;
 mod records;
 mod run;
+mod sandbox;
 pub(crate) mod say;
 mod stub;
 mod support_bundle;
@@ -79,6 +80,9 @@ enum Command {
     /// Gather what somebody elsewhere needs to see what is wrong, without a secret
     #[command(after_help = support_bundle::NOTES)]
     SupportBundle(support_bundle::SupportBundle),
+    /// Run a command that reaches nothing but what policy allows
+    #[command(after_help = sandbox::NOTES)]
+    Sandbox(Box<sandbox::Sandbox>),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -158,6 +162,7 @@ pub fn main() -> ExitCode {
         Command::Attack(asked) => attack::main(*asked),
         Command::Doctor(asked) => doctor::main(&asked),
         Command::SupportBundle(asked) => support_bundle::main(&asked),
+        Command::Sandbox(asked) => sandbox::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }

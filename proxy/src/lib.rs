@@ -46,6 +46,7 @@ pub mod readiness;
 pub mod reload;
 pub mod request;
 pub mod respond;
+pub mod sandbox;
 pub mod scrub;
 pub mod secrets_client;
 pub mod service;

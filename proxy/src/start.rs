@@ -2,6 +2,7 @@
 
 mod drain;
 mod handed;
+mod inside;
 mod sockets;
 
 use std::net::IpAddr;
@@ -49,6 +50,7 @@ use crate::snapshot::Snapshot;
 
 pub use drain::Stop;
 pub use handed::{Handed, HandedError};
+pub use inside::start_for;
 pub use sockets::Addresses;
 use sockets::{Sockets, listed};
 
@@ -116,10 +118,14 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
 /// # Errors
 /// As above, and where one was handed over that the configuration does not have.
 pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
+    let sockets = Sockets::open(&config, &zones(&config), handed)?;
+    start_on(config, sockets, Vec::new())
+}
+
+/// The same, on sockets that are open. `stamped` are the agents that have some of them to themselves.
+fn start_on(config: Config, sockets: Sockets, stamped: Vec<Arc<str>>) -> anyhow::Result<Started> {
     let config = Arc::new(config);
     let metrics = Metrics::new();
-    let zones = zones(&config);
-    let sockets = Sockets::open(&config, &zones, handed)?;
     let ca = certificate_authority_as_user(&config)?;
     if ca.is_new() {
         tracing::warn!(
@@ -154,7 +160,7 @@ pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
-        stamped: Vec::new(),
+        stamped,
         pods: config.kubernetes.clone().map(Pods::new),
         gateways: Gateways::of_this_machine(),
         nobody_alarm: crate::scrub::Alarm::new(),
@@ -355,7 +361,7 @@ impl Started {
     pub async fn serve(self, stop: impl Future<Output = Stop>) -> anyhow::Result<()> {
         let addresses = self.addresses();
         let Started { appliance, config, config_file, sockets, first, helper, .. } = self;
-        let Sockets { agents, admin, dns, all_handed } = sockets;
+        let Sockets { agents, admin, dns, all_handed, stamp } = sockets;
         // Before anything else: until someone listens for it, SIGHUP ends a process.
         let hangup = signal(SignalKind::hangup())?;
         let said = keeping::start(&appliance, helper);
@@ -377,7 +383,7 @@ impl Started {
         let appliance_of_names = Arc::clone(&appliance);
         for (listener, socket) in agents {
             let socket = TcpListener::from_std(socket)?;
-            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, None));
+            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, stamp));
         }
         for socket in admin {
             let socket = TcpListener::from_std(socket)?;
