@@ -8,11 +8,13 @@ mod credential;
 mod doctor;
 mod login;
 mod moment;
+mod nft;
 mod policy;
 mod records;
 mod run;
 pub(crate) mod say;
 mod stub;
+mod support_bundle;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -65,12 +67,18 @@ enum Command {
     /// Say how credentials stand, and try one
     #[command(subcommand)]
     Credential(credential::Credential),
+    /// Print nftables rules that leave the containers of a bridge no way but stubgate
+    #[command(after_help = nft::NOTES)]
+    Nft(nft::Nft),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
     /// Say what of the appliance's set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners
     #[command(after_help = doctor::NOTES)]
     Doctor(doctor::Doctor),
+    /// Gather what somebody elsewhere needs to see what is wrong, without a secret
+    #[command(after_help = support_bundle::NOTES)]
+    SupportBundle(support_bundle::SupportBundle),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -146,8 +154,10 @@ pub fn main() -> ExitCode {
         Command::Stub(command) => stub::main(&command),
         Command::Audit(command) => audit::main(&command),
         Command::Credential(command) => credential::main(&command),
+        Command::Nft(asked) => nft::main(&asked),
         Command::Attack(asked) => attack::main(*asked),
         Command::Doctor(asked) => doctor::main(&asked),
+        Command::SupportBundle(asked) => support_bundle::main(&asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }
