@@ -3,6 +3,8 @@
 //! Label values come from closed enums and from policy, never from the wire (law 7), and call sites pass typed values,
 //! so that they can't do otherwise.
 
+mod ca;
+
 use std::time::SystemTime;
 
 use prometheus::{
@@ -13,6 +15,8 @@ use stubgate_policy::{OnCredential, Reason};
 
 use crate::budget::Limit;
 use crate::lockdown::Part;
+
+pub use ca::Ca;
 
 /// Every metric of the appliance. Cloning shares them.
 #[derive(Clone)]
@@ -33,6 +37,8 @@ pub struct Metrics {
     reloads: IntCounterVec,
     lockdown: IntGaugeVec,
     limits: IntCounterVec,
+    /// Of the CA.
+    pub ca: Ca,
     /// Requests under way.
     pub requests_open: IntGauge,
     /// Agents that all is denied to.
@@ -196,6 +202,7 @@ impl Metrics {
                 "What was refused or ended because a limit was reached, by limit.",
                 &["limit"],
             ),
+            ca: Ca::new(&registry),
             requests_open: gauge("stubgate_requests_open", "Requests and tunnels of agents that are under way."),
             agents_quarantined: gauge(
                 "stubgate_agents_quarantined",
