@@ -105,7 +105,7 @@ impl Authorities {
         if is_trusted(&self.roots, &authority.anchor()) { Err(CaError::TrustedUpstream) } else { Ok(()) }
     }
 
-    /// Keeps the bundle's file as it is to be. What can't be written is said, and tried again with each turn.
+    /// Keeps the bundle's file as it is to be. What can't be written is said, and tried again with each look.
     fn write_file(&self) {
         let Some(path) = &self.bundle_file else { return };
         let problem = bundle::write(path, &self.bundle(Form::WithSystem)).err().map(|error| error.to_string());
@@ -185,7 +185,9 @@ fn turn(appliance: &Appliance, looks: bool) -> bool {
     }
     count(appliance, &life);
     drop(life);
-    authorities.write_file();
+    if looks || is_changed {
+        authorities.write_file();
+    }
     is_changed
 }
 
