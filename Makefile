@@ -2,13 +2,14 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lab image fuzz outside toolchain clean
+.PHONY: help demo test check charts lab image fuzz outside toolchain clean
 
 help:
 	@echo "make demo    the main job, on loopback: nothing to configure; once built, no root and no network"
 	@echo "make test    formatting, lints, licences, unit and component tests, and the lab (root or user namespaces)"
 	@echo "             installs the programs that it drives (tests/setup); all of these install gcc where there is no cc"
 	@echo "make check   only what is quick: formatting, lints, unit and component tests"
+	@echo "make charts  only the Helm charts: rendered, validated, tried with the appliance (part of check)"
 	@echo "make lab     only the lab: real clients and origins in network namespaces"
 	@echo "make image   the image of agents' containers, as an OCI archive (agent-image/README.md)"
 	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60), two at a time"
@@ -27,6 +28,12 @@ check: toolchain
 	./tests/setup
 	cargo test --workspace --exclude stubgate-tests --locked
 	PYTHON=$(abspath $(or $(CARGO_TARGET_DIR),target))/bridges-venv/bin/python ./agent-image/bridges/run-tests
+	./tests/charts/run
+
+charts: toolchain
+	./tests/setup
+	cargo build --locked --package stubgate-proxy
+	./tests/charts/run
 
 # In one process at a time within a suite: each makes network namespaces.
 lab: toolchain

@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::appliance::{Appliance, refresh};
 use crate::lockdown::Part;
+use crate::readiness;
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
@@ -74,11 +75,10 @@ async fn answer(appliance: &Arc<Appliance>, request: &Request<Incoming>) -> Resp
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, ""),
         },
         "/healthz" => text(StatusCode::OK, "alive\n"),
-        "/readyz" if appliance.draining.is_cancelled() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        "/readyz" if !appliance.snapshot.load().is_ready() => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "no usable policy; see the log\n")
-        }
-        "/readyz" => text(StatusCode::OK, ready(appliance)),
+        "/readyz" => match readiness::unready(appliance, SystemTime::now()) {
+            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            None => text(StatusCode::OK, ready(appliance)),
+        },
         _ => text(StatusCode::NOT_FOUND, "/metrics, /credentials, /healthz or /readyz\n"),
     }
 }

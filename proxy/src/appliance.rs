@@ -1,12 +1,13 @@
 //! What every part of the appliance shares: the policy in force, the credentials, the records, the connections.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use stubgate_certs::Minter;
 use stubgate_credentials::minted::Minting;
 use stubgate_credentials::{CredentialStore, Keeper};
-use stubgate_dns::{QueryRecord, Surroundings};
+use stubgate_dns::{Peer, QueryRecord, Stamp, Surroundings};
 use stubgate_policy::{AgentId, Name, Policy};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,10 +19,12 @@ use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::forward::pool::h1_limits;
 use crate::health::{Health, Report};
+use crate::identify;
 use crate::inspect::Budget;
 use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
 use crate::lockdown::Confinement;
+use crate::manager::Manager;
 use crate::metrics::Metrics;
 use crate::programs::Runner;
 use crate::quarantine::Quarantine;
@@ -64,6 +67,8 @@ pub struct Appliance {
     pub held: Arc<Budget>,
     /// What is under way.
     pub live: Arc<Live>,
+    /// Agents that have listeners of their own, by name; `Stamp::Listener` counts in it.
+    pub stamped: Vec<Arc<str>>,
     /// Connections of agents.
     pub admissions: Admissions,
     /// TLS handshakes of agents.
@@ -82,12 +87,18 @@ pub struct Appliance {
     pub ids: Ids,
     /// The CAs that sign them, and what agents are told of those.
     pub authorities: Authorities,
+    /// Cancelled when others are to take it out of service. Work is taken until it is draining.
+    pub leaving: CancellationToken,
     /// Cancelled when no new work is taken.
     pub draining: CancellationToken,
     /// Cancelled when what is left is cut.
     pub closing: CancellationToken,
     /// Connections and what they started.
     pub tasks: TaskTracker,
+    /// Of them, those that were there before it was leaving.
+    pub earlier: TaskTracker,
+    /// Whoever keeps this process and is told how it is; empty where nobody asked to be.
+    pub manager: OnceLock<Manager>,
     /// What the process is locked down to; empty where it is not, as in a demonstration.
     pub confinement: OnceLock<Confinement>,
 }
@@ -98,6 +109,11 @@ impl Appliance {
         h1_limits(&self.limits)
     }
 
+    /// Whether agents are to be sent here: there is a usable policy, and no shutdown is under way.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.is_cancelled() && self.snapshot.load().is_ready()
+    }
+
     /// How the credentials in force have been doing.
     pub fn report(&self) -> Report {
         self.health.report(self.snapshot.load().is_ready(), &self.credentials, self.escrow.get().map(AsRef::as_ref))
@@ -105,7 +121,9 @@ impl Appliance {
 
     /// Decides everything under way again, after policy or credentials changed.
     pub fn decide_again(&self) {
-        let cut = self.live.decide_again(&self.snapshot.load(), &self.credentials);
+        let snapshot = self.snapshot.load();
+        let who = |peer: &Peer| identify::agent_of(self, &snapshot.policy, peer);
+        let cut = self.live.decide_again(&snapshot, &self.credentials, who);
         if cut > 0 {
             tracing::info!(cut, "requests and tunnels under way are no longer allowed and were cut");
         }
@@ -115,6 +133,14 @@ impl Appliance {
 impl Surroundings for Appliance {
     fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.snapshot.load().policy)
+    }
+
+    fn stamp(&self, address: SocketAddr) -> Stamp {
+        identify::stamp(self, address.ip())
+    }
+
+    fn identify(&self, policy: &Policy, peer: &Peer) -> Option<AgentId> {
+        identify::agent_of(self, policy, peer)
     }
 
     fn record(&self, policy: &Policy, queries: &[QueryRecord<'_>]) -> bool {
@@ -158,6 +184,7 @@ pub fn refresh(appliance: &Appliance) {
     let minted = i64::try_from(appliance.minter.minted_total()).unwrap_or(i64::MAX);
     metrics.certificates_minted.set(minted);
     metrics.inspected_bytes.set(i64::try_from(appliance.held.bytes()).unwrap_or(i64::MAX));
+    metrics.ready.set(i64::from(appliance.is_ready()));
     let policy = Arc::clone(&appliance.snapshot.load().policy);
     let count = |is_so: &dyn Fn(&str) -> bool| {
         let found = policy.credentials().iter().filter(|credential| is_so(credential.name())).count();

@@ -1,10 +1,11 @@
-//! The command line. One definition gives the parser, the help and, later, man pages and completions.
+//! The command line. One definition gives the parser, the help, man pages and completions (`deploy/manual`).
 
 mod attack;
 mod audit;
 mod ca;
 mod check;
 mod credential;
+mod doctor;
 mod login;
 mod moment;
 mod policy;
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::programs;
 
@@ -68,6 +69,9 @@ enum Command {
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
+    /// Say what of the appliance's set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners
+    #[command(after_help = doctor::NOTES)]
+    Doctor(doctor::Doctor),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -180,9 +184,16 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => audit::main(&command),
         Command::Credential(command) => credential::main(&command),
         Command::Attack(asked) => attack::main(*asked),
+        Command::Doctor(asked) => doctor::main(&asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }
+}
+
+/// All that can be said on the command line, for who writes the manual.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// Ends with a message.
@@ -193,13 +204,11 @@ fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        definition().debug_assert();
     }
 
     #[test]

@@ -203,10 +203,10 @@ pub(crate) fn swapped_place(places: &Places, token_index: usize) -> Result<Place
 }
 
 impl Question {
-    /// Whether another policy would grant the same: the agent is still known by its address, and the same credential, if
-    /// any, is swapped.
-    pub fn holds_under(&self, snapshot: &Snapshot, peer: std::net::IpAddr) -> bool {
-        let Some(agent) = snapshot.policy.identify(peer) else { return false };
+    /// Whether another policy would grant the same to whom its peer is now: the same agent, with the same credential
+    /// swapped, if any.
+    pub fn holds_under(&self, snapshot: &Snapshot, agent: Option<AgentId>) -> bool {
+        let Some(agent) = agent else { return false };
         if snapshot.policy.agent(agent).name() != &*self.agent {
             return false;
         }

@@ -348,8 +348,10 @@ impl Reloader {
             let _ = woken.try_send(());
         });
         let draining = self.appliance.draining.clone();
+        let appliance = Arc::clone(&self.appliance);
         let mut folders = self.folders(BTreeSet::new());
         loop {
+            let mut told = None;
             // What changed after it was read and before its folder was watched would be missed: read once more.
             let is_new = watcher.follow(folders);
             tokio::select! {
@@ -357,6 +359,7 @@ impl Reloader {
                 () = std::future::ready(()), if is_new => {}
                 Some(()) = wakes.recv() => tokio::time::sleep(SETTLE).await,
                 _ = hangup.recv() => {
+                    told = appliance.manager.get().inspect(|manager| manager.reloading());
                     if let Err(error) = self.appliance.audit.reopen() {
                         tracing::error!(%error, "an audit file can't be opened anew");
                     }
@@ -375,6 +378,9 @@ impl Reloader {
                 (self, folders)
             });
             (self, folders) = moved.await.map_err(std::io::Error::other)?;
+            if let Some(manager) = told {
+                manager.serving(appliance.snapshot.load().is_ready());
+            }
         }
     }
 

@@ -89,7 +89,7 @@ fn begin(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'static str, s
         at: arrived.at,
     };
     let mut transaction = Transaction::new(Arc::clone(appliance), known, &arrived.client);
-    let refusal = match decided(&snapshot, arrived, &mut transaction) {
+    let refusal = match decided(appliance, &snapshot, arrived, &mut transaction) {
         Ok(Outcome::Permitted(permitted)) => return admit(appliance, &snapshot, permitted, transaction, shape),
         Ok(Outcome::Look(looking)) => return Begun::Look(Box::new(Inspected { looking, snapshot, transaction })),
         Ok(Outcome::Bundle(asked)) => {
@@ -147,8 +147,13 @@ pub fn refuse(snapshot: &Snapshot, refusal: Refusal, transaction: Transaction, s
     }
 }
 
-fn decided(snapshot: &Arc<Snapshot>, arrived: Arrived, transaction: &mut Transaction) -> Result<Outcome, Refusal> {
-    let (agent, agent_name) = identify::identify(snapshot, arrived.client.peer.ip())?;
+fn decided(
+    appliance: &Appliance,
+    snapshot: &Arc<Snapshot>,
+    arrived: Arrived,
+    transaction: &mut Transaction,
+) -> Result<Outcome, Refusal> {
+    let (agent, agent_name) = identify::identify(appliance, snapshot, &arrived.client.peer)?;
     transaction.known.agent = Some(Arc::clone(&agent_name));
     headers::check(&arrived.headers)?;
     let address = authority::establish(&arrived).inspect_err(|refusal| {

@@ -1,5 +1,7 @@
 //! Wiring: from a checked configuration to a running appliance, and from SIGTERM to its end.
 
+mod drain;
+mod handed;
 mod sockets;
 
 use std::net::IpAddr;
@@ -36,6 +38,7 @@ use crate::listen::{self, Admissions, Handshakes};
 use crate::live::{Live, Rate};
 use crate::lockdown::{self, Confinement, Identity, Part, Plan};
 use crate::logins;
+use crate::manager::Manager;
 use crate::metrics::Metrics;
 use crate::programs::{self, Helper};
 use crate::quarantine::Quarantine;
@@ -44,6 +47,8 @@ use crate::reload::{First, Reloader};
 use crate::request::Ids;
 use crate::snapshot::Snapshot;
 
+pub use drain::Stop;
+pub use handed::{Handed, HandedError};
 pub use sockets::Addresses;
 use sockets::{Sockets, listed};
 
@@ -55,6 +60,8 @@ const TICKS_PER_LOOK: u32 = 10;
 const BODY_GRACE: Duration = Duration::from_secs(60);
 /// How long a refresh that is under way, and what it had, is seen to at the end: a request and its repetition.
 const SETTLE: Duration = Duration::from_secs(42);
+/// How long questions that are with other servers are waited for at the end.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// An appliance with its sockets open, that serves nothing yet.
 pub struct Started {
@@ -119,10 +126,18 @@ pub(crate) fn anchors(life: &Life) -> Vec<Anchor> {
 /// # Errors
 /// What could not be opened, by name. A bad policy is no error here: it serves refusals and is not ready.
 pub fn start(config: Config) -> anyhow::Result<Started> {
+    start_with(config, Handed::none())
+}
+
+/// The same, with sockets that were open before; those that were not are opened.
+///
+/// # Errors
+/// As above, and where one was handed over that the configuration does not have.
+pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
     let config = Arc::new(config);
     let metrics = Metrics::new();
     let zones = zones(&config);
-    let sockets = Sockets::open(&config, &zones)?;
+    let sockets = Sockets::open(&config, &zones, handed)?;
     let life = authorities_as_user(&config)?;
     if life.is_new() {
         tracing::warn!(
@@ -166,6 +181,7 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
+        stamped: Vec::new(),
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         timeouts: config.timeouts.clone(),
         minter,
@@ -181,9 +197,12 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
         shown_alarm: crate::scrub::Alarm::new(),
         ids: Ids::new(),
         authorities,
+        leaving: CancellationToken::new(),
         draining: CancellationToken::new(),
         closing: CancellationToken::new(),
         tasks: TaskTracker::new(),
+        earlier: TaskTracker::new(),
+        manager: OnceLock::new(),
         confinement: OnceLock::new(),
     });
     ca::announce(&appliance);
@@ -301,6 +320,10 @@ impl Started {
     /// # Errors
     /// Where a part is not to be had that the configuration requires.
     pub fn lock_down(mut self) -> anyhow::Result<Self> {
+        if let Some(manager) = Manager::from_environment() {
+            // Nobody locks down twice.
+            let _ = self.appliance.manager.set(manager);
+        }
         // What is wrong with it is said by the reload that takes it.
         self.first = policy_files(&self.config.policy).ok().map(|files| First { compiled: compile(&files), files });
         let policy = self.first.as_ref().and_then(|first| first.compiled.as_ref().ok()).map(|good| &good.policy);
@@ -357,14 +380,14 @@ impl Started {
         self.sockets.addresses()
     }
 
-    /// Reads the policy, then serves until `stop` completes, then drains.
+    /// Reads the policy, then serves until `stop` completes, then drains as that says.
     ///
     /// # Errors
     /// Where a part failed that the appliance can't do without.
-    pub async fn serve(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    pub async fn serve(self, stop: impl Future<Output = Stop>) -> anyhow::Result<()> {
         let addresses = self.addresses();
-        let Started { appliance, config, config_file, sockets: Sockets { agents, admin, dns }, first, helper, .. } =
-            self;
+        let Started { appliance, config, config_file, sockets, first, helper, .. } = self;
+        let Sockets { agents, admin, dns, all_handed } = sockets;
         // Before anything else: until someone listens for it, SIGHUP ends a process.
         let hangup = signal(SignalKind::hangup())?;
         let said = keeping::start(&appliance, helper);
@@ -382,28 +405,47 @@ impl Started {
             version = env!("CARGO_PKG_VERSION"),
             "serving"
         );
+        let has_names = dns.is_some();
+        let appliance_of_names = Arc::clone(&appliance);
         for (listener, socket) in agents {
             let socket = TcpListener::from_std(socket)?;
-            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener));
+            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, None));
         }
         for socket in admin {
             let socket = TcpListener::from_std(socket)?;
             tokio::spawn(admin::serve(Arc::clone(&appliance), socket));
         }
-        let names = dns.map(|dns| tokio::spawn(dns.serve(appliance.clone(), appliance.draining.child_token())));
+        // To the last: what is under way, and who comes to another replica, still asks.
+        let asked = appliance.closing.child_token();
+        let mut names = tokio::spawn(async move {
+            match dns {
+                Some(dns) => dns.serve(appliance_of_names, asked).await,
+                None => std::future::pending().await,
+            }
+        });
         let living = tokio::spawn(ca::run(Arc::clone(&appliance)));
         let ticking = tokio::spawn(tick(Arc::clone(&appliance)));
         let refreshing = tokio::spawn(logins::run(Arc::clone(&appliance)));
         let reloading = tokio::spawn(reloader.run(hangup));
-        let mut failed = Ok(());
-        tokio::select! {
-            () = stop => {}
-            ended = reloading => failed = Err(anyhow!("reloading ended: {ended:?}")),
+        if let Some(manager) = appliance.manager.get() {
+            manager.serving(ready);
         }
-        drain(&appliance).await;
-        if let Some(names) = names {
+        let mut failed = Ok(());
+        let stop = tokio::select! {
+            stop = stop => stop,
+            ended = reloading => {
+                failed = Err(anyhow!("reloading ended: {ended:?}"));
+                Stop::Announced
+            }
+            ended = &mut names => {
+                failed = Err(anyhow!("DNS ended: {ended:?}"));
+                Stop::Announced
+            }
+        };
+        drain::drain(&appliance, stop, all_handed).await;
+        if has_names && failed.is_ok() {
             // Its own deadlines bound it; what is left ends with the process.
-            let _ = tokio::time::timeout(Duration::from_secs(5), names).await;
+            let _ = tokio::time::timeout(FAREWELL, names).await;
         }
         refreshing.abort();
         living.abort();
@@ -418,21 +460,6 @@ impl Started {
     }
 }
 
-/// Takes nothing new, lets what is under way end, and cuts what is left at the deadline.
-async fn drain(appliance: &Appliance) {
-    let limit = appliance.timeouts.drain;
-    tracing::info!(under_way = appliance.live.len(), seconds = limit.as_secs(), "draining");
-    appliance.draining.cancel();
-    appliance.pool.clear();
-    appliance.tasks.close();
-    if tokio::time::timeout(limit, appliance.tasks.wait()).await.is_err() {
-        tracing::warn!(cut = appliance.live.len(), "the time to drain is over");
-    }
-    appliance.closing.cancel();
-    // Tasks that are cut write their last record.
-    let _ = tokio::time::timeout(Duration::from_secs(1), appliance.tasks.wait()).await;
-}
-
 async fn tick(appliance: Arc<Appliance>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -441,8 +468,16 @@ async fn tick(appliance: Arc<Appliance>) {
         grace: appliance.timeouts.body_idle.min(BODY_GRACE),
     };
     let mut turn = 0_u32;
+    let manager = appliance.manager.get().and_then(|manager| Some((manager, manager.pulse()?)));
+    let mut told = Instant::now();
     loop {
         ticks.tick().await;
+        if let Some((manager, pulse)) = manager
+            && told.elapsed() >= pulse
+        {
+            manager.alive();
+            told = Instant::now();
+        }
         appliance.audit.tick(Instant::now());
         appliance.pool.sweep();
         if turn.is_multiple_of(TICKS_PER_LOOK) {

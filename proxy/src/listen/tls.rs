@@ -108,11 +108,11 @@ async fn handshake(
         Ok(Err((error, _open))) => {
             // An agent that does not trust our certificate, or went away.
             ca::distrusted(appliance, &error);
-            tracing::debug!(peer = %whence.peer, %authority, "a TLS handshake with an agent failed");
+            tracing::debug!(peer = %whence.peer.address, %authority, "a TLS handshake with an agent failed");
             return None;
         }
         Err(_) => {
-            tracing::debug!(peer = %whence.peer, %authority, "a TLS handshake with an agent failed");
+            tracing::debug!(peer = %whence.peer.address, %authority, "a TLS handshake with an agent failed");
             return None;
         }
     };
@@ -156,7 +156,7 @@ fn reach(
     has_port: bool,
 ) -> Result<(Arc<str>, bool), Refusal> {
     let snapshot = appliance.snapshot.load();
-    let (agent, agent_name) = identify(&snapshot, whence.peer.ip())?;
+    let (agent, agent_name) = identify(appliance, &snapshot, &whence.peer)?;
     match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority })) {
         Decision::Allow(_) => {}
         Decision::Deny(denial) if has_port || !name_is_allowed(&snapshot, agent, authority) => {
@@ -175,7 +175,7 @@ fn reach(
     };
     let line = Line {
         agent: Some(snapshot.policy.agent(agent).name()),
-        peer: Some(whence.peer),
+        peer: Some(whence.peer.address),
         original: whence.original,
         authority: Some(authority),
         decision: Some("allow"),

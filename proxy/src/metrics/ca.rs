@@ -1,10 +1,12 @@
 //! What is told of the CA: its phase, the ends of those in the bundle, and who is awaited.
 
+use std::cell::RefCell;
 use std::time::SystemTime;
 
-use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts};
 use stubgate_certs::{Phase, Role};
 
+use super::catalogue::Catalogue;
 use super::{register, seconds};
 
 /// Of the CA. Cloning shares them.
@@ -21,7 +23,7 @@ pub struct Ca {
 }
 
 impl Ca {
-    pub(super) fn new(registry: &Registry) -> Self {
+    pub(super) fn new(registry: &RefCell<Catalogue>) -> Self {
         let gauge = |name: &str, help: &str| register(registry, IntGauge::new(name, help));
         let gauges =
             |name: &str, help: &str, label: &str| register(registry, IntGaugeVec::new(Opts::new(name, help), &[label]));

@@ -12,3 +12,4 @@ mod programs;
 mod rotation;
 mod servers;
 mod site;
+mod stopping;

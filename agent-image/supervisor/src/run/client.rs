@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::agent::Agent;
 use crate::agent::file::Log;
+use crate::program;
 use crate::setup;
 use crate::state::{Client, State};
 use crate::{clean, transcript};
@@ -256,10 +257,9 @@ pub(crate) async fn version(agent: &Agent) -> Option<String> {
     let folder: PathBuf = start.folder;
     let mut command = tokio::process::Command::new(&start.program);
     command.arg("--version").env_clear().envs(&start.environment).current_dir(folder);
-    command.stdin(std::process::Stdio::null()).kill_on_drop(true);
-    let output = timeout(Duration::from_secs(20), command.output()).await.ok()?.ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let word = text.split_whitespace().next()?;
+    command.stdin(std::process::Stdio::null());
+    let said = program::run(command, Duration::from_secs(20)).await.ok()?.output;
+    let word = said.split_whitespace().next()?;
     word.starts_with(|letter: char| letter.is_ascii_digit()).then(|| word.to_owned())
 }
 
