@@ -15,6 +15,7 @@ pub mod attack;
 pub mod authority;
 pub mod body;
 pub mod budget;
+pub mod ca;
 pub mod cli;
 pub mod client;
 pub mod config;

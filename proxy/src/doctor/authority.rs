@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(30 * DAY);
 const DAY: u64 = 86_400;
 
 pub(super) fn look(setting: &Setting) -> Vec<Finding> {
-    let (certificate, key) = match &setting.config.ca {
+    let (certificate, key) = match &setting.config.ca.files {
         Some(files) => (files.certificate_file.clone(), files.key_file.clone()),
         None => {
             let folder = setting.config.state_dir.join("ca");
