@@ -404,6 +404,15 @@ impl Life {
         }
     }
 
+    /// The key of the one that signs.
+    pub fn key_file(&self) -> Option<PathBuf> {
+        match (&self.origin, &self.store) {
+            (Origin::Given(given), _) => Some(given.key_file.clone()),
+            (Origin::Made(_), Some(store)) => Some(store.key_file(&self.record.signing.id)),
+            (Origin::Made(_), None) => None,
+        }
+    }
+
     fn open_made(
         state_dir: &Path,
         store: Store,

@@ -112,6 +112,11 @@ impl Store {
         Ok(Locked { folder: &self.folder, owner, _lock: folder })
     }
 
+    /// The key of a CA.
+    pub(super) fn key_file(&self, id: &str) -> PathBuf {
+        self.path(id, KEY)
+    }
+
     fn path(&self, id: &str, kind: &str) -> PathBuf {
         self.folder.join(file_name(id, kind))
     }

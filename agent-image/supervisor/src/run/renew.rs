@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_client_is_interrupted_when_it_is_idle_or_when_it_would_be_cut_off() {
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         let within = Some(minutes(10));
         for (idle, within, left, expected) in [
             (minutes(9), within, None, false),
