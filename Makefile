@@ -32,7 +32,7 @@ check: toolchain
 
 charts: toolchain
 	./tests/setup
-	cargo build --locked --package stubgate-proxy
+	cargo build --locked --package stubgate-proxy --package stubgate-agent
 	./tests/charts/run
 
 # In one process at a time within a suite: each makes network namespaces.

@@ -14,6 +14,7 @@ mod records;
 mod run;
 pub(crate) mod say;
 mod stub;
+mod support_bundle;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -75,6 +76,9 @@ enum Command {
     /// Say what of the appliance's set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners
     #[command(after_help = doctor::NOTES)]
     Doctor(doctor::Doctor),
+    /// Gather what somebody elsewhere needs to see what is wrong, without a secret
+    #[command(after_help = support_bundle::NOTES)]
+    SupportBundle(support_bundle::SupportBundle),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -153,6 +157,7 @@ pub fn main() -> ExitCode {
         Command::Nft(asked) => nft::main(&asked),
         Command::Attack(asked) => attack::main(*asked),
         Command::Doctor(asked) => doctor::main(&asked),
+        Command::SupportBundle(asked) => support_bundle::main(&asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }

@@ -10,6 +10,7 @@ pub mod codes;
 mod compile;
 mod escrow;
 mod files;
+mod kubernetes;
 mod listen;
 mod node;
 mod numbers;
@@ -68,6 +69,8 @@ pub struct Config {
     pub process: Process,
     /// Where OAuth logins are kept. None: in `state_dir`, where a policy names one at the start.
     pub escrow: Option<Escrow>,
+    /// The cluster whose pods agents are known by. None: agents are known by their addresses alone.
+    pub kubernetes: Option<stubgate_kubernetes::Settings>,
 }
 
 /// Certificate and key of the operator's CA, PEM.

@@ -4,6 +4,7 @@
 //! so that they can't do otherwise. What each is, [`catalogue`] says.
 
 pub mod catalogue;
+mod kubernetes;
 
 use std::cell::RefCell;
 use std::time::SystemTime;
@@ -11,6 +12,8 @@ use std::time::SystemTime;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder};
 use stubgate_credentials::kinds::Kind;
 use stubgate_policy::{OnCredential, Reason};
+
+pub use kubernetes::Kubernetes;
 
 use crate::authority::is_tripwire;
 use crate::budget::Limit;
@@ -76,6 +79,8 @@ pub struct Metrics {
     pub cuts: IntCounter,
     /// 1 from when the appliance was told to stop.
     pub draining: IntGauge,
+    /// How agents are known by pods.
+    pub kubernetes: Kubernetes,
 }
 
 /// Listeners, as a label.
@@ -291,6 +296,7 @@ impl Metrics {
                 "Requests, streams and tunnels cut because policy no longer allowed them.",
             ),
             draining: gauge("stubgate_draining", "1 from when the appliance was told to stop until it has stopped."),
+            kubernetes: Kubernetes::new(&registry),
             catalogue: registry.into_inner(),
         };
         for listener in Listener::ALL {

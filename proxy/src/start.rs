@@ -28,6 +28,7 @@ use crate::budget::Budgets;
 use crate::config::{AuditSink, Config, policy_files};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
+use crate::gateways::Gateways;
 use crate::guard::Guard;
 use crate::health::Health;
 use crate::inspect::Budget;
@@ -38,6 +39,7 @@ use crate::lockdown::{self, Confinement, Identity, Part, Plan};
 use crate::logins;
 use crate::manager::Manager;
 use crate::metrics::Metrics;
+use crate::pods::{self, Pods};
 use crate::programs::{self, Helper};
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line};
@@ -153,6 +155,9 @@ pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
         stamped: Vec::new(),
+        pods: config.kubernetes.clone().map(Pods::new),
+        gateways: Gateways::of_this_machine(),
+        nobody_alarm: crate::scrub::Alarm::new(),
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         timeouts: config.timeouts.clone(),
         minter,
@@ -386,6 +391,7 @@ impl Started {
                 None => std::future::pending().await,
             }
         });
+        let watching = tokio::spawn(pods::watch(Arc::clone(&appliance)));
         let ticking = tokio::spawn(tick(Arc::clone(&appliance)));
         let refreshing = tokio::spawn(logins::run(Arc::clone(&appliance)));
         let reloading = tokio::spawn(reloader.run(hangup));
@@ -415,6 +421,7 @@ impl Started {
             let _ = tokio::time::timeout(SETTLE, escrow.settle()).await;
         }
         lifecycle(&appliance, "stopped");
+        watching.abort();
         ticking.abort();
         appliance.audit.tick(Instant::now() + Duration::from_secs(1));
         failed

@@ -19,13 +19,13 @@
 {{/* What selects the agent's own pod. Never changes. */}}
 {{- define "agent.selectorLabels" -}}
 app.kubernetes.io/name: stubgate-agent
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: agent
 {{- end -}}
 
 {{/* What stubgate and the network policy know the agent by; its pod has it, and the test's. */}}
 {{- define "agent.identity" -}}
-stubgate.internal/agent: {{ include "agent.name" . }}
+stubgate.internal/agent: {{ include "agent.name" . | quote }}
 {{- end -}}
 
 {{- define "agent.commonLabels" -}}
@@ -104,8 +104,8 @@ dnsConfig:
 {{- define "agent.bundleVolume" -}}
 - name: bundle
   configMap:
-    name: {{ .Values.trust.configMap }}
-    items: [{ key: {{ .Values.trust.key }}, path: bundle.pem }]
+    name: {{ .Values.trust.configMap | quote }}
+    items: [{ key: {{ .Values.trust.key | quote }}, path: bundle.pem }]
     optional: {{ not .Values.trust.required }}
 {{- end -}}
 

@@ -24,7 +24,7 @@
 {{/* What selects the appliance's pods. Never changes: a Deployment's selector can't. */}}
 {{- define "stubgate.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "stubgate.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: appliance
 {{- end -}}
 
