@@ -65,10 +65,23 @@ impl DnsServer {
     /// Opens UDP and TCP sockets for every configured address; all or none. An IPv6 address serves IPv6 only. Needs no
     /// runtime, so that sockets can be opened before there are threads.
     pub fn bind(config: DnsConfig) -> Result<Bound, BindError> {
+        DnsServer::bind_unless(config, |_, _| None)
+    }
+
+    /// The same, for a process that was given some of these sockets: `open` is asked for each before it is opened. What it
+    /// gives must be bound to that address (where its port is 0: to any), and must not block.
+    pub fn bind_unless(
+        config: DnsConfig,
+        mut open: impl FnMut(Transport, SocketAddr) -> Option<Socket>,
+    ) -> Result<Bound, BindError> {
         let mut sockets = Vec::new();
         let mut local_addrs = Vec::new();
         for &address in &config.udp_and_tcp {
-            let (udp, tcp, local) = bind_both(address)?;
+            let given = (open(Transport::Udp, address), open(Transport::Tcp, address));
+            let (udp, tcp, local) = match given {
+                (None, None) => bind_both(address)?,
+                (udp, tcp) => complete(address, udp, tcp)?,
+            };
             sockets.push((udp, tcp));
             local_addrs.push(local);
         }
@@ -208,6 +221,23 @@ fn bind_both(address: SocketAddr) -> Result<(Port, StdListener, SocketAddr), Bin
             Err(error) => return Err(failed(Transport::Tcp)(error)),
         }
     }
+}
+
+/// The socket that was not given beside the one that was, or none if both were.
+fn complete(
+    address: SocketAddr,
+    udp: Option<Socket>,
+    tcp: Option<Socket>,
+) -> Result<(Port, StdListener, SocketAddr), BindError> {
+    let failed = |transport| move |source| BindError { address, transport, source };
+    let given = udp.as_ref().or(tcp.as_ref()).and_then(|socket| socket.local_addr().ok()?.as_socket());
+    let local = given.unwrap_or(address);
+    let udp = match udp {
+        Some(socket) => Port::adopt(socket, local),
+        None => Port::bind(local),
+    };
+    let tcp = tcp.map_or_else(|| bind_tcp(local), |socket| Ok(socket.into()));
+    Ok((udp.map_err(failed(Transport::Udp))?, tcp.map_err(failed(Transport::Tcp))?, local))
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<StdListener> {

@@ -76,7 +76,7 @@ pub fn compile(files: &[SourceFile]) -> Result<Compiled, Vec<Diagnostic>> {
 }
 
 /// In the order of files and lines.
-fn sort(found: &mut [Diagnostic]) {
+pub(crate) fn sort(found: &mut [Diagnostic]) {
     found.sort_by_key(|diagnostic| {
         let place = diagnostic.labels.first().map(|label| (label.file, label.span.start));
         (place, diagnostic.code, diagnostic.severity == Severity::Warning)

@@ -97,11 +97,10 @@ impl fmt::Display for PodSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "namespace {}", self.namespace)?;
         for (at, (key, value)) in self.labels.iter().enumerate() {
-            f.write_str(if at == 0 { ", labels " } else { " " })?;
-            write!(f, "{key}={value}")?;
+            write!(f, "{}{key}={value}", if at == 0 { " with " } else { " " })?;
         }
         match &self.service_account {
-            Some(account) => write!(f, ", service account {account}"),
+            Some(account) => write!(f, " under service account {account}"),
             None => Ok(()),
         }
     }

@@ -29,6 +29,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use admission::Admissions;
 use descriptors::Shedding;
+pub(crate) use descriptors::descriptors_wanted;
 pub use descriptors::take_descriptors;
 pub use handshakes::Handshakes;
 use refuse::Unserved;
@@ -42,13 +43,18 @@ use crate::stream::{Socket, Stream};
 
 /// Connections that are accepted before others have their turn: a flood of them must not make requests wait (RE-05).
 const IN_A_ROW: u32 = 4;
+/// Connections that may wait to be accepted.
+pub(crate) const BACKLOG: i32 = 4096;
 
-/// Accepts until the appliance drains. `stamp` is of everyone who connects here, if they are known by that.
+/// Accepts until the appliance drains; and then those who wait already. `stamp` is of everyone who connects here, if they are
+/// known by that.
 pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: Listener, stamp: Option<Stamp>) {
     let mut shedding = Shedding::new();
     let mut in_a_row = 0;
-    loop {
+    let mut swept = 0;
+    while swept < BACKLOG {
         let accepted = tokio::select! {
+            biased;
             accepted = sockets.accept() => accepted,
             () = appliance.draining.cancelled() => return,
         };
@@ -56,7 +62,9 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
             Ok((tcp, peer)) => {
                 let Some(tcp) = shedding.spare(tcp) else { continue };
                 let whence = whence(&appliance, &tcp, peer, listener, stamp);
+                identify::arrived(&appliance, &whence.peer);
                 admit(&appliance, tcp, whence);
+                swept += i32::from(appliance.draining.is_cancelled());
                 in_a_row += 1;
                 if in_a_row >= IN_A_ROW {
                     in_a_row = 0;
@@ -92,13 +100,14 @@ fn admit(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
     // Fails only on a socket that is closed already, which the next read notices.
     let _ = tcp.set_nodelay(true);
     let shared = Arc::clone(appliance);
+    let earlier = (!appliance.leaving.is_cancelled()).then(|| appliance.earlier.token());
     appliance.tasks.spawn(async move {
         let work = serve(&shared, tcp, whence);
         tokio::select! {
             () = work => {}
             () = shared.closing.cancelled() => {}
         }
-        drop(admission);
+        drop((admission, earlier));
     });
 }
 

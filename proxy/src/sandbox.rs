@@ -160,7 +160,7 @@ impl Guarded {
         // Never shown, whatever was asked for.
         let mut own: BTreeSet<PathBuf> = real(&config.state_dir).into_iter().collect();
         own.extend(config.process.credential_folders.iter().filter_map(|path| real(path)));
-        own.extend(config.ca.iter().filter_map(|files| real(&files.key_file)));
+        own.extend(config.ca.files.iter().filter_map(|files| real(&files.key_file)));
         own.extend(real(&config.stubs.key_file));
         own.extend(config.escrow.as_ref().and_then(|escrow| escrow.read_later()).and_then(real));
         for file in &config.audit {

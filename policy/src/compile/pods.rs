@@ -59,18 +59,20 @@ fn selector(given: &raw::PodSelector, span: &raw::Span, reader: &mut Reader<'_>)
     reader.unknown(&given.unknown, raw::PodSelector::KEYS);
     let namespace = reader.required(&given.namespace, "namespace", span).and_then(|text| {
         let help = "lower-case letters, digits and `-`, at most 63; no pattern: write an entry for each namespace";
-        check(is_label(text.value, 63, b"-"), "a namespace", text.value, text.span, help, reader)
+        check(is_label(text.value, 63), "a namespace", text.value, text.span, help, reader)
     });
     let service_account = reader.optional(&given.service_account).map(|text| {
         let help = "its name alone: lower-case letters, digits, `-` and `.`; the namespace stands beside it";
         check(is_subdomain(text.value), "a service account", text.value, text.span, help, reader)
     });
     let mut labels = Vec::new();
-    let mut good = true;
+    // Without what a slip of a key was to say it would fit too much, and be told for that.
+    let mut good = given.unknown.is_empty();
     if let Some(list) = reader.optional(&given.labels) {
         if list.value.0.is_empty() {
             let empty = Diagnostic::error(codes::EMPTY_LIST, "the map is empty");
             reader.report(empty, list.span, "", "write a label, or remove the key; nothing never means everything");
+            good = false;
         }
         for (key, span, value) in &list.value.0 {
             let help = "as Kubernetes has it: `app`, or `app.kubernetes.io/name`";
@@ -108,17 +110,17 @@ fn check(
 }
 
 /// RFC 1123 as Kubernetes reads it: lower case, with a letter or digit at both ends.
-fn is_label(text: &str, most: usize, between: &[u8]) -> bool {
+fn is_label(text: &str, most: usize) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let ends = |byte: Option<u8>| byte.is_some_and(plain);
     text.len() <= most
         && ends(text.bytes().next())
         && ends(text.bytes().next_back())
-        && text.bytes().all(|byte| plain(byte) || between.contains(&byte))
+        && text.bytes().all(|byte| plain(byte) || byte == b'-')
 }
 
 fn is_subdomain(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(|label| is_label(label, 253, b"-"))
+    text.len() <= 253 && text.split('.').all(|label| is_label(label, 253))
 }
 
 fn is_label_key(text: &str) -> bool {

@@ -14,9 +14,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{UNUSABLE, WRONG, check, fail, run};
+use crate::ca::Form;
 use crate::config::{Config, policy_files};
 use crate::sandbox::{Asked, Guarded, configuration, needs_proxy, stubs};
-use crate::start;
+use crate::start::{self, Stop};
 
 /// The status of a sandbox that could not be made, as of other programs that run programs.
 const NOT_MADE: u8 = 125;
@@ -230,13 +231,14 @@ fn serve(
         started = started.read_from(path);
     }
     let started = started.lock_down()?;
-    let bundle = started.appliance.bundle.clone();
+    let bundle = started.appliance.authorities.bundle(Form::WithSystem);
     run::runtime(cores)?.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
         ready.trusting(&bundle)?;
         started
             .serve(async move {
                 terminated.recv().await;
+                Stop::AtOnce
             })
             .await
     })

@@ -28,6 +28,6 @@ pub fn start_for(mut config: Config, agent: &str, listeners: Listeners) -> anyho
     let names = DnsServer::given(names, dns_udp, dns_tcp).context("DNS of the sandbox")?;
     let agents = vec![(Listener::Http, http), (Listener::Https, https), (Listener::Proxy, proxy)];
     let stamp = Some(Stamp::Listener(FIRST));
-    let sockets = Sockets { agents, admin: Vec::new(), dns: Some(names.stamped(FIRST)), stamp };
+    let sockets = Sockets { agents, admin: Vec::new(), dns: Some(names.stamped(FIRST)), all_handed: false, stamp };
     start_on(config, sockets, vec![Arc::from(agent)])
 }

@@ -19,7 +19,7 @@ use nix::{
         sockopt,
     },
 };
-use socket2::{Protocol, Type};
+use socket2::{Protocol, Socket, Type};
 
 use super::super::open;
 use crate::respond::Source;
@@ -44,8 +44,15 @@ pub(in crate::server) struct Port {
 impl Port {
     pub(in crate::server) fn bind(address: SocketAddr) -> io::Result<Port> {
         let socket = open(address, Type::DGRAM, Protocol::UDP)?;
-        let wildcard = address.ip().is_unspecified();
         // Before it is bound, or the first datagrams would not tell.
+        let port = Port::adopt(socket, address)?;
+        socket2::SockRef::from(&port.socket).bind(&address.into())?;
+        Ok(port)
+    }
+
+    /// One that is bound already, or will be, to this address.
+    pub(in crate::server) fn adopt(socket: Socket, address: SocketAddr) -> io::Result<Port> {
+        let wildcard = address.ip().is_unspecified();
         match address {
             SocketAddr::V4(_) if wildcard => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
             SocketAddr::V6(_) if wildcard => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
@@ -54,7 +61,6 @@ impl Port {
         // Best effort: the system's ceiling may be lower.
         let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(BUFFER_BYTES);
-        socket.bind(&address.into())?;
         Ok(Port { socket: socket.into(), wildcard, segments: AtomicBool::new(true) })
     }
 
