@@ -46,7 +46,8 @@ pub(super) fn look(setting: &Setting) -> Vec<Finding> {
         None => Finding::ok("ca.key", "nobody else can read it"),
         Some(why) => {
             let what = format!("{}: {why}; who has it can be any host to every agent", key.display());
-            Finding::bad("ca.key", what).advise(format!("chmod 600 {}, and rotate it if anybody could have read it", key.display()))
+            Finding::bad("ca.key", what)
+                .advise(format!("chmod 600 {}, and rotate it if anybody could have read it", key.display()))
         }
     });
     found
