@@ -3,7 +3,9 @@
 //! Label values come from closed enums and from policy, never from the wire (law 7), and call sites pass typed values,
 //! so that they can't do otherwise. What each is, [`catalogue`] says.
 
+mod ca;
 pub mod catalogue;
+mod kubernetes;
 
 use std::cell::RefCell;
 use std::time::SystemTime;
@@ -12,10 +14,14 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 use stubgate_credentials::kinds::Kind;
 use stubgate_policy::{OnCredential, Reason};
 
+pub use kubernetes::Kubernetes;
+
 use crate::authority::is_tripwire;
 use crate::budget::Limit;
 use crate::lockdown::Part;
 use catalogue::Catalogue;
+
+pub use ca::Ca;
 
 /// Every metric of the appliance. Cloning shares them.
 #[derive(Clone)]
@@ -38,6 +44,8 @@ pub struct Metrics {
     reloads: IntCounterVec,
     lockdown: IntGaugeVec,
     limits: IntCounterVec,
+    /// Of the CA.
+    pub ca: Ca,
     /// Requests under way.
     pub requests_open: IntGauge,
     /// Agents that all is denied to.
@@ -76,6 +84,8 @@ pub struct Metrics {
     pub cuts: IntCounter,
     /// 1 from when the appliance was told to stop.
     pub draining: IntGauge,
+    /// How agents are known by pods.
+    pub kubernetes: Kubernetes,
 }
 
 /// Listeners, as a label.
@@ -156,10 +166,7 @@ impl Metrics {
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Metrics {
-            ready: gauge(
-                "stubgate_ready",
-                "1 while `/readyz` answers 200: there is a usable policy, and no shutdown is under way.",
-            ),
+            ready: gauge("stubgate_ready", "1 while `/readyz` answers 200: agents may be sent here."),
             requests: counters(
                 "stubgate_requests_total",
                 "Requests decided, by decision, rule that decided and reason of refusal.",
@@ -233,6 +240,7 @@ impl Metrics {
                 "What was refused or ended because a limit was reached, by the limit's key in configuration or policy.",
                 &["limit"],
             ),
+            ca: Ca::new(&registry),
             requests_open: gauge("stubgate_requests_open", "Requests and tunnels of agents that are under way."),
             agents_quarantined: gauge(
                 "stubgate_agents_quarantined",
@@ -294,6 +302,7 @@ impl Metrics {
                 "Requests, streams and tunnels cut because policy no longer allowed them.",
             ),
             draining: gauge("stubgate_draining", "1 from when the appliance was told to stop until it has stopped."),
+            kubernetes: Kubernetes::new(&registry),
             catalogue: registry.into_inner(),
         };
         for listener in Listener::ALL {
