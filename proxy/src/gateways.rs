@@ -45,7 +45,7 @@ impl Gateways {
     /// A connection came; `is_node` says that its address is a node's. Whether it is one that is counted.
     pub fn saw(&self, address: IpAddr, is_node: bool, now: Instant) -> bool {
         let address = address.to_canonical();
-        if address.is_loopback() || !is_node && !self.own.contains(&address) {
+        if !is_node && !self.own.contains(&address) {
             return false;
         }
         let mut seen = self.seen();

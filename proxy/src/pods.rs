@@ -101,6 +101,7 @@ impl Pods {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         of.pods.set(number(directory.len()));
         of.contested.set(number(directory.contested()));
+        of.watched.set(1);
         of.fresh.set(i64::from(directory.is_fresh()));
         // Before the first list there is no time to tell, and `fresh` says so.
         of.age.set(directory.age().map_or(-1.0, |age| age.as_secs_f64()));

@@ -222,7 +222,7 @@ class Meeting(unittest.TestCase):
                 with self.subTest(set=name, pod=called(thing)):
                     self.assertEqual(mounted, set(volumes) | claims)
                     for container in containers(spec):
-                        paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+                        paths = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
                         self.assertEqual(len(paths), len(set(paths)))
                     for volume in volumes.values():
                         config_map = volume.get("configMap", {}).get("name")

@@ -58,30 +58,13 @@ pub enum Error {
     Malformed(&'static str),
 }
 
-/// A kind of [`Error`], for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// See [`Error::Access`].
-    Access,
-    /// See [`Error::Unreachable`] and [`Error::Timeout`].
-    Unreachable,
-    /// See [`Error::Refused`].
-    Refused,
-    /// See [`Error::Expired`].
-    Expired,
-    /// See [`Error::Malformed`].
-    Malformed,
-}
-
 impl Error {
-    /// Its kind.
-    pub fn kind(&self) -> Kind {
+    /// Whether the same may well go better a moment later, with the same files.
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Error::Access(_) => Kind::Access,
-            Error::Unreachable(_) | Error::Timeout => Kind::Unreachable,
-            Error::Refused { .. } => Kind::Refused,
-            Error::Expired => Kind::Expired,
-            Error::Malformed(_) => Kind::Malformed,
+            Error::Unreachable(_) | Error::Timeout => true,
+            Error::Refused { code, .. } => *code == 429 || *code >= 500,
+            Error::Access(_) | Error::Expired | Error::Malformed(_) => false,
         }
     }
 }

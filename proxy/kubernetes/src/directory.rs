@@ -15,13 +15,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::pod::Sighting;
 use writer::Writer;
 
 /// What is copied at a change is a shard of the whole.
 const SHARDS: usize = 256;
+
+/// Keys of labels.
+pub(crate) type Keys = Arc<BTreeSet<Box<str>>>;
 
 /// A clock that never goes back.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -77,12 +80,12 @@ pub struct Directory {
     start: Instant,
     writer: Mutex<Writer>,
     nodes: ArcSwap<HashSet<IpAddr>>,
-    keys: ArcSwap<BTreeSet<Box<str>>>,
+    /// The labels that are kept.
+    keys: watch::Sender<Keys>,
     /// The keys that were kept when a part was last listed.
     listed: Box<[ArcSwap<BTreeSet<Box<str>>>]>,
     problem: ArcSwapOption<String>,
     changed: Notify,
-    relist: Box<[Notify]>,
     complete: Notify,
     counts: Counts,
 }
@@ -108,11 +111,10 @@ impl Directory {
             start,
             writer: Mutex::new(Writer::default()),
             nodes: ArcSwap::default(),
-            keys: ArcSwap::default(),
+            keys: watch::Sender::default(),
             listed: (0..parts).map(|_| ArcSwap::default()).collect(),
             problem: ArcSwapOption::empty(),
             changed: Notify::new(),
-            relist: (0..parts).map(|_| Notify::new()).collect(),
             complete: Notify::new(),
             counts: Counts::default(),
         }
@@ -200,15 +202,14 @@ impl Directory {
     /// Keeps these labels of every pod from now on, and has pods listed again where others are not known yet.
     pub fn keep_labels(&self, keys: &[Box<str>]) {
         let wanted: BTreeSet<Box<str>> = keys.iter().cloned().collect();
-        if wanted.is_subset(&self.keys.load()) {
-            return;
-        }
-        // Those of before stay: whoever is known by them must go on to be.
-        let all = self.keys.load().union(&wanted).cloned().collect();
-        self.keys.store(Arc::new(all));
-        for relist in &self.relist {
-            relist.notify_one();
-        }
+        self.keys.send_if_modified(|keys| {
+            let is_new = !wanted.is_subset(keys);
+            if is_new {
+                // Those of before stay: whoever is known by them must go on to be.
+                *keys = Arc::new(keys.union(&wanted).cloned().collect());
+            }
+            is_new
+        });
     }
 
     /// Whether these labels are known of every pod that is.
@@ -223,7 +224,7 @@ impl Directory {
     pub fn see(&self, part: usize, pod: &Sighting) {
         self.counts.events.fetch_add(1, Ordering::Relaxed);
         self.see_nodes(&pod.nodes);
-        let keys = self.keys.load();
+        let keys = Arc::clone(&self.keys.borrow());
         let mut writer = self.writer();
         let touched = writer.see(part, pod, &keys);
         self.publish(&writer, touched);
@@ -238,7 +239,7 @@ impl Directory {
     }
 
     /// These are all the pods of a part, and were at `as_of`. `keys` are the labels that were kept when it was asked for.
-    pub(crate) fn replace(&self, part: usize, pods: &[Sighting], keys: &Arc<BTreeSet<Box<str>>>, as_of: Instant) {
+    pub(crate) fn replace(&self, part: usize, pods: &[Sighting], keys: &Keys, as_of: Instant) {
         self.counts.lists.fetch_add(1, Ordering::Relaxed);
         self.counts.events.fetch_add(u64::try_from(pods.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if self.as_of.len() == 1 {
@@ -260,7 +261,8 @@ impl Directory {
 
     /// Puts a list in place by itself, for models of a cluster that speak no HTTP.
     pub fn replace_all(&self, pods: &[Sighting]) {
-        self.replace(0, pods, &self.keys(), (self.clock)());
+        let keys = Arc::clone(&self.keys.borrow());
+        self.replace(0, pods, &keys, (self.clock)());
     }
 
     /// All that is known of a part was true at this moment.
@@ -271,17 +273,9 @@ impl Directory {
         }
     }
 
-    /// The labels that are kept.
-    pub(crate) fn keys(&self) -> Arc<BTreeSet<Box<str>>> {
-        self.keys.load_full()
-    }
-
-    /// Completes when a part is to be listed again.
-    pub(crate) async fn relist_wanted(&self, part: usize) {
-        match self.relist.get(part) {
-            Some(relist) => relist.notified().await,
-            None => std::future::pending().await,
-        }
+    /// The labels that are kept. When they change, what was listed must be listed again.
+    pub(crate) fn keys(&self) -> watch::Receiver<Keys> {
+        self.keys.subscribe()
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -17,7 +17,7 @@ mod pod;
 mod watch;
 mod wire;
 
-pub use access::{Access, Error, Kind};
+pub use access::{Access, Error};
 pub use directory::{At, Clock, Counts, Directory, PodEntry};
 pub use list::{ListedPod, list};
 pub use pod::{Labels, Sighting};

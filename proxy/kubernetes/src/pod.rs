@@ -27,6 +27,13 @@ pub struct Sighting {
     pub nodes: Vec<IpAddr>,
 }
 
+impl Sighting {
+    /// A pod in the API's JSON; `None` where it is none.
+    pub fn read(json: &str) -> Option<Self> {
+        serde_json::from_str::<Pod>(json).ok().map(Pod::sighting)
+    }
+}
+
 /// A pod in the API's JSON.
 #[derive(Deserialize)]
 pub(crate) struct Pod {

@@ -13,11 +13,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use kube::Client;
+use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{Access, Error};
-use crate::directory::Directory;
+use crate::directory::{Directory, Keys};
 use crate::list::{all, places};
 use crate::wire::{Event, Place, events};
 
@@ -62,8 +63,8 @@ impl Settings {
 pub async fn watch(settings: Settings, directory: Arc<Directory>, stop: CancellationToken) {
     let mut keepers = tokio::task::JoinSet::new();
     for (part, place) in places(&settings.namespaces).into_iter().enumerate() {
-        let (settings, directory) = (settings.clone(), Arc::clone(&directory));
-        keepers.spawn(Keeper { settings, directory, place, part, pause: FIRST_PAUSE, is_broken: false }.run());
+        let (settings, directory, keys) = (settings.clone(), Arc::clone(&directory), directory.keys());
+        keepers.spawn(Keeper { settings, directory, keys, place, part, pause: FIRST_PAUSE, is_broken: false }.run());
     }
     tokio::select! {
         () = stop.cancelled() => {}
@@ -75,6 +76,7 @@ pub async fn watch(settings: Settings, directory: Arc<Directory>, stop: Cancella
 struct Keeper {
     settings: Settings,
     directory: Arc<Directory>,
+    keys: Receiver<Keys>,
     place: Place,
     part: usize,
     pause: Duration,
@@ -97,7 +99,6 @@ impl Keeper {
         loop {
             let mut version = match self.list(client).await {
                 Ok(version) => version,
-                Err(Error::Expired) => continue,
                 Err(error) => return error,
             };
             loop {
@@ -106,27 +107,27 @@ impl Keeper {
                     Ok(Next::List) => break,
                     Err(Error::Expired) => {
                         tracing::info!(
-                            "the API server no longer knows where the watch of pods was; they are listed again"
+                            "the API server no longer knows where the watch of pods was; all are listed again"
                         );
+                        tokio::time::sleep(FIRST_PAUSE).await;
                         break;
                     }
-                    Err(error @ (Error::Malformed(_) | Error::Refused { .. } | Error::Access(_))) => return error,
-                    Err(error @ (Error::Unreachable(_) | Error::Timeout)) => {
-                        // It goes on from the last event that came; a list would cost the server more.
+                    // It goes on from the last event that came, for a while; a list would cost the server more.
+                    Err(error) if error.is_passing() && self.pause < self.settings.longest_pause() => {
                         self.failed(&error).await;
                     }
+                    Err(error) => return error,
                 }
             }
         }
     }
 
     async fn list(&mut self, client: &Client) -> Result<String, Error> {
-        let keys = self.directory.keys();
+        let keys = Arc::clone(&self.keys.borrow_and_update());
         let as_of = self.directory.now();
         let (pods, version) = all(client, &self.place, self.settings.stale_after.max(Duration::from_secs(10))).await?;
-        let count = pods.len();
         self.directory.replace(self.part, &pods, &keys, as_of);
-        self.recovered(count);
+        self.recovered();
         Ok(version)
     }
 
@@ -143,8 +144,11 @@ impl Keeper {
             let event = tokio::select! {
                 biased;
                 event = stream.next() => event?,
-                () = directory.relist_wanted(self.part) => return Ok(Next::List),
+                Ok(()) = self.keys.changed() => return Ok(Next::List),
             };
+            if event.is_some() {
+                self.recovered();
+            }
             match event {
                 Some(Event::Seen(pod)) => {
                     version.clear();
@@ -161,7 +165,7 @@ impl Keeper {
                     // The server counts from when it got the request: its end is no earlier than this.
                     if began.elapsed() >= length {
                         directory.surely_true(self.part, as_of + length);
-                        self.recovered(directory.len());
+                        self.recovered();
                         return Ok(Next::Go);
                     }
                     // It ended the watch before: as it may, but not at once and for ever.
@@ -171,12 +175,12 @@ impl Keeper {
         }
     }
 
-    fn recovered(&mut self, pods: usize) {
+    fn recovered(&mut self) {
         self.pause = FIRST_PAUSE;
-        if self.is_broken || self.directory.problem().is_some() {
+        if self.is_broken {
             self.is_broken = false;
             self.directory.set_problem(None);
-            tracing::info!(pods, "pods are known again");
+            tracing::info!(pods = self.directory.len(), "pods can be watched again");
         }
     }
 

@@ -15,6 +15,8 @@ pub struct Kubernetes {
     pub pods: IntGauge,
     /// Addresses of two pods.
     pub contested: IntGauge,
+    /// Whether a cluster is watched.
+    pub watched: IntGauge,
     /// Whether pods are known recently enough.
     pub fresh: IntGauge,
     /// Seconds since all that is known was surely true.
@@ -45,6 +47,7 @@ impl Kubernetes {
                 "stubgate_kubernetes_contested_addresses",
                 "Addresses that two live pods claim, and that are nobody's for that.",
             ),
+            watched: gauge("stubgate_kubernetes_watched", "1 where the configuration names a cluster to watch."),
             fresh: gauge(
                 "stubgate_kubernetes_fresh",
                 "1 while pods are known recently enough for agents to be known by them; 0 also where no cluster is watched.",

@@ -22,8 +22,8 @@ pub(crate) enum Told {
 /// Pods by number, the dead ones too.
 pub(crate) struct Cluster {
     pub(crate) pods: Vec<Pod>,
-    /// When an address was given up last, and by whom.
-    freed: HashMap<IpAddr, (Moment, usize)>,
+    /// When an address was given up last, if by anybody.
+    freed: HashMap<IpAddr, Moment>,
     /// How long an address rests before another pod has it.
     rest: Duration,
     addresses: Vec<IpAddr>,
@@ -56,16 +56,23 @@ pub(crate) enum Step {
 
 impl Cluster {
     pub(crate) fn new(seed: u64, rest: Duration, addresses: usize) -> Self {
-        let address = |n: usize| IpAddr::from([10, 1, u8::try_from(n / 250).unwrap(), u8::try_from(n % 250 + 1).unwrap()]);
+        let address =
+            |n: usize| IpAddr::from([10, 1, u8::try_from(n / 250).unwrap(), u8::try_from(n % 250 + 1).unwrap()]);
         Cluster {
             pods: Vec::new(),
             freed: HashMap::new(),
             rest,
             // Some lie in a range that policy gives to an agent of its own.
             addresses: (0..addresses)
-                .map(|n| if n % 16 == 0 { IpAddr::from([127, 9, 1, u8::try_from(n / 16 % 250).unwrap()]) } else { address(n) })
+                .map(|n| {
+                    if n % 16 == 0 {
+                        IpAddr::from([127, 9, 1, u8::try_from(n / 16 % 250).unwrap()])
+                    } else {
+                        address(n)
+                    }
+                })
                 .collect(),
-            random: Random(seed | 1),
+            random: Random::new(seed),
         }
     }
 
@@ -82,24 +89,30 @@ impl Cluster {
             return self.create(now);
         }
         let at = there[self.random.below(there.len())];
-        let before = self.pods[at].agent();
+        let (before, had_network) = (self.pods[at].agent(), self.pods[at].has_network());
         match kind {
+            // What has ended only goes.
+            _ if !had_network => self.pods[at].is_there = false,
             // It goes by degrees, or at once.
             1 => self.pods[at].is_ending = true,
-            2 | 3 if self.pods[at].is_ending || self.random.below(3) > 0 => {
-                self.pods[at].is_there = false;
-            }
+            2 => self.pods[at].is_there = false,
             4 => self.pods[at].phase = ["Succeeded", "Failed"][self.random.below(2)],
             5 => self.pods[at].app = ["a0", "a1", "none"][self.random.below(3)],
-            6 if self.pods[at].address.is_some() && !self.pods[at].is_on_host => {
-                // Its sandbox is made anew, elsewhere.
+            // It gets its address late, or its sandbox is made anew, elsewhere.
+            3 | 6 if !self.pods[at].is_on_host => {
                 self.free(at, now);
                 self.pods[at].stays += 1;
                 self.pods[at].address = self.rested(now);
             }
             _ => self.pods[at].phase = "Running",
         }
-        self.changed(at, before, now);
+        if had_network && !self.pods[at].has_network() {
+            self.free(at, now);
+        }
+        let after = self.pods[at].agent();
+        if before != after {
+            self.pods[at].was.push((now, after));
+        }
         Step::Told(vec![self.telling(at)])
     }
 
@@ -143,8 +156,12 @@ impl Cluster {
 
     /// The address of one that went less than the rest ago.
     fn just_freed(&mut self, now: Moment) -> Option<IpAddr> {
-        let of: Vec<IpAddr> =
-            self.freed.iter().filter(|(address, (at, _))| now < *at + self.rest && !self.is_held(**address)).map(|(address, _)| *address).collect();
+        let of: Vec<IpAddr> = self
+            .freed
+            .iter()
+            .filter(|(address, at)| now < **at + self.rest && !self.is_held(**address))
+            .map(|(address, _)| *address)
+            .collect();
         if of.is_empty() { None } else { Some(of[self.random.below(of.len())]) }
     }
 
@@ -155,7 +172,7 @@ impl Cluster {
     fn rested(&mut self, now: Moment) -> Option<IpAddr> {
         for _ in 0..40 {
             let address = self.addresses[self.random.below(self.addresses.len())];
-            let has_rested = self.freed.get(&address).is_none_or(|(at, _)| now >= *at + self.rest);
+            let has_rested = self.freed.get(&address).is_none_or(|at| now >= *at + self.rest);
             if has_rested && !self.is_held(address) {
                 return Some(address);
             }
@@ -165,23 +182,17 @@ impl Cluster {
 
     fn free(&mut self, at: usize, now: Moment) {
         if let Some(address) = self.pods[at].address.filter(|_| !self.pods[at].is_on_host) {
-            self.freed.insert(address, (now, at));
-        }
-    }
-
-    fn changed(&mut self, at: usize, before: Option<&'static str>, now: Moment) {
-        if !self.pods[at].has_network() {
-            self.free(at, now);
-        }
-        let after = self.pods[at].agent();
-        if before != after {
-            self.pods[at].was.push((now, after));
+            self.freed.insert(address, now);
         }
     }
 
     fn telling(&self, at: usize) -> Told {
         let pod = &self.pods[at];
-        if pod.is_there { Told::Put(Box::new(self.json(at))) } else { Told::Delete(pod.namespace.into(), pod.name.clone()) }
+        if pod.is_there {
+            Told::Put(Box::new(self.json(at)))
+        } else {
+            Told::Delete(pod.namespace.into(), pod.name.clone())
+        }
     }
 
     /// As the API server shows it.
@@ -202,9 +213,16 @@ impl Cluster {
         shown
     }
 
+    /// Those that the API server shows.
+    pub(crate) fn there(&self) -> impl Iterator<Item = usize> {
+        (0..self.pods.len()).filter(|at| self.pods[*at].is_there)
+    }
+
     /// Everyone who can open a connection now, from their address.
     pub(crate) fn callers(&self) -> Vec<usize> {
-        (0..self.pods.len()).filter(|at| self.pods[*at].has_network() && self.pods[*at].address.is_some() && !self.pods[*at].is_on_host).collect()
+        (0..self.pods.len())
+            .filter(|at| self.pods[*at].has_network() && self.pods[*at].address.is_some() && !self.pods[*at].is_on_host)
+            .collect()
     }
 
     /// Who a pod may be taken for, at an address that it had: what it was at some time within `lag`.
@@ -269,6 +287,10 @@ impl Pod {
 pub(crate) struct Random(u64);
 
 impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Random(seed | 1)
+    }
+
     pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;

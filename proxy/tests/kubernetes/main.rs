@@ -5,6 +5,7 @@
 mod cluster;
 mod double;
 mod identity;
+mod locked;
 mod many;
 mod model;
 mod real;

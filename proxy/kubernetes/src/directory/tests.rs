@@ -82,11 +82,12 @@ fn what_was_true_too_long_ago_is_not_told() {
 fn all_parts_must_be_known_for_any_to_be_told() {
     let time = Instant::now();
     let directory = Directory::new(2, Duration::from_secs(60), Arc::new(move || time));
-    directory.replace(0, &[pod(1, &[1])], &directory.keys(), time);
+    let keys = Keys::default();
+    directory.replace(0, &[pod(1, &[1])], &keys, time);
     assert!(matches!(directory.at(ip(1)), At::Stale(_)));
-    directory.replace(1, &[pod(2, &[2])], &directory.keys(), time);
+    directory.replace(1, &[pod(2, &[2])], &keys, time);
     assert!(directory.pod_at(ip(1)).is_some() && directory.pod_at(ip(2)).is_some());
-    directory.replace(1, &[], &directory.keys(), time);
+    directory.replace(1, &[], &keys, time);
     assert!(directory.pod_at(ip(1)).is_some(), "a list of one part says nothing of another");
     assert_eq!(directory.at(ip(2)), At::Nobody);
 }
