@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check charts lab image fuzz outside toolchain clean
+.PHONY: help demo test check charts lab image fuzz outside real-cluster toolchain clean
 
 help:
 	@echo "make demo    the main job, on loopback: nothing to configure; once built, no root and no network"
@@ -14,6 +14,7 @@ help:
 	@echo "make image   the image of agents' containers, as an OCI archive (agent-image/README.md)"
 	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60), two at a time"
 	@echo "make outside tools that others wrote, against the appliance (tests/outside)"
+	@echo "make real-cluster  the model of a cluster against a real kube-apiserver and etcd (minutes)"
 
 demo: toolchain
 	@cargo run --quiet --package stubgate-proxy --bin stubgate -- demo
@@ -32,7 +33,7 @@ check: toolchain
 
 charts: toolchain
 	./tests/setup
-	cargo build --locked --package stubgate-proxy
+	cargo build --locked --package stubgate-proxy --package stubgate-agent
 	./tests/charts/run
 
 # In one process at a time within a suite: each makes network namespaces.
@@ -52,6 +53,10 @@ fuzz: toolchain
 
 outside: toolchain
 	./tests/outside/run
+
+# Takes kube-apiserver and etcd in target/lab-cluster/bin, or in the folder that STUBGATE_LAB_CLUSTER names.
+real-cluster: toolchain
+	STUBGATE_REAL_CLUSTER=1 cargo test --locked --package stubgate-proxy --test kubernetes -- --nocapture real
 
 # aws-lc-rs compiles C.
 toolchain:

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use stubgate_certs::Minter;
@@ -18,6 +19,7 @@ use crate::config::{Limits, Timeouts};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::forward::pool::h1_limits;
+use crate::gateways::Gateways;
 use crate::health::{Health, Report};
 use crate::identify;
 use crate::inspect::Budget;
@@ -26,8 +28,10 @@ use crate::live::Live;
 use crate::lockdown::Confinement;
 use crate::manager::Manager;
 use crate::metrics::Metrics;
+use crate::pods::Pods;
 use crate::programs::Runner;
 use crate::quarantine::Quarantine;
+use crate::readiness;
 use crate::record::{Audit, Event, Layer, Line, Wire};
 use crate::request::Ids;
 use crate::scrub;
@@ -69,6 +73,10 @@ pub struct Appliance {
     pub live: Arc<Live>,
     /// Agents that have listeners of their own, by name; `Stamp::Listener` counts in it.
     pub stamped: Vec<Arc<str>>,
+    /// Pods of the cluster; none where no cluster is configured.
+    pub pods: Option<Pods>,
+    /// Tells of source NAT on the way.
+    pub gateways: Gateways,
     /// Connections of agents.
     pub admissions: Admissions,
     /// TLS handshakes of agents.
@@ -83,6 +91,8 @@ pub struct Appliance {
     pub tripwire_alarm: scrub::Alarm,
     /// Tells the log of credentials in responses that are none of ours.
     pub shown_alarm: scrub::Alarm,
+    /// Tells of peers that are nobody for an odd reason.
+    pub nobody_alarm: scrub::Alarm,
     /// Names for requests.
     pub ids: Ids,
     /// The CAs that sign them, and what agents are told of those.
@@ -107,11 +117,6 @@ impl Appliance {
     /// The bounds on an HTTP/1.1 head.
     pub fn h1_limits(&self) -> stubgate_h1::Limits {
         h1_limits(&self.limits)
-    }
-
-    /// Whether agents are to be sent here: there is a usable policy, and no shutdown is under way.
-    pub fn is_ready(&self) -> bool {
-        !self.draining.is_cancelled() && self.snapshot.load().is_ready()
     }
 
     /// How the credentials in force have been doing.
@@ -140,7 +145,7 @@ impl Surroundings for Appliance {
     }
 
     fn identify(&self, policy: &Policy, peer: &Peer) -> Option<AgentId> {
-        identify::agent_of(self, policy, peer)
+        identify::asked(self, policy, peer)
     }
 
     fn record(&self, policy: &Policy, queries: &[QueryRecord<'_>]) -> bool {
@@ -184,7 +189,7 @@ pub fn refresh(appliance: &Appliance) {
     let minted = i64::try_from(appliance.minter.minted_total()).unwrap_or(i64::MAX);
     metrics.certificates_minted.set(minted);
     metrics.inspected_bytes.set(i64::try_from(appliance.held.bytes()).unwrap_or(i64::MAX));
-    metrics.ready.set(i64::from(appliance.is_ready()));
+    metrics.ready.set(i64::from(readiness::unready(appliance, SystemTime::now()).is_none()));
     let policy = Arc::clone(&appliance.snapshot.load().policy);
     let count = |is_so: &dyn Fn(&str) -> bool| {
         let found = policy.credentials().iter().filter(|credential| is_so(credential.name())).count();
@@ -196,6 +201,9 @@ pub fn refresh(appliance: &Appliance) {
     metrics.credentials_stale.set(count(&|name| credentials.is_stale(name)));
     let is_rejected = |name: &str| appliance.keeper.get().is_some_and(|keeper| keeper.is_suspect(name));
     metrics.credentials_rejected.set(count(&is_rejected));
+    if let Some(pods) = &appliance.pods {
+        pods.refresh(metrics);
+    }
     for part in crate::lockdown::Part::ALL {
         let confinement = appliance.confinement.get();
         let is_in_force = confinement.is_some_and(|confinement| confinement.state(part).is_in_force());

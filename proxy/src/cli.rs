@@ -8,11 +8,14 @@ mod credential;
 mod doctor;
 mod login;
 mod moment;
+mod nft;
 mod policy;
 mod records;
 mod run;
+mod sandbox;
 pub(crate) mod say;
 mod stub;
+mod support_bundle;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -66,12 +69,21 @@ enum Command {
     /// Say how credentials stand, and try one
     #[command(subcommand)]
     Credential(credential::Credential),
+    /// Print nftables rules that leave the containers of a bridge no way but stubgate
+    #[command(after_help = nft::NOTES)]
+    Nft(nft::Nft),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
     /// Say what of the appliance's set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners
     #[command(after_help = doctor::NOTES)]
     Doctor(doctor::Doctor),
+    /// Gather what somebody elsewhere needs to see what is wrong, without a secret
+    #[command(after_help = support_bundle::NOTES)]
+    SupportBundle(support_bundle::SupportBundle),
+    /// Run a command that reaches nothing but what policy allows
+    #[command(after_help = sandbox::NOTES)]
+    Sandbox(Box<sandbox::Sandbox>),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -183,8 +195,11 @@ pub fn main() -> ExitCode {
         Command::Stub(command) => stub::main(&command),
         Command::Audit(command) => audit::main(&command),
         Command::Credential(command) => credential::main(&command),
+        Command::Nft(asked) => nft::main(&asked),
         Command::Attack(asked) => attack::main(*asked),
         Command::Doctor(asked) => doctor::main(&asked),
+        Command::SupportBundle(asked) => support_bundle::main(&asked),
+        Command::Sandbox(asked) => sandbox::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }

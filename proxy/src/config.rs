@@ -11,6 +11,7 @@ pub mod codes;
 mod compile;
 mod escrow;
 mod files;
+mod kubernetes;
 mod listen;
 mod node;
 mod numbers;
@@ -70,6 +71,8 @@ pub struct Config {
     pub process: Process,
     /// Where OAuth logins are kept. None: in `state_dir`, where a policy names one at the start.
     pub escrow: Option<Escrow>,
+    /// The cluster whose pods agents are known by. None: agents are known by their addresses alone.
+    pub kubernetes: Option<stubgate_kubernetes::Settings>,
 }
 
 /// Zones and the servers that know them. Who may ask for what in them stands in policy.

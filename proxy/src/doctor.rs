@@ -20,7 +20,7 @@ use stubgate_policy::diagnostic::{Diagnostic, Severity};
 use stubgate_policy::{Compiled, Policy, compile};
 use tokio::time::{Instant, timeout_at};
 
-pub use appliance::Answers;
+pub use appliance::{Answers, ask};
 pub use report::{Finding, Findings, Grade};
 
 use crate::config::{Checked, Config, policy_files};
@@ -70,7 +70,7 @@ pub async fn examine(setting: &Setting) -> Findings {
     found.extend(files::look(setting));
     found.extend(authority::look(setting));
     found.extend(kernel::look(setting));
-    let answers = timeout_at(end, appliance::ask(&setting.config)).await.unwrap_or_default();
+    let answers = timeout_at(end, ask(&setting.config)).await.unwrap_or_default();
     found.extend(appliance::look(setting, &answers));
     found.extend(ports::look(setting, answers.is_there()));
     found.extend(credentials::look(setting, &answers));

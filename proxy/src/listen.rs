@@ -62,6 +62,7 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
             Ok((tcp, peer)) => {
                 let Some(tcp) = shedding.spare(tcp) else { continue };
                 let whence = whence(&appliance, &tcp, peer, listener, stamp);
+                identify::arrived(&appliance, &whence.peer);
                 admit(&appliance, tcp, whence);
                 swept += i32::from(appliance.draining.is_cancelled());
                 in_a_row += 1;

@@ -5,6 +5,7 @@
 
 mod ca;
 pub mod catalogue;
+mod kubernetes;
 
 use std::cell::RefCell;
 use std::time::SystemTime;
@@ -12,6 +13,8 @@ use std::time::SystemTime;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder};
 use stubgate_credentials::kinds::Kind;
 use stubgate_policy::{OnCredential, Reason};
+
+pub use kubernetes::Kubernetes;
 
 use crate::authority::is_tripwire;
 use crate::budget::Limit;
@@ -81,6 +84,8 @@ pub struct Metrics {
     pub cuts: IntCounter,
     /// 1 from when the appliance was told to stop.
     pub draining: IntGauge,
+    /// How agents are known by pods.
+    pub kubernetes: Kubernetes,
 }
 
 /// Listeners, as a label.
@@ -161,10 +166,7 @@ impl Metrics {
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Metrics {
-            ready: gauge(
-                "stubgate_ready",
-                "1 while `/readyz` answers 200: there is a usable policy, and no shutdown is under way.",
-            ),
+            ready: gauge("stubgate_ready", "1 while `/readyz` answers 200: agents may be sent here."),
             requests: counters(
                 "stubgate_requests_total",
                 "Requests decided, by decision, rule that decided and reason of refusal.",
@@ -300,6 +302,7 @@ impl Metrics {
                 "Requests, streams and tunnels cut because policy no longer allowed them.",
             ),
             draining: gauge("stubgate_draining", "1 from when the appliance was told to stop until it has stopped."),
+            kubernetes: Kubernetes::new(&registry),
             catalogue: registry.into_inner(),
         };
         for listener in Listener::ALL {

@@ -191,6 +191,7 @@ impl Reloader {
                 false
             }
             Ok(compiled) => {
+                self.look_at_pods(&compiled.policy);
                 if !compiled.warnings.is_empty() {
                     let first = compiled.warnings.get(..WARNINGS_SHOWN).unwrap_or(&compiled.warnings);
                     tracing::warn!(
@@ -209,6 +210,17 @@ impl Reloader {
         };
         self.tried = Some(files);
         is_good
+    }
+
+    /// What a policy needs to know of pods is known before it is in force.
+    fn look_at_pods(&self, policy: &Policy) {
+        match &self.appliance.pods {
+            Some(pods) => pods.ready_for(policy),
+            None if policy.has_pods() => tracing::warn!(
+                "policy knows agents by their pods, and the configuration names no cluster (`kubernetes`): those agents are nobody"
+            ),
+            None => {}
+        }
     }
 
     /// The files of policy, or why nothing is taken from them.

@@ -2,6 +2,7 @@
 
 mod drain;
 mod handed;
+mod inside;
 mod sockets;
 
 use std::net::IpAddr;
@@ -30,6 +31,7 @@ use crate::ca::{self, Authorities};
 use crate::config::{AuditSink, Config, policy_files};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
+use crate::gateways::Gateways;
 use crate::guard::Guard;
 use crate::health::Health;
 use crate::inspect::Budget;
@@ -40,6 +42,7 @@ use crate::lockdown::{self, Confinement, Identity, Part, Plan};
 use crate::logins;
 use crate::manager::Manager;
 use crate::metrics::Metrics;
+use crate::pods::{self, Pods};
 use crate::programs::{self, Helper};
 use crate::quarantine::Quarantine;
 use crate::record::{Audit, Event, Layer, Line};
@@ -49,6 +52,7 @@ use crate::snapshot::Snapshot;
 
 pub use drain::Stop;
 pub use handed::{Handed, HandedError};
+pub use inside::start_for;
 pub use sockets::Addresses;
 use sockets::{Sockets, listed};
 
@@ -134,10 +138,14 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
 /// # Errors
 /// As above, and where one was handed over that the configuration does not have.
 pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
+    let sockets = Sockets::open(&config, &zones(&config), handed)?;
+    start_on(config, sockets, Vec::new())
+}
+
+/// The same, on sockets that are open. `stamped` are the agents that have some of them to themselves.
+fn start_on(config: Config, sockets: Sockets, stamped: Vec<Arc<str>>) -> anyhow::Result<Started> {
     let config = Arc::new(config);
     let metrics = Metrics::new();
-    let zones = zones(&config);
-    let sockets = Sockets::open(&config, &zones, handed)?;
     let life = authorities_as_user(&config)?;
     if life.is_new() {
         tracing::warn!(
@@ -181,7 +189,10 @@ pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
-        stamped: Vec::new(),
+        stamped,
+        pods: config.kubernetes.clone().map(Pods::new),
+        gateways: Gateways::of_this_machine(),
+        nobody_alarm: crate::scrub::Alarm::new(),
         admissions: Admissions::new(limits.connections_per_agent, limits.connections, metrics.clone()),
         timeouts: config.timeouts.clone(),
         minter,
@@ -387,7 +398,7 @@ impl Started {
     pub async fn serve(self, stop: impl Future<Output = Stop>) -> anyhow::Result<()> {
         let addresses = self.addresses();
         let Started { appliance, config, config_file, sockets, first, helper, .. } = self;
-        let Sockets { agents, admin, dns, all_handed } = sockets;
+        let Sockets { agents, admin, dns, all_handed, stamp } = sockets;
         // Before anything else: until someone listens for it, SIGHUP ends a process.
         let hangup = signal(SignalKind::hangup())?;
         let said = keeping::start(&appliance, helper);
@@ -409,7 +420,7 @@ impl Started {
         let appliance_of_names = Arc::clone(&appliance);
         for (listener, socket) in agents {
             let socket = TcpListener::from_std(socket)?;
-            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, None));
+            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, stamp));
         }
         for socket in admin {
             let socket = TcpListener::from_std(socket)?;
@@ -423,6 +434,7 @@ impl Started {
                 None => std::future::pending().await,
             }
         });
+        let watching = tokio::spawn(pods::watch(Arc::clone(&appliance)));
         let living = tokio::spawn(ca::run(Arc::clone(&appliance)));
         let ticking = tokio::spawn(tick(Arc::clone(&appliance)));
         let refreshing = tokio::spawn(logins::run(Arc::clone(&appliance)));
@@ -454,6 +466,7 @@ impl Started {
             let _ = tokio::time::timeout(SETTLE, escrow.settle()).await;
         }
         lifecycle(&appliance, "stopped");
+        watching.abort();
         ticking.abort();
         appliance.audit.tick(Instant::now() + Duration::from_secs(1));
         failed

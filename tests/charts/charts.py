@@ -1,6 +1,7 @@
 """Renders the two charts with helm, once for each set of values, and finds things in what comes out."""
 
 import functools
+import json
 import os
 import pathlib
 import shutil
@@ -38,7 +39,7 @@ def template(chart, *files):
 def template_of(chart, values):
     """The same with values as they stand here."""
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(values, file)
+        json.dump(values, file)
         file.flush()
         return template(chart, file.name)
 

@@ -12,16 +12,22 @@ from charts import TARGET, of_kind, one, rendered
 
 GROUP = 65532
 PLACES = ("/etc/stubgate/", "/run/secrets/stubgate", "/var/lib/stubgate/")
+# A network of its own, in which ports below 1024 are anybody's, as in a pod.
+ALONE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
+
+
+def program(name, variable):
+    """A binary: the one that the variable names, else the newest that is built."""
+    if named := os.environ.get(variable):
+        return named
+    built = [path for path in (TARGET / "debug" / name, TARGET / "lab" / name) if path.exists()]
+    if not built:
+        raise AssertionError(f"no {name} to try: cargo build, or name one in {variable}")
+    return str(max(built, key=lambda path: path.stat().st_mtime))
 
 
 def stubgate():
-    """The binary: STUBGATE_BIN, else the newest that is built."""
-    if named := os.environ.get("STUBGATE_BIN"):
-        return named
-    built = [path for path in (TARGET / "debug/stubgate", TARGET / "lab/stubgate") if path.exists()]
-    if not built:
-        raise AssertionError("no stubgate to try: cargo build -p stubgate-proxy, or name one in STUBGATE_BIN")
-    return str(max(built, key=lambda path: path.stat().st_mtime))
+    return program("stubgate", "STUBGATE_BIN")
 
 
 def run(*arguments, **more):
@@ -29,14 +35,15 @@ def run(*arguments, **more):
 
 
 class Layout:
-    """The volumes of a set's appliance below `root`."""
+    """The volumes of a set's appliance, or agent, below `root`."""
 
-    def __init__(self, name, root):
+    def __init__(self, name, root, chart="stubgate"):
         self.root = pathlib.Path(root)
         self.root.chmod(0o711)
-        self.objects = rendered(name, "stubgate")
-        self.spec = one(self.objects, "Deployment")["spec"]["template"]["spec"]
-        volumes = {volume["name"]: volume for volume in self.spec["volumes"]}
+        self.objects = rendered(name, chart)
+        self.spec = one(self.objects, {"stubgate": "Deployment", "stubgate-agent": "StatefulSet"}[chart])["spec"]["template"]["spec"]
+        claims = ({"name": name, "persistentVolumeClaim": {}} for name in ("home", "workspace"))
+        volumes = {volume["name"]: volume for volume in [*self.spec["volumes"], *claims]}
         for mount in self.spec["containers"][0]["volumeMounts"]:
             self.mount(volumes[mount["name"]], self.below(mount["mountPath"]))
 
@@ -65,7 +72,9 @@ class Layout:
             named = volume["configMap"]["name"]
             found = [thing["data"] for thing in of_kind(self.objects, "ConfigMap") if thing["metadata"]["name"] == named]
             # One that the chart does not make: policy of others, certificates of others.
-            data = found[0] if found else {item["key"]: "" for item in volume["configMap"].get("items", [])}
+            data = found[0] if found else {item["path"]: "" for item in volume["configMap"].get("items", [])}
+            if volume["name"] == "bundle":
+                data = {"bundle.pem": authority()[0]}
             self.write(folder, {key: self.text(text) for key, text in data.items()}, 0o644)
         elif "secret" in volume:
             self.write(folder, self.secret(volume), volume["secret"]["defaultMode"])

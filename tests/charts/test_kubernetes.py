@@ -1,6 +1,7 @@
 """What is rendered is what the last four versions of Kubernetes take, and what the Prometheus operator does."""
 
 import functools
+import json
 import re
 import subprocess
 import tempfile
@@ -10,7 +11,7 @@ import kubernetes_validate
 import yaml
 from kubernetes_validate import utils
 
-from charts import ROOT, SETS, called, everything, of_kind, one, rendered, selects, values
+from charts import ROOT, SETS, called, documents, everything, of_kind, one, rendered, selects, template_of, values
 
 # Schemas are large files, and are read once.
 utils.schema_contents = functools.cache(utils.schema_contents)
@@ -40,6 +41,36 @@ class Kubernetes(unittest.TestCase):
         with self.assertRaises(kubernetes_validate.ValidationError):
             kubernetes_validate.validate(wrong, "1.34", strict=True)
 
+    def test_names_that_look_like_something_else_stay_text(self):
+        appliance = {
+            **values("locked", "stubgate"),
+            "agents": {"namespaces": ["on", "123"]},
+            "credentials": {"secrets": ["1e3", "null"]},
+            "ca": {"secretName": "0x10", "bundle": "-----BEGIN CERTIFICATE-----", "bundleConfigMap": "true"},
+            "priorityClassName": "007",
+            "upstreamTrust": [{"configMap": "12", "key": "1.5"}, {"secret": "13", "key": "off"}],
+            "policy": {"configMaps": ["1", "yes"], "files": {"1.yaml": "version: 1"}},
+            "serviceAccount": {"create": True, "name": "99"},
+            "test": {"enabled": True, "namespace": "123", "labels": {"agent": "5"}, "serviceAccountName": "6", "arguments": []},
+        }
+        given = values("locked", "stubgate-agent")
+        agent = {
+            **given,
+            "agent": {"name": "007", "environment": {"N": "1", "no": "off"}, "sharedConfigMap": "1", "configMap": "2"},
+            "stubgate": {"addresses": ["10.43.100.100"], "namespace": "5", "podLabels": {"a": "1"}},
+            "trust": {"configMap": "3", "key": "4", "required": True},
+            "serviceAccount": {"create": True, "name": "8"},
+            "runtimeClassName": "9",
+            "bridges": {"n": {"tlsSecret": "1", "tokensSecret": "2", "secretName": "3", "configMap": "4", "environment": {"yes": "1"}}},
+        }
+        for chart, tree in (("stubgate", appliance), ("stubgate-agent", agent)):
+            status, out, error = template_of(chart, tree)
+            self.assertEqual(status, 0, error)
+            for thing in documents(out):
+                with self.subTest(object=called(thing)):
+                    if thing["kind"] not in OURS:
+                        kubernetes_validate.validate(thing, "1.34", strict=True)
+
     def test_no_object_stands_twice_and_every_one_has_its_namespace_and_labels(self):
         for name in SETS:
             seen = set()
@@ -65,6 +96,11 @@ class Kubernetes(unittest.TestCase):
             file.flush()
             done = subprocess.run(["promtool", "check", "rules", file.name], capture_output=True, text=True, check=False)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_the_dashboard_is_that_of_the_repository(self):
+        config = one(rendered("monitoring", "stubgate"), "ConfigMap", "stubgate-dashboard")
+        self.assertEqual(config["metadata"]["labels"]["dashboards"], "yes")
+        self.assertEqual(json.loads(config["data"]["stubgate.json"]), json.loads((ROOT / "deploy/grafana/stubgate.json").read_text()))
 
     def test_monitors_select_a_port_that_there_is(self):
         objects = rendered("monitoring", "stubgate")

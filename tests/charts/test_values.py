@@ -60,7 +60,7 @@ REFUSED_OF_STUBGATE = [
     ("policy.files", {"agents.txt": "version: 1"}, "agents.txt"),
     ("kubernetes.apiServers", [], "endpointslices"),
     ("kubernetes.apiServers", ["kubernetes.default"], "apiServers"),
-    ("terminationGracePeriodSeconds", 30, "a stop takes up to 30 seconds"),
+    ("terminationGracePeriodSeconds", 25, "a stop takes up to 25 seconds"),
     ("config", {"timeouts": {"drain_seconds": 100}}, "a stop takes up to 105 seconds"),
     ("config", {"listen": {"dns": []}}, "listen"),
     ("config", {"limits": {"connections": "many"}}, "connections"),
@@ -72,6 +72,7 @@ REFUSED_OF_STUBGATE = [
     ("networkPolicy.extraEgress", [{"to": [{}], "ports": []}], "ports"),
     ("networkPolicy.extraEgress", [{"ports": [{"port": 1}]}], "to"),
     ("hostNetwork", True, "hostNetwork"),
+    ("podLabels", {"app.kubernetes.io/component": "web"}, "invalid propertyName"),
     ("replcias", 3, "replcias"),
     ("test", {"enabled": True, "namespace": "elsewhere"}, "one of agents.namespaces"),
     ("test", {"enabled": True, "namespace": "agents"}, "test.labels"),
@@ -91,6 +92,7 @@ REFUSED_OF_AGENT = [
     ("bridges", {"Nats": {"tlsSecret": "a", "tokensSecret": "b"}}, "Nats"),
     ("terminationGracePeriodSeconds", 5, "terminationGracePeriodSeconds"),
     ("hostNetwork", True, "hostNetwork"),
+    ("podLabels", {"stubgate.internal/agent": "infrabot"}, "invalid propertyName"),
     ("test.enabled", True, "test.image.repository"),
 ]
 

@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Every edge between our crates that may exist, as `from → to`, without the common prefix.
-const EDGES: [(&str, &str); 13] = [
+const EDGES: [(&str, &str); 14] = [
     ("dns", "policy"),
     ("credentials", "policy"),
     ("credentials", "scrub"),
@@ -21,14 +21,17 @@ const EDGES: [(&str, &str); 13] = [
     ("proxy", "sandbox"),
     ("manual", "proxy"),
     ("manual", "agent"),
+    ("proxy", "kubernetes"),
 ];
 
 /// Crates that only the named ones of ours may use directly, by prefix.
-const KEPT: [(&str, &[&str]); 7] = [
+const KEPT: [(&str, &[&str]); 9] = [
     ("hickory-", &["dns"]),
     ("rcgen", &["certs", "agent", "tests"]),
     ("secrecy", &["credentials"]),
     ("serde-saphyr", &["policy", "agent"]),
+    ("kube", &["kubernetes"]),
+    ("k8s-openapi", &["kubernetes"]),
     ("async-nats", &["agent"]),
     ("pty-process", &["agent"]),
     ("vt100", &["agent"]),

@@ -300,6 +300,11 @@ impl Rule {
         self.effect
     }
 
+    /// Where it applies.
+    pub fn hosts(&self) -> &[HostRule] {
+        &self.hosts
+    }
+
     /// The credentials that it grants.
     pub fn credentials(&self) -> &[CredentialId] {
         &self.credentials

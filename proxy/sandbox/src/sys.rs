@@ -76,9 +76,8 @@ pub(crate) fn listen_to_calls(program: &[libc::sock_filter]) -> io::Result<Owned
     // With the second flag a call that is being answered is not begun anew because of a signal; kernels before 5.19 lack it.
     for flags in [listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, listener] {
         // SAFETY: the program is there for the length of the call, and the kernel only reads it.
-        let answer = unsafe {
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
-        };
+        let answer =
+            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
         if let Ok(number) = RawFd::try_from(answer)
             && number >= 0
         {

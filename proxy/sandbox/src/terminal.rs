@@ -49,8 +49,7 @@ impl Relay {
             (false, false) => Shown::Input,
         };
         fcntl_setfl(&front, fcntl_getfl(&front)? | OFlags::NONBLOCK)?;
-        let mut relay =
-            Relay { front, reads: false, writes: true, typed: VecDeque::new(), before: None, shown_on };
+        let mut relay = Relay { front, reads: false, writes: true, typed: VecDeque::new(), before: None, shown_on };
         relay.fit();
         let stdin = io::stdin();
         // In the background a change of settings would stop this process.
@@ -89,7 +88,8 @@ impl Relay {
         let flags = if self.typed.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
         [
             self.writes.then(|| PollFd::new(&self.front, flags)),
-            (self.reads && self.typed.is_empty()).then(|| PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)),
+            (self.reads && self.typed.is_empty())
+                .then(|| PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)),
         ]
     }
 

@@ -11,7 +11,7 @@ use super::{
     Advertise, AuditFile, Ca, Config, ConfigProblem, Escrow, Forward, Limits, Listen, Process, Stubs, Timeouts,
     Upstream,
 };
-use super::{process, stubs, upstream};
+use super::{kubernetes, process, stubs, upstream};
 
 pub(super) const KEYS: &[&str] = &[
     "listen",
@@ -27,6 +27,7 @@ pub(super) const KEYS: &[&str] = &[
     "stubs",
     "process",
     "escrow",
+    "kubernetes",
 ];
 pub(super) const DNS_KEYS: &[&str] = &["forward"];
 pub(super) const AUDIT_KEYS: &[&str] = &["files"];
@@ -77,6 +78,7 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     let section = reader.section(root, "process", process::KEYS);
     let process = Process::read(reader, section);
     let escrow = Escrow::read(reader, root);
+    let kubernetes = kubernetes::read(reader, root);
     let section = reader.section(root, "stubs", stubs::KEYS);
     let state_dir = state_dir?;
     let stubs = Stubs::read(reader, section, &state_dir);
@@ -94,5 +96,6 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
         stubs,
         process,
         escrow,
+        kubernetes,
     })
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Method, Request, header};
-use stubgate_certs::CertificateAuthority;
 use stubgate_credentials::HttpClient as _;
 use stubgate_dns::{ForwardZone, ResolveError, Resolver, ResolverConfig};
 use stubgate_policy::{Authority, Host, Name, Scheme};
@@ -107,11 +106,7 @@ async fn upstream(setting: &Setting, mut origins: Vec<Authority>) -> (Vec<Findin
         found.push(Finding::ok("upstream", format!("{MOST} of the {} hosts that policy names are asked", origins.len())));
         origins.truncate(MOST);
     }
-    // Its own authority is trusted for no origin; any other does in its place.
-    let dialer = CertificateAuthority::create("stubgate doctor", SystemTime::now())
-        .map_err(anyhow::Error::from)
-        .and_then(|ca| start::dialer(&setting.config, &ca));
-    let client = match dialer {
+    let client = match start::dialer(&setting.config, &[]) {
         Ok(dialer) => Arc::new(SecretsClient::new(Arc::new(dialer)).within(LIMIT)),
         Err(error) => {
             found.push(Finding::bad("upstream", format!("nobody can be asked: {error:#}")).advise("nothing starts without it"));

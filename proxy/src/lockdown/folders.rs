@@ -63,6 +63,14 @@ impl Plan {
             // Compared with what runs on SIGHUP.
             plan.reads_beside(path);
         }
+        // Tokens and the cluster's certificates are exchanged while it runs.
+        for path in config.kubernetes.iter().flat_map(|settings| settings.access.paths()) {
+            if path.is_dir() {
+                plan.reads(path);
+            } else {
+                plan.reads_beside(path);
+            }
+        }
         // It is made before, where logins are kept in it.
         plan.write.extend(stubgate_credentials::escrow::folder(&config.state_dir).canonicalize());
         if let Some(path) = config.escrow.as_ref().and_then(Escrow::read_later) {

@@ -18,6 +18,7 @@ use stubgate_policy::{OnCredential, Reason};
 use super::{DECISIONS, Listener, QTYPES, Reload};
 use crate::authority::is_tripwire;
 use crate::budget::Limit;
+use crate::identify::Nobody;
 use crate::lockdown::Part;
 
 /// A metric as it was registered.
@@ -107,6 +108,7 @@ fn values(metric: &str, label: &str) -> Values {
         ("stubgate_policy_reloads_total", "outcome") => words(&mut Reload::ALL.into_iter().map(Reload::as_str)),
         ("stubgate_lockdown", "part") => words(&mut Part::ALL.into_iter().map(Part::as_str)),
         ("stubgate_limits_reached_total", "limit") => words(&mut Limit::ALL.iter().map(|limit| limit.as_str())),
+        ("stubgate_kubernetes_nobody_total", "why") => words(&mut Nobody::ALL.iter().map(|why| why.as_str())),
         ("stubgate_ca_phase", "phase") => words(&mut Phase::ALL.into_iter().map(Phase::as_str)),
         ("stubgate_ca_expiry_timestamp_seconds", "role") => {
             words(&mut [Role::Signing, Role::Next, Role::Past(UNIX_EPOCH)].into_iter().map(Role::as_str))

@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, Transport};
 
 use super::handed::{Handed, Kind};
+use crate::client::Stamp;
 use crate::config::Config;
 use crate::listen::BACKLOG;
 use crate::metrics::Listener;
@@ -22,6 +23,8 @@ pub(super) struct Sockets {
     pub(super) dns: Option<stubgate_dns::Bound>,
     /// Whether somebody else keeps all that agents connect to, so that nobody is refused while this process is not there.
     pub(super) all_handed: bool,
+    /// Whose all of them are, where it is one agent's; `dns` knows it already.
+    pub(super) stamp: Option<Stamp>,
 }
 
 /// Where the appliance listens, as the system chose where port 0 was asked for.
@@ -94,7 +97,7 @@ impl Sockets {
             })?)
         };
         handed.finish()?;
-        Ok(Sockets { agents, admin, dns, all_handed })
+        Ok(Sockets { agents, admin, dns, all_handed, stamp: None })
     }
 
     /// Where it listens.
@@ -161,7 +164,7 @@ fn bind_transparent(address: SocketAddr, given: Option<socket2::Socket>) -> anyh
     Ok(if is_given { socket.into() } else { listening(socket, address)? })
 }
 
-fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
+pub(super) fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
     let v4 = config.advertise.v4.iter().copied().map(IpAddr::V4);
     DnsConfig {
         udp_and_tcp: config.listen.dns.clone(),

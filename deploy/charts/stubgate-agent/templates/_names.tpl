@@ -19,13 +19,13 @@
 {{/* What selects the agent's own pod. Never changes. */}}
 {{- define "agent.selectorLabels" -}}
 app.kubernetes.io/name: stubgate-agent
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: agent
 {{- end -}}
 
 {{/* What stubgate and the network policy know the agent by; its pod has it, and the test's. */}}
 {{- define "agent.identity" -}}
-stubgate.internal/agent: {{ include "agent.name" . }}
+stubgate.internal/agent: {{ include "agent.name" . | quote }}
 {{- end -}}
 
 {{- define "agent.commonLabels" -}}
@@ -44,7 +44,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{ .Values.image.repository }}:{{ default (printf "v%s" .Chart.AppVersion) .Values.image.tag }}
 {{- end -}}
 {{- end -}}
 
@@ -52,7 +52,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.test.image.digest -}}
 {{ .Values.test.image.repository }}@{{ .Values.test.image.digest }}
 {{- else -}}
-{{ .Values.test.image.repository }}:{{ default .Chart.AppVersion .Values.test.image.tag }}
+{{ .Values.test.image.repository }}:{{ default (printf "v%s" .Chart.AppVersion) .Values.test.image.tag }}
 {{- end -}}
 {{- end -}}
 
@@ -101,11 +101,29 @@ dnsConfig:
   options: [{ name: ndots, value: {{ .Values.dns.ndots | quote }} }]
 {{- end -}}
 
+{{/* Waits until stubgate knows the pod: the API server tells its address a moment after it has started, and what asks before that is
+refused. It goes on after half a minute all the same: setup says what does not work. */}}
+{{- define "agent.known" -}}
+- name: known
+  image: {{ include "agent.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [bash, -c]
+  args:
+    - |
+      for _ in {1..60}; do
+          curl --silent --fail --max-time 2 --output /dev/null http://stubgate.internal/ca.pem && exit 0
+          sleep 0.5
+      done
+      echo "stubgate at {{ first .Values.stubgate.addresses }} does not answer this pod: is it an agent of its policy?" >&2
+  securityContext: {{- include "agent.containerSecurity" . | nindent 4 }}
+  resources: { requests: { cpu: 10m, memory: 32Mi }, limits: { memory: 64Mi } }
+{{- end -}}
+
 {{- define "agent.bundleVolume" -}}
 - name: bundle
   configMap:
-    name: {{ .Values.trust.configMap }}
-    items: [{ key: {{ .Values.trust.key }}, path: bundle.pem }]
+    name: {{ .Values.trust.configMap | quote }}
+    items: [{ key: {{ .Values.trust.key | quote }}, path: bundle.pem }]
     optional: {{ not .Values.trust.required }}
 {{- end -}}
 

@@ -89,7 +89,7 @@ credentials) stand apart from those of keys, which it reads at its start only. *
 {{- $wrong = append $wrong "kubernetes.apiServers: the network policy must name the API server; ask: kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes" -}}
 {{- end -}}
 {{- $times := default dict .Values.config.timeouts -}}
-{{- $times = mergeOverwrite (dict "drain_delay_seconds" 5 "drain_seconds" 25) $times -}}
+{{- $times = mergeOverwrite (dict "drain_delay_seconds" 5 "drain_seconds" 20) $times -}}
 {{- $needed := add (int $times.drain_delay_seconds) (int $times.drain_seconds) (ternary 42 0 .Values.escrow.enabled) -}}
 {{- if le (int .Values.terminationGracePeriodSeconds) (int $needed) -}}
 {{- $wrong = append $wrong (printf "terminationGracePeriodSeconds: a stop takes up to %d seconds (drain_delay_seconds, drain_seconds%s); give more than that" (int $needed) (ternary ", and 42 for a login that is being refreshed" "" .Values.escrow.enabled)) -}}
