@@ -2,13 +2,14 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check lab image images-test deb manual fuzz outside toolchain clean
+.PHONY: help demo test check charts lab image images-test deb manual fuzz outside real-cluster toolchain clean
 
 help:
 	@echo "make demo    the main job, on loopback: nothing to configure; once built, no root and no network"
 	@echo "make test    formatting, lints, licences, unit and component tests, and the lab (root or user namespaces)"
 	@echo "             installs the programs that it drives (tests/setup); all of these install gcc where there is no cc"
 	@echo "make check   only what is quick: formatting, lints, unit and component tests"
+	@echo "make charts  only the Helm charts: rendered, validated, tried with the appliance (part of check)"
 	@echo "make lab     only the lab: real clients and origins in network namespaces"
 	@echo "make image   the images of the appliance (deploy/image) and of agents' containers (agent-image/README.md), as OCI archives"
 	@echo "make images-test  builds both and runs them by runc, read-only and without a capability"
@@ -16,6 +17,7 @@ help:
 	@echo "make manual  man pages and completions, written anew from the command lines"
 	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60), two at a time"
 	@echo "make outside tools that others wrote, against the appliance (tests/outside)"
+	@echo "make real-cluster  the model of a cluster against a real kube-apiserver and etcd (minutes)"
 
 demo: toolchain
 	@cargo run --quiet --package stubgate-proxy --bin stubgate -- demo
@@ -33,6 +35,12 @@ check: toolchain
 	./tests/setup
 	cargo test --workspace --exclude stubgate-tests --locked
 	PYTHON=$(abspath $(or $(CARGO_TARGET_DIR),target))/bridges-venv/bin/python ./agent-image/bridges/run-tests
+	./tests/charts/run
+
+charts: toolchain
+	./tests/setup
+	cargo build --locked --package stubgate-proxy --package stubgate-agent
+	./tests/charts/run
 
 # In one process at a time within a suite: each makes network namespaces.
 lab: toolchain
@@ -67,6 +75,10 @@ fuzz: toolchain
 
 outside: toolchain
 	./tests/outside/run
+
+# Takes kube-apiserver and etcd in target/lab-cluster/bin, or in the folder that STUBGATE_LAB_CLUSTER names.
+real-cluster: toolchain
+	STUBGATE_REAL_CLUSTER=1 cargo test --locked --package stubgate-proxy --test kubernetes -- --nocapture real
 
 # aws-lc-rs compiles C.
 toolchain:

@@ -13,6 +13,7 @@ mod hosts;
 mod include;
 mod limits;
 mod names;
+mod pods;
 mod presets;
 pub(crate) mod reader;
 pub(crate) mod record_types;
@@ -40,6 +41,8 @@ pub struct Compiled {
     pub policy: Policy,
     /// Warnings, in the order of files and lines.
     pub warnings: Vec<Diagnostic>,
+    /// Where the selectors of pods are written, in their order.
+    pub(crate) selector_places: Vec<reader::Place>,
 }
 
 /// Checks policy files, merged.
@@ -73,7 +76,7 @@ pub fn compile(files: &[SourceFile]) -> Result<Compiled, Vec<Diagnostic>> {
 }
 
 /// In the order of files and lines.
-fn sort(found: &mut [Diagnostic]) {
+pub(crate) fn sort(found: &mut [Diagnostic]) {
     found.sort_by_key(|diagnostic| {
         let place = diagnostic.labels.first().map(|label| (label.file, label.span.start));
         (place, diagnostic.code, diagnostic.severity == Severity::Warning)
@@ -94,6 +97,8 @@ struct Draft {
     refresh_stub_places: Vec<Option<reader::Place>>,
     /// Where logins are named, by credential.
     login_places: Vec<Option<reader::Place>>,
+    /// Where the selectors of pods are written, in their order.
+    selector_places: Vec<reader::Place>,
     parts: Parts,
 }
 
@@ -111,7 +116,8 @@ impl Draft {
             return Err(self.found);
         }
         self.parts.fingerprint = fingerprint(files);
-        Ok(Compiled { policy: Policy::new(self.parts), warnings: self.found })
+        let policy = Policy::new(self.parts);
+        Ok(Compiled { policy, warnings: self.found, selector_places: self.selector_places })
     }
 }
 

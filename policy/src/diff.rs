@@ -17,6 +17,7 @@ mod pairs;
 mod parts;
 mod paths;
 mod places;
+mod pods;
 mod side;
 mod text;
 mod words;
@@ -34,7 +35,8 @@ use self::places::{Kind, Places};
 use self::side::{Numbers, Side, Which};
 use crate::decide::{HostIndex, NameStage, RequestStage, SlotRef};
 use crate::model::hosts::HostPattern;
-use crate::model::{Authority, Effect, Host, HostRule, Method, Policy, Slot, Target};
+use crate::model::{AgentId, Authority, Effect, Host, HostRule, Method, Policy, Slot, Target};
+use crate::pods::PodSelector;
 
 /// How two policies differ.
 #[derive(Debug)]
@@ -164,8 +166,10 @@ pub struct RuleText {
 pub struct Witness {
     /// Who asks.
     pub agent: String,
-    /// From which address.
-    pub peer: IpAddr,
+    /// From which address; `None` where agents are told by their pods.
+    pub peer: Option<IpAddr>,
+    /// In which pods, where there is no address.
+    pub pod: Option<PodSelector>,
     /// Where.
     pub authority: Authority,
     /// How.
@@ -196,7 +200,7 @@ impl Diff {
         before.learn(&numbers);
         after.learn(&numbers);
         let mut comparison = Comparison::new(&before, &after, &pairs, effort);
-        let complete = comparison.run(&places);
+        let complete = comparison.run(&places) && pairs.complete();
         let found = parts::join(comparison.found);
         let covered = Covered::new(&places, &found);
         let mut changes: Vec<Change> =
@@ -234,7 +238,20 @@ impl Diff {
 
     /// The changes that this request from that address falls under.
     pub fn covering(&self, peer: IpAddr, request: &RequestStage<'_>) -> impl Iterator<Item = &Change> {
-        let pair = self.pairs.at(peer);
+        self.covering_pair(self.pairs.at(peer), request)
+    }
+
+    /// The changes that this request falls under, from whatever is one agent of the old policy and one of the new.
+    pub fn covering_agents(
+        &self,
+        old: Option<AgentId>,
+        new: Option<AgentId>,
+        request: &RequestStage<'_>,
+    ) -> impl Iterator<Item = &Change> {
+        self.covering_pair(self.pairs.of((old, new)), request)
+    }
+
+    fn covering_pair(&self, pair: Option<usize>, request: &RequestStage<'_>) -> impl Iterator<Item = &Change> {
         let kind = self.places.of(request.authority.host());
         self.changes.iter().filter(move |change| change.covers(self.complete, pair, kind, request))
     }

@@ -17,6 +17,7 @@ pub mod explain;
 pub mod import;
 mod lint;
 pub mod model;
+pub mod pods;
 pub mod preset;
 pub mod question;
 mod raw;

@@ -5,10 +5,12 @@
 
 pub(crate) mod cases;
 mod given;
+pub(crate) mod pods;
 pub(crate) mod sources;
 
 use given::lenient;
 pub(crate) use given::{Argument, Entries, Flag, Given, Number, Places, Shape, Span, Text, Unknown};
+pub(crate) use pods::PodSelector;
 
 use crate::schema::Limit;
 pub(crate) use sources::SecretSource;
@@ -18,8 +20,8 @@ lenient! {
     pub(crate) struct Document {
         /// Version of the format: 1.
         version: Number = Limit::required().only(1),
-        /// Who may ask: a name for each workload, and the networks that it asks from.
-        agents: Entries<Agent>,
+        /// Who may ask: a name for each workload, and the networks that it asks from, or the pods that it is.
+        agents: Entries<Agent> = Limit::NONE.each_has_any(IDENTITIES),
         /// What stands behind each stub. The secret itself is never here.
         credentials: Entries<Credential>,
         /// Who may do what, where. A set: order means nothing; what no rule allows is denied; a deny rule always wins.
@@ -33,11 +35,16 @@ lenient! {
     }
 }
 
+/// The keys of an agent that say who it is; one of them must stand.
+pub(crate) const IDENTITIES: &[&str] = &["sources", "pods"];
+
 lenient! {
     /// `agents: { NAME: … }`
     pub(crate) struct Agent {
         /// Networks that the agent asks from, such as `10.42.0.11/32`. No address may belong to two agents.
-        sources: Vec<Given<Text>> = Limit::required(),
+        sources: Vec<Given<Text>>,
+        /// Pods of a Kubernetes cluster that are the agent: those that fit any of these.
+        pods: Vec<Given<PodSelector>>,
         /// Denies all to this agent at once. Default false.
         quarantined: Flag,
         /// How much this agent may do; a number here takes the place of the one under the top-level `limits`.

@@ -61,6 +61,7 @@ pub(crate) struct Limit {
     one_of: &'static [&'static str],
     presets: bool,
     at_most: Option<u64>,
+    each_has_any: &'static [&'static str],
 }
 
 impl Limit {
@@ -75,6 +76,7 @@ impl Limit {
         one_of: &[],
         presets: false,
         at_most: None,
+        each_has_any: &[],
     };
 
     /// The form of a name that people choose.
@@ -130,6 +132,11 @@ impl Limit {
         Limit { at_most: Some(most), ..self }
     }
 
+    /// A map of maps, each with one of these keys at least.
+    pub(crate) const fn each_has_any(self, keys: &'static [&'static str]) -> Limit {
+        Limit { each_has_any: keys, ..self }
+    }
+
     fn apply(self, schema: &mut Map<String, Value>) {
         let mut add = |key: &str, value: Value| schema.insert(key.into(), value);
         if let Some(number) = self.only {
@@ -158,6 +165,12 @@ impl Limit {
         if self.presets {
             let names: Vec<String> = preset::released().iter().map(ToString::to_string).collect();
             add("enum", json!(names));
+        }
+        if let (false, Some(Value::Object(each))) =
+            (self.each_has_any.is_empty(), schema.get_mut("additionalProperties"))
+        {
+            let any: Vec<Value> = self.each_has_any.iter().map(|key| json!({ "required": [key] })).collect();
+            each.insert("anyOf".into(), json!(any));
         }
         for inner in ["items", "additionalProperties"] {
             if let (Some(pattern), Some(Value::Object(items))) = (self.each, schema.get_mut(inner)) {

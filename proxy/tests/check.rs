@@ -164,3 +164,63 @@ fn the_hook_judges_what_is_staged() {
     let (passed, said) = git(&["commit", "--message", "other"]);
     assert!(passed && !said.contains("policy is"), "{said}");
 }
+
+const PODS: &str = "version: 1
+agents:
+  devbot: { pods: [{ namespace: agents, labels: { app: devbot } }] }
+rules:
+  - { name: r, agents: [devbot], hosts: [a.example], methods: [GET] }
+";
+const LISTED: &str = r#"{"kind":"List","items":[
+  {"kind":"Pod","metadata":{"name":"devbot-0","namespace":"agents","labels":{"app":"devbot"}},"spec":{"serviceAccountName":"devbot"}}]}"#;
+
+#[test]
+fn selectors_of_pods_are_held_against_a_cluster() {
+    let other = LISTED.replace("\"app\":\"devbot\"", "\"app\":\"devbto\"");
+    let folder =
+        folder(&[("policy/a.yaml", PODS), ("pods.json", LISTED), ("other.json", &other), ("text", "NAME READY")]);
+    let good = check(folder.path(), &["policy", "--cluster", "pods.json", "--deny-warnings"]);
+    assert_eq!((good.status.code(), err(&good)), (Some(0), ""));
+    let gone = check(folder.path(), &["policy", "--cluster", "other.json"]);
+    assert_eq!(gone.status.code(), Some(0));
+    assert!(err(&gone).contains("warning[SG0222]") && err(&gone).contains("did you mean `devbto`?"), "{}", err(&gone));
+    let denied = check(folder.path(), &["policy", "--cluster", "other.json", "--deny-warnings"]);
+    assert_eq!(denied.status.code(), Some(1));
+    let allowed = check(folder.path(), &["policy", "--cluster", "other.json", "--deny-warnings", "--allow", "SG0222"]);
+    assert_eq!((allowed.status.code(), err(&allowed)), (Some(0), ""));
+    for (file, said) in [("text", "kubectl get pods"), ("none.json", "none.json: "), ("policy", "policy: ")] {
+        let output = check(folder.path(), &["policy", "--cluster", file]);
+        assert_eq!(output.status.code(), Some(2), "{file}");
+        assert!(err(&output).contains(said), "{file}: {}", err(&output));
+    }
+}
+
+#[test]
+fn a_list_of_pods_is_read_from_standard_input() {
+    let folder = folder(&[("policy/a.yaml", PODS), ("pods.json", LISTED)]);
+    let mut command = Command::new(STUBGATE);
+    command.args(["policy", "check", "policy", "--cluster", "-", "--deny-warnings"]).current_dir(folder.path());
+    let output = command.stdin(fs::File::open(folder.path().join("pods.json")).unwrap()).output().unwrap();
+    assert_eq!((output.status.code(), err(&output)), (Some(0), ""));
+}
+
+#[test]
+fn a_decision_is_explained_for_a_pod() {
+    let two = "  infrabot: { pods: [{ namespace: agents, service_account: infrabot }] }\nrules:";
+    let folder = folder(&[("policy/a.yaml", &PODS.replace("rules:", two))]);
+    let explain = |pod: &str| {
+        let mut command = Command::new(STUBGATE);
+        command.args(["policy", "explain", "policy", "--pod", pod, "GET https://a.example/"]);
+        command.current_dir(folder.path()).output().unwrap()
+    };
+    let known = explain("agents/devbot,app=devbot,tier=dev");
+    assert!(known.status.success() && out(&known).contains("by devbot\nALLOW"), "{}{}", out(&known), err(&known));
+    let nobody = explain("agents/devbot");
+    assert!(nobody.status.success() && out(&nobody).contains("DENY unknown_agent"), "{}", out(&nobody));
+    let of_two = explain("agents/infrabot,app=devbot");
+    assert_eq!(of_two.status.code(), Some(2));
+    assert!(err(&of_two).contains("`devbot` and `infrabot`"), "{}", err(&of_two));
+    for bad in ["agents", "agents/devbot,app", ""] {
+        assert_eq!(explain(bad).status.code(), Some(2), "{bad}");
+    }
+}

@@ -40,6 +40,7 @@ pub mod doctor;
 pub mod event;
 pub mod files;
 pub mod hook;
+mod program;
 pub mod quiet;
 pub mod run;
 pub mod screen;

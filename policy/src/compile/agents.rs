@@ -1,4 +1,5 @@
-//! `agents:`: who may ask, and the networks that they ask from. No address may belong to two of them.
+//! `agents:`: who may ask, and the networks that they ask from, or the pods that they are. No address may belong to two of
+//! them.
 
 use std::net::IpAddr;
 
@@ -7,10 +8,12 @@ use ipnet::IpNet;
 use super::Draft;
 use super::limits;
 use super::names::AGENT;
+use super::pods;
 use super::reader::{Item, Place, Reader};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::model::policy::{AgentSet, SourceRange, Spot, spot};
 use crate::model::{Agent, AgentId, AgentLimits};
+use crate::pods::{PodSelector, Pods, Selected};
 use crate::raw;
 
 pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
@@ -32,13 +35,20 @@ pub(super) fn check(documents: &[(usize, raw::Document)], draft: &mut Draft) {
     draft.agents.sort();
     defined.sort_by_key(|(name, _)| *name);
     let mut networks = Vec::new();
+    let mut selectors = Vec::new();
     for (at, (name, checked)) in defined.into_iter().enumerate() {
         let Some(id) = AgentId::at(at) else { continue };
         let limits = checked.limits.or(common);
         draft.parts.agents.push(Agent::new(name.as_str(), checked.quarantined, limits));
         networks.extend(checked.networks.into_iter().map(|(net, place)| Network::new(net, id, place)));
+        for (selector, place) in checked.pods {
+            selectors.push(Selected { agent: id, selector });
+            draft.selector_places.push(place);
+        }
     }
     draft.parts.sources = ranges(networks, &draft.parts.agents, &mut draft.found);
+    draft.parts.pods = Pods::new(selectors);
+    pods::overlaps(&draft.parts.pods, &draft.selector_places, &draft.parts.agents, &mut draft.found);
 }
 
 /// The agents of a rule or `dns:` entry.
@@ -66,15 +76,25 @@ struct Checked {
     quarantined: bool,
     limits: AgentLimits,
     networks: Vec<(IpNet, Place)>,
+    pods: Vec<(PodSelector, Place)>,
 }
 
 fn read(agent: &raw::Agent, span: &raw::Span, reader: &mut Reader<'_>) -> Checked {
     reader.unknown(&agent.unknown, raw::Agent::KEYS);
-    let sources = reader.required_texts(&agent.sources, "sources", span).unwrap_or_default();
+    if agent.sources.is_none() && agent.pods.is_none() {
+        let nobody = Diagnostic::error(codes::MISSING_KEY, "nothing says who this agent is");
+        reader.report(nobody, span, "", "add `sources:`, the networks that it asks from, or `pods:` of a cluster");
+    }
+    let sources = reader.optional(&agent.sources);
+    let sources = reader.texts(sources).unwrap_or_default();
     let networks = sources.iter().filter_map(|item| Some((network(item, reader)?, reader.place(item.span)))).collect();
+    let pods = match reader.optional(&agent.pods) {
+        Some(list) => pods::read(&list, reader),
+        None => Vec::new(),
+    };
     let quarantined = reader.optional(&agent.quarantined).is_some_and(|flag| flag.value.0);
     let limits = reader.optional(&agent.limits).map(|limits| limits::read(limits.value, reader)).unwrap_or_default();
-    Checked { quarantined, limits, networks }
+    Checked { quarantined, limits, networks, pods }
 }
 
 fn network(item: &Item<'_>, reader: &mut Reader<'_>) -> Option<IpNet> {

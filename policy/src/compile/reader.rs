@@ -190,6 +190,14 @@ impl Named for crate::raw::Places {
     const WHAT: &'static str = "a map from places to lists of texts";
 }
 
+impl Named for crate::raw::pods::Labels {
+    const WHAT: &'static str = "a map from keys to values";
+
+    fn help(_found: &str) -> &'static str {
+        "write each label with its value: { app: devbot }"
+    }
+}
+
 impl Named for crate::raw::Argument {
     const WHAT: &'static str = "a text or a list";
 
@@ -246,7 +254,7 @@ macro_rules! maps {
     };
 }
 
-maps!(raw::Document raw::Agent raw::Limits raw::Credential raw::Rule raw::Dns);
+maps!(raw::Document raw::Agent raw::PodSelector raw::Limits raw::Credential raw::Rule raw::Dns);
 maps!(raw::Body raw::JsonBody raw::Graphql);
 maps!(raw::Include raw::PresetFile raw::PresetCredential raw::PresetParameter);
 maps!(sources::Vault sources::VaultAuth sources::AppRole sources::Kubernetes sources::Infisical);

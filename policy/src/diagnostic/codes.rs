@@ -46,6 +46,9 @@ codes! {
 
     BAD_LIMIT "SG0114" "a limit of 0, or one that nothing could reach",
 
+    BAD_POD "SG0115" "not what a pod could have",
+    POD_OVERLAP "SG0116" "pods that belong to two agents",
+
     BAD_STUB "SG0120" "a stub in a form that is not allowed",
     STUB_CLASH "SG0121" "one stub is part of another",
     STUB_SHARED "SG0122" "two credentials with one stub are granted to one agent",
@@ -105,6 +108,9 @@ codes! {
     SHARED_STUB "SG0214" "a literal stub with which several agents may write",
     NO_BODY "SG0220" "a rule that looks into bodies, for methods that have none",
     NOT_LOOKED_AT "SG0221" "a rule that looks into bodies, beside one that lets the same requests pass without a look",
+    NO_SUCH_POD "SG0222" "a selector that fits no pod of the cluster",
+    POD_OF_TWO "SG0223" "a pod of the cluster that is two agents",
+    POD_ON_HOST "SG0224" "a pod of the cluster that uses the network of its node",
     NO_TESTS "SG0300" "no policy test at all",
     BAD_QUESTION "SG0301" "a request of a policy test that no agent could send",
     BAD_HEADER "SG0302" "a header of a policy test that no request could have",

@@ -43,7 +43,7 @@ impl Explained {
     /// Whether a policy with it can be used all the same.
     pub fn is_warning(&self) -> bool {
         matches!(self.code, codes::WIDE_SOURCE | codes::GRANTS_NOTHING)
-            || (codes::COVERED..=codes::NOT_LOOKED_AT).contains(&self.code)
+            || (codes::COVERED..=codes::POD_ON_HOST).contains(&self.code)
     }
 
     /// Why, and what instead, as plain text.

@@ -295,6 +295,7 @@ impl<'s> Comparison<'s> {
         let witness = pairs.first().and_then(|pair| self.pairs.all().get(*pair)).map(|pair| Witness {
             agent: pair.name.to_string(),
             peer: pair.peer,
+            pod: pair.pod.clone().filter(|_| pair.peer.is_none()),
             authority: spot.authority.clone(),
             method: method.clone(),
             target: target.clone(),

@@ -186,9 +186,13 @@ impl fmt::Display for Change {
 
 impl Serialize for Witness {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Witness", if self.beside.is_some() { 7 } else { 5 })?;
+        let fields = 5 + usize::from(self.pod.is_some()) + if self.beside.is_some() { 2 } else { 0 };
+        let mut object = serializer.serialize_struct("Witness", fields)?;
         object.serialize_field("agent", &self.agent)?;
         object.serialize_field("peer", &self.peer)?;
+        if let Some(pod) = &self.pod {
+            object.serialize_field("pod", &pod.to_string())?;
+        }
         let host = self.authority.host_header();
         let request = format!("{} {}://{host}{}", self.method, self.authority.scheme(), self.target.as_str());
         object.serialize_field("request", &request)?;

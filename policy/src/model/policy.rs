@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::authority::Authority;
 use super::body::BodyRule;
 use super::check::Check;
 use super::hosts::HostRule;
@@ -17,6 +18,7 @@ use super::paths::Paths;
 use super::secret_source::{Reading, Source};
 use super::slot::Slot;
 use crate::decide::Index;
+use crate::pods::Pods;
 
 /// A checked policy. Built by compile; asked with [`Policy::decide`].
 #[derive(Debug)]
@@ -25,6 +27,7 @@ pub struct Policy {
     pub(crate) rules: Box<[Rule]>,
     pub(crate) credentials: Box<[Credential]>,
     pub(crate) sources: Box<[SourceRange]>,
+    pub(crate) pods: Pods,
     pub(crate) forwards: Box<[Forward]>,
     pub(crate) fingerprint: Box<str>,
     pub(crate) index: Index,
@@ -40,6 +43,7 @@ pub(crate) struct Parts {
     pub(crate) rules: Vec<Rule>,
     pub(crate) credentials: Vec<Credential>,
     pub(crate) sources: Vec<SourceRange>,
+    pub(crate) pods: Pods,
     pub(crate) forwards: Vec<Forward>,
     pub(crate) fingerprint: u64,
 }
@@ -57,6 +61,7 @@ impl Policy {
             rules: parts.rules.into(),
             credentials: parts.credentials.into(),
             sources: parts.sources.into(),
+            pods: parts.pods,
             forwards: parts.forwards.into(),
             fingerprint: format!("{:016x}", parts.fingerprint).into(),
             index,
@@ -137,6 +142,15 @@ impl Policy {
     pub fn credential_named(&self, name: &str) -> Option<CredentialId> {
         let at = self.credentials.binary_search_by(|credential| credential.name().cmp(name)).ok()?;
         CredentialId::at(at)
+    }
+
+    /// Every authority that some allow rule names without a wildcard, sorted.
+    pub fn origins(&self) -> Vec<Authority> {
+        let allowing = self.rules.iter().filter(|rule| rule.effect == Effect::Allow);
+        let mut origins: Vec<Authority> = allowing.flat_map(|rule| &rule.hosts).filter_map(HostRule::authority).collect();
+        origins.sort_by_key(ToString::to_string);
+        origins.dedup();
+        origins
     }
 
     /// Every distinct stub text, refresh stubs among them, sorted, for a scanner of whole heads and bodies.
@@ -284,6 +298,11 @@ impl Rule {
     /// What it does.
     pub fn effect(&self) -> Effect {
         self.effect
+    }
+
+    /// Where it applies.
+    pub fn hosts(&self) -> &[HostRule] {
+        &self.hosts
     }
 
     /// The credentials that it grants.

@@ -18,6 +18,7 @@ mod limits;
 mod lints;
 mod minted;
 mod paths;
+mod pods;
 mod presets;
 mod sources;
 mod stages;

@@ -1,6 +1,7 @@
 //! `stubgate policy …`: one file a command.
 
 mod check;
+mod cluster;
 mod diff;
 mod explain;
 mod head;

@@ -73,7 +73,7 @@ audit:
     assert_eq!(config.advertise.v4, ["10.43.100.100".parse::<std::net::Ipv4Addr>().unwrap()]);
     assert_eq!(config.forward[0].zones[0].as_str(), "cluster.local");
     assert_eq!(config.policy, [Path::new("/etc/stubgate/policy")]);
-    assert_eq!(config.ca, None);
+    assert_eq!(config.ca, Ca::default());
     assert_eq!(config.audit[0].sink, AuditSink::Stdout);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.timeouts, Timeouts::default());
@@ -112,7 +112,7 @@ process: { user: "65532:101", require_lockdown: true, credential_folders: [more,
     assert_eq!(config.listen.admin, []);
     assert_eq!(config.policy, [Path::new("/etc/stubgate/policy"), Path::new("/srv/extra.yaml")]);
     assert_eq!(config.state_dir, Path::new("/etc/stubgate/state"));
-    let ca = config.ca.unwrap();
+    let ca = config.ca.files.unwrap();
     assert_eq!(ca.certificate_file, Path::new("/etc/stubgate/ca.pem"));
     assert_eq!(ca.key_file, Path::new("/run/secrets/ca.key"));
     assert_eq!((config.limits.connections, config.limits.header_bytes), (9, 2048));

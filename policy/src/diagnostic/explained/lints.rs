@@ -119,4 +119,25 @@ pub(super) const ALL: &[Explained] = &[
         "rules:\n  - { name: looks, agents: [devbot], hosts: [a.example], methods: [POST], paths: [\"/v1/x\"], body: { json: { allow_keys: [a] } } }\n  - { name: wide, agents: [devbot], hosts: [a.example], methods: [any] }\n",
         "Narrow the other rule by its paths, or let it make the same demand.",
     ),
+    e(
+        NO_SUCH_POD,
+        "With `--cluster`: no pod that runs fits the selector. Either its workload is not there now, or a namespace, label or \
+         service account is written otherwise in the cluster, and the agent is refused everything.",
+        "",
+        "Write what the pods have, as the message says; allow the code where workloads come and go.",
+    ),
+    e(
+        POD_OF_TWO,
+        "With `--cluster`: a pod fits selectors of two agents, or one agent's selector and another's `sources`. It is neither: \
+         everything is denied to it.",
+        "",
+        "Tell the agents apart by a label, a service account or a namespace, and keep addresses of pods out of `sources`.",
+    ),
+    e(
+        POD_ON_HOST,
+        "With `--cluster`: a pod with `hostNetwork: true` has the address of its node, as every process there has. An address says \
+         nothing about who asks then, and such a pod is nobody.",
+        "",
+        "Run agents in a network of their own.",
+    ),
 ];

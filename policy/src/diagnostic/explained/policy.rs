@@ -95,6 +95,19 @@ pub(super) const ALL: &[Explained] = &[
         "Write what the agent needs at its busiest, or remove the key: without it there is no limit.",
     ),
     e(
+        BAD_POD,
+        "Namespaces, labels and service accounts have forms of their own in Kubernetes. A selector in another form would fit no \
+         pod; patterns and lists of values are none either.",
+        "agents:\n  devbot: { pods: [{ namespace: agents, labels: { app: \"dev*\" } }] }\n",
+        "Write each name in full: `{ namespace: agents, labels: { app: devbot }, service_account: devbot }`.",
+    ),
+    e(
+        POD_OVERLAP,
+        "A pod that two agents claim is neither of them: everything is denied to it.",
+        "agents:\n  devbot: { pods: [{ namespace: agents }] }\n  infrabot: { pods: [{ namespace: agents, labels: { app: infrabot } }] }\n",
+        "Tell the agents apart by a label, a service account or a namespace.",
+    ),
+    e(
         BAD_STUB,
         "A stub must be found whole wherever an agent puts it, so it holds only characters that stand for themselves, and is \
          long enough not to be found in innocent text.",

@@ -131,7 +131,7 @@ fn held(witness: &Witness) -> Vec<Token<'_>> {
 
 fn of_witness(policy: &Policy, witness: &Witness) -> Said {
     let tokens = held(witness);
-    decide(policy, witness.peer, stage(witness, &tokens), None)
+    decide(policy, witness.peer.unwrap(), stage(witness, &tokens), None)
 }
 
 fn stage<'a>(witness: &'a Witness, tokens: &'a [Token<'a>]) -> RequestStage<'a> {
@@ -208,7 +208,7 @@ proptest! {
             let show = || format!("{change}\n{was:?} {is:?}\n{before}\n{after}");
             let tokens = held(witness);
             if !matches!(change.aspect, Aspect::Observed | Aspect::NotObserved) {
-                let covers = diff.covering(witness.peer, &stage(witness, &tokens)).any(|other| std::ptr::eq(other, change));
+                let covers = diff.covering(witness.peer.unwrap(), &stage(witness, &tokens)).any(|other| std::ptr::eq(other, change));
                 prop_assert!(covers, "{}", show());
             }
             let (less, more) = match change.direction {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use stubgate_policy::diagnostic::explained;
 use stubgate_policy::{SourceFile, compile, json, sarif};
 
+use super::cluster;
 use crate::cli::check::report;
 use crate::cli::say::{count, say};
 use crate::cli::{UNUSABLE, WRONG, fail};
@@ -16,6 +17,10 @@ pub(in crate::cli) struct Args {
     /// Files, or folders of which every *.yaml is read; checked together, as one policy
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
+    /// Also look at the `pods:` of agents beside the pods of a cluster: the output of
+    /// `kubectl get pods --all-namespaces --output json`, or `-` to read it from standard input
+    #[arg(long, value_name = "FILE")]
+    cluster: Option<PathBuf>,
     /// How to write what is found: for people on standard error, the others on standard output
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -54,8 +59,15 @@ pub(super) fn main(args: &Args) -> ExitCode {
         Ok(found) => found,
         Err(error) => return fail(UNUSABLE, error),
     };
+    let pods = match args.cluster.as_deref().map(cluster::pods).transpose() {
+        Ok(pods) => pods,
+        Err(error) => return fail(UNUSABLE, error),
+    };
     let (policy, mut found) = match compile(&files) {
-        Ok(compiled) => (Some(compiled.policy), compiled.warnings),
+        Ok(compiled) => {
+            let beside = pods.as_deref().map(|pods| compiled.beside(pods)).unwrap_or_default();
+            (Some(compiled.policy), [compiled.warnings, beside].concat())
+        }
         Err(found) => (None, found),
     };
     found.extend(skipped);

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use stubgate_policy::cases::Content;
 use stubgate_policy::diagnostic::nearest;
 use stubgate_policy::explain::render;
+use stubgate_policy::pods::Pod;
 use stubgate_policy::{AgentId, Policy, Question, compile};
 
 use super::head::{Explainer, headers};
@@ -17,7 +18,9 @@ use crate::cli::{UNUSABLE, WRONG, fail};
 use crate::config::policy_files;
 
 #[derive(Debug, clap::Args)]
-#[command(override_usage = "stubgate policy explain [OPTIONS] <PATH>... <--agent <NAME>|--peer <IP>> <REQUEST>")]
+#[command(
+    override_usage = "stubgate policy explain [OPTIONS] <PATH>... <--agent <NAME>|--peer <IP>|--pod <POD>> <REQUEST>"
+)]
 pub(in crate::cli) struct Args {
     /// Policy files or folders, and last the request: 'POST https://host/path', 'WEBSOCKET wss://host/path',
     /// 'DNS name TYPE' or 'CONNECT host:port'
@@ -48,6 +51,29 @@ struct Who {
     /// Who asks, by address
     #[arg(long, value_name = "IP")]
     peer: Option<IpAddr>,
+    /// Who asks, by the pod that it runs in: its namespace, its service account, and its labels, such as
+    /// agents/devbot,app=devbot,tier=dev
+    #[arg(long, value_name = "POD", value_parser = pod)]
+    pod: Option<OwnPod>,
+}
+
+/// A pod as it is written on a command line.
+#[derive(Clone, Debug)]
+struct OwnPod {
+    namespace: String,
+    service_account: String,
+    labels: Vec<(Box<str>, Box<str>)>,
+}
+
+fn pod(text: &str) -> Result<OwnPod, String> {
+    const FORM: &str = "write NAMESPACE/SERVICE_ACCOUNT, and labels behind it: agents/devbot,app=devbot";
+    let (path, labels) = text.split_once(',').unwrap_or((text, ""));
+    let (namespace, service_account) = path.split_once('/').ok_or(FORM)?;
+    let labels = labels.split(',').filter(|label| !label.is_empty());
+    let labels = labels.map(|label| label.split_once('=').map(|(key, value)| (key.into(), value.into())).ok_or(FORM));
+    let mut labels = labels.collect::<Result<Vec<(Box<str>, Box<str>)>, &str>>()?;
+    labels.sort_unstable();
+    Ok(OwnPod { namespace: namespace.into(), service_account: service_account.into(), labels })
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -114,6 +140,12 @@ pub(super) fn main(args: &Args) -> ExitCode {
 fn who(policy: &Policy, who: &Who) -> Result<Option<AgentId>, String> {
     if let Some(peer) = who.peer {
         return Ok(policy.identify(peer));
+    }
+    if let Some(OwnPod { namespace, service_account, labels }) = &who.pod {
+        return policy.agent_of_pod(&Pod { namespace, service_account, labels }).map_err(|of_two| {
+            let [one, other] = [of_two.first, of_two.second].map(|agent| policy.agent(agent).name());
+            format!("the pod belongs to two agents, `{one}` and `{other}`: everything is denied to it (unknown_agent)")
+        });
     }
     let name = who.agent.as_deref().unwrap_or_default();
     let known = policy.agent_named(name);

@@ -1,5 +1,5 @@
-//! Programs that setup starts: each in a process group of its own, limited in time, and gone with all that it started when it is
-//! over. What it says is kept to its last 16 KiB.
+//! Programs that are started for what they do or say: each in a process group of its own, limited in time, and gone with all that
+//! it started when it is over. What one says is kept to its last 16 KiB, whatever it says.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -7,10 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
-
-use super::environment;
-use crate::agent::Agent;
+use tokio::process::{Child, Command};
 
 /// Bytes that are kept of what a program says.
 const KEPT: usize = 16 * 1024;
@@ -33,14 +30,6 @@ impl Ended {
         let last = lines.get(lines.len().saturating_sub(3)..).unwrap_or_default().join(" ");
         if last.is_empty() { self.status.to_string() } else { last }
     }
-}
-
-/// A program with the variables that every process gets, no terminal to ask at and nothing to read.
-pub(crate) fn command(agent: &Agent, program: &str) -> Command {
-    let mut command = Command::new(program);
-    command.envs(environment::read(&agent.place).unwrap_or_default()).env("HOME", &agent.place.home);
-    command.env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
-    command
 }
 
 /// Runs a program, takes in what it says, and leaves nothing of it behind.
@@ -79,21 +68,38 @@ pub(crate) async fn run_aloud(mut command: Command, deadline: Duration) -> io::R
     })
 }
 
-/// Kills what is left of a group, also when this process gives up on it.
-struct Group(Option<Pid>);
+/// The group of a child that leads one: killed with everything in it when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Group(Option<Pid>);
 
 impl Group {
-    fn of(child: &tokio::process::Child) -> Group {
+    /// That of a child that was started with `process_group(0)`.
+    pub(crate) fn of(child: &Child) -> Group {
         Group(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw))
+    }
+
+    /// Asks everything in it to end.
+    pub(crate) fn end(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Kills what is left. Once: afterwards the number may be somebody else's.
+    pub(crate) fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.0 = None;
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // Nothing left is as good.
+            let _ = kill_process_group(group, signal);
+        }
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(group) = self.0 {
-            // Nothing left is as good.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        self.kill();
     }
 }
 
