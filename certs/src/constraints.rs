@@ -181,9 +181,9 @@ mod tests {
         let ten: Box<[u8]> = Box::from([10, 0, 0, 0, 255, 0, 0, 0]);
         let all: Box<[u8]> = Box::from([0; 8]);
         let ip = |text: &str| LeafName::Ip(text.parse().unwrap());
-        let of = |permitted: &[&Box<[u8]>], excluded: &[&Box<[u8]>]| Constraints {
-            permitted: Kinds { networks: permitted.iter().map(|one| (*one).clone()).collect(), ..Kinds::default() },
-            excluded: Kinds { networks: excluded.iter().map(|one| (*one).clone()).collect(), ..Kinds::default() },
+        let of = |permitted: &[&[u8]], excluded: &[&[u8]]| Constraints {
+            permitted: Kinds { networks: permitted.iter().map(|one| Box::from(*one)).collect(), ..Kinds::default() },
+            excluded: Kinds { networks: excluded.iter().map(|one| Box::from(*one)).collect(), ..Kinds::default() },
         };
         assert!(of(&[], &[]).admit(&ip("192.0.2.1")) && of(&[], &[]).admit(&ip("2001:db8::1")));
         assert!(of(&[&ten], &[]).admit(&ip("10.1.2.3")) && !of(&[&ten], &[]).admit(&ip("192.0.2.1")));

@@ -169,8 +169,8 @@ impl Guarded {
             }
         }
         for credential in policy.credentials() {
-            own.extend(credential.source().files().into_iter().filter_map(|path| real(path)));
-            read_only.extend(credential.source().programs().into_iter().filter_map(|path| real(path)));
+            own.extend(credential.source().files().into_iter().filter_map(real));
+            read_only.extend(credential.source().programs().into_iter().filter_map(real));
         }
         read_only.extend(config.policy.iter().filter_map(|path| real(path)));
         read_only.extend(config_file.and_then(real));
