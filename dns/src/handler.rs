@@ -48,7 +48,7 @@ impl Handler {
             Transport::Udp => &mut self.udp,
             Transport::Tcp => &mut self.tcp,
         };
-        let arrived = std::iter::once((Source { peer, local: None }, packet));
+        let arrived = std::iter::once((Source { peer, local: None, stamp: None }, packet));
         batch.decide(&self.responder, surroundings, surroundings.policy(), arrived, now);
         if !batch.forwards.is_empty() {
             return Handled::Forward;

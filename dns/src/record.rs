@@ -5,10 +5,27 @@ use std::{net::SocketAddr, sync::Arc};
 
 use stubgate_policy::{AgentId, Name, Policy, Reason, RuleId};
 
+use crate::peer::{Peer, Stamp};
+
 /// What the server needs around it.
 pub trait Surroundings: Send + Sync + 'static {
     /// The policy in force now. Asked once a batch; a batch is decided by one policy.
     fn policy(&self) -> Arc<Policy>;
+
+    /// What tells who is at an address from now on: asked for each connection when it is accepted, and for each datagram.
+    fn stamp(&self, address: SocketAddr) -> Stamp {
+        let _ = address;
+        Stamp::Address
+    }
+
+    /// The agent of `policy` that a peer is. Asked for every question, also on connections that stay open.
+    fn identify(&self, policy: &Policy, peer: &Peer) -> Option<AgentId> {
+        match peer.stamp {
+            Stamp::Address => policy.identify(peer.ip()),
+            // For surroundings that know such stamps.
+            Stamp::Pod(_) | Stamp::Listener(_) => None,
+        }
+    }
 
     /// Takes the records of a batch, in the order of the questions, before any of its answers is sent. `false` says that
     /// they could not be kept: then none of the batch's answers goes out. `policy` is the one that decided the batch, which

@@ -15,7 +15,7 @@ use stubgate_policy::{AgentId, Ask, Decision, Name, NameGrant, NameStage, Policy
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    DnsConfig, QueryOutcome, QueryRecord, Surroundings, Transport,
+    DnsConfig, Peer, QueryOutcome, QueryRecord, Stamp, Surroundings, Transport,
     allowance::{Allowance, Allowances, Bounds, Open, Rate},
     wire::{self, Addresses, Answer, Content, ExtendedError, Fault, Header, Query, Rcode, number},
     zones::Zones,
@@ -45,6 +45,15 @@ pub(crate) struct Source {
     pub(crate) peer: SocketAddr,
     /// Which of our addresses it was sent to, if its socket doesn't know.
     pub(crate) local: Option<IpAddr>,
+    /// Who asks, if its connection or its listener tells.
+    pub(crate) stamp: Option<Stamp>,
+}
+
+impl Source {
+    fn who(&self, surroundings: &dyn Surroundings) -> Peer {
+        let stamp = self.stamp.unwrap_or_else(|| surroundings.stamp(self.peer));
+        Peer { address: self.peer, stamp }
+    }
 }
 
 /// A granted question that a server of its zone is to answer.
@@ -302,7 +311,7 @@ impl Batch {
         packet: &[u8],
         now: Instant,
     ) {
-        let agent = policy.identify(source.peer.ip());
+        let agent = surroundings.identify(policy, &source.who(surroundings));
         let share = shares.of(agent);
         let start = self.answers.len();
         let mut decided = Decided {

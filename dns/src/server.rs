@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{SocketAddr, TcpListener as StdListener, UdpSocket},
     sync::Arc,
     thread,
     time::Instant,
@@ -18,7 +18,7 @@ use self::{
     udp::Port,
 };
 use crate::{
-    DnsConfig, QueryOutcome, Surroundings, Transport, forward,
+    DnsConfig, QueryOutcome, Stamp, Surroundings, Transport, forward,
     respond::{Batch, Forward, Responder, Source},
     vet,
     wire::{ExtendedError, Query},
@@ -57,6 +57,7 @@ pub struct ServeError;
 pub struct Bound {
     config: DnsConfig,
     sockets: Vec<(Port, StdListener)>,
+    stamp: Option<Stamp>,
     local_addrs: Vec<SocketAddr>,
 }
 
@@ -64,18 +65,49 @@ impl DnsServer {
     /// Opens UDP and TCP sockets for every configured address; all or none. An IPv6 address serves IPv6 only. Needs no
     /// runtime, so that sockets can be opened before there are threads.
     pub fn bind(config: DnsConfig) -> Result<Bound, BindError> {
+        DnsServer::bind_unless(config, |_, _| None)
+    }
+
+    /// The same, for a process that was given some of these sockets: `open` is asked for each before it is opened. What it
+    /// gives must be bound to that address (where its port is 0: to any), and must not block.
+    pub fn bind_unless(
+        config: DnsConfig,
+        mut open: impl FnMut(Transport, SocketAddr) -> Option<Socket>,
+    ) -> Result<Bound, BindError> {
         let mut sockets = Vec::new();
         let mut local_addrs = Vec::new();
         for &address in &config.udp_and_tcp {
-            let (udp, tcp, local) = bind_both(address)?;
+            let given = (open(Transport::Udp, address), open(Transport::Tcp, address));
+            let (udp, tcp, local) = match given {
+                (None, None) => bind_both(address)?,
+                (udp, tcp) => complete(address, udp, tcp)?,
+            };
             sockets.push((udp, tcp));
             local_addrs.push(local);
         }
-        Ok(Bound { config, sockets, local_addrs })
+        Ok(Bound { config, sockets, stamp: None, local_addrs })
+    }
+
+    /// Serves on sockets that somebody else opened, each bound to one address, instead of on the configured addresses.
+    ///
+    /// # Errors
+    /// Where they can't be used.
+    pub fn given(config: DnsConfig, udp: UdpSocket, tcp: StdListener) -> io::Result<Bound> {
+        let local = udp.local_addr()?;
+        udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
+        let sockets = vec![(Port::given(udp), tcp)];
+        Ok(Bound { config, sockets, stamp: None, local_addrs: vec![local] })
     }
 }
 
 impl Bound {
+    /// Everyone who asks here is who this listener is for, whatever the address.
+    #[must_use]
+    pub fn stamped(self, listener: u16) -> Self {
+        Bound { stamp: Some(Stamp::Listener(listener)), ..self }
+    }
+
     /// The addresses that are served, with the ports that the system chose, in the order of the configuration.
     pub fn local_addrs(&self) -> &[SocketAddr] {
         &self.local_addrs
@@ -95,13 +127,14 @@ impl Bound {
             underway: TaskTracker::new(),
             shutdown: shutdown.child_token(),
         });
+        let stamp = self.stamp;
         let stop = Stop::new().map_err(|_| ServeError)?;
         let guard = StopOnDrop(stop.clone());
         let mut loops = JoinSet::new();
         for (udp, tcp) in self.sockets {
             let tcp = TcpListener::from_std(tcp).map_err(|_| ServeError)?;
-            loops.spawn(udp_thread(udp, service.clone(), stop.clone()));
-            loops.spawn(tcp::serve(tcp, service.clone()));
+            loops.spawn(udp_thread(udp, stamp, service.clone(), stop.clone()));
+            loops.spawn(tcp::serve(tcp, stamp, service.clone()));
         }
         // With nothing to listen on, too.
         let mut result = Ok(());
@@ -123,12 +156,12 @@ impl Bound {
 }
 
 /// Runs the UDP loop of one socket on a thread, and ends with it, also if it panics.
-async fn udp_thread(port: Port, service: Arc<Service>, stop: Stop) -> io::Result<()> {
+async fn udp_thread(port: Port, stamp: Option<Stamp>, service: Arc<Service>, stop: Stop) -> io::Result<()> {
     let (done, ended) = oneshot::channel();
     let runtime = Handle::current();
     thread::Builder::new().name("dns-udp".into()).spawn(move || {
         // Nobody listens any more only if the server was dropped.
-        let _ = done.send(udp::serve(port, &service, &stop, &runtime));
+        let _ = done.send(udp::serve(port, stamp, &service, &stop, &runtime));
     })?;
     ended.await.map_err(io::Error::other)?
 }
@@ -188,6 +221,23 @@ fn bind_both(address: SocketAddr) -> Result<(Port, StdListener, SocketAddr), Bin
             Err(error) => return Err(failed(Transport::Tcp)(error)),
         }
     }
+}
+
+/// The socket that was not given beside the one that was, or none if both were.
+fn complete(
+    address: SocketAddr,
+    udp: Option<Socket>,
+    tcp: Option<Socket>,
+) -> Result<(Port, StdListener, SocketAddr), BindError> {
+    let failed = |transport| move |source| BindError { address, transport, source };
+    let given = udp.as_ref().or(tcp.as_ref()).and_then(|socket| socket.local_addr().ok()?.as_socket());
+    let local = given.unwrap_or(address);
+    let udp = match udp {
+        Some(socket) => Port::adopt(socket, local),
+        None => Port::bind(local),
+    };
+    let tcp = tcp.map_or_else(|| bind_tcp(local), |socket| Ok(socket.into()));
+    Ok((udp.map_err(failed(Transport::Udp))?, tcp.map_err(failed(Transport::Tcp))?, local))
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<StdListener> {

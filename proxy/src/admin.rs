@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
@@ -17,6 +17,8 @@ use tokio::sync::Semaphore;
 
 use crate::appliance::{Appliance, refresh};
 use crate::lockdown::Part;
+use crate::pods;
+use crate::readiness::{self, Unready};
 
 /// Connections at once.
 const CONNECTIONS: usize = 64;
@@ -74,11 +76,14 @@ async fn answer(appliance: &Arc<Appliance>, request: &Request<Incoming>) -> Resp
             Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, ""),
         },
         "/healthz" => text(StatusCode::OK, "alive\n"),
-        "/readyz" if appliance.draining.is_cancelled() => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        "/readyz" if !appliance.snapshot.load().is_ready() => {
-            text(StatusCode::SERVICE_UNAVAILABLE, "no usable policy; see the log\n")
-        }
-        "/readyz" => text(StatusCode::OK, ready(appliance)),
+        "/readyz" => match readiness::unready(appliance, SystemTime::now()) {
+            Some(why @ Unready::Pods) => {
+                let details = pods::unready(appliance).unwrap_or_default();
+                text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}: {details}"))
+            }
+            Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            None => text(StatusCode::OK, ready(appliance)),
+        },
         _ => text(StatusCode::NOT_FOUND, "/metrics, /credentials, /healthz or /readyz\n"),
     }
 }
@@ -105,6 +110,14 @@ fn ready(appliance: &Appliance) -> String {
         Some(true) => text.push_str("programs: in force\n"),
         Some(false) => text.push_str("programs: missing (the process that runs them has ended; restart stubgate)\n"),
         None => {}
+    }
+    if let Some(pods) = &appliance.pods {
+        text.push_str(&pods.standing());
+    }
+    for (address, count) in appliance.gateways.many(std::time::Instant::now()) {
+        text.push_str(&format!(
+            "warning: {count} connections came from {address}, a node's or gateway's address: source NAT makes all agents one\n"
+        ));
     }
     for name in appliance.credentials.without_value() {
         text.push_str(&format!("credential {name}: no value\n"));

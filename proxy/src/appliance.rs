@@ -1,30 +1,37 @@
 //! What every part of the appliance shares: the policy in force, the credentials, the records, the connections.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use stubgate_certs::Minter;
 use stubgate_credentials::minted::Minting;
 use stubgate_credentials::{CredentialStore, Keeper};
-use stubgate_dns::{QueryRecord, Surroundings};
+use stubgate_dns::{Peer, QueryRecord, Stamp, Surroundings};
 use stubgate_policy::{AgentId, Name, Policy};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::Budgets;
+use crate::ca::Authorities;
 use crate::config::{Limits, Timeouts};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
 use crate::forward::pool::h1_limits;
+use crate::gateways::Gateways;
 use crate::health::{Health, Report};
+use crate::identify;
 use crate::inspect::Budget;
 use crate::listen::{Admissions, Handshakes};
 use crate::live::Live;
 use crate::lockdown::Confinement;
+use crate::manager::Manager;
 use crate::metrics::Metrics;
+use crate::pods::Pods;
 use crate::programs::Runner;
 use crate::quarantine::Quarantine;
+use crate::readiness;
 use crate::record::{Audit, Event, Layer, Line, Wire};
 use crate::request::Ids;
 use crate::scrub;
@@ -64,6 +71,12 @@ pub struct Appliance {
     pub held: Arc<Budget>,
     /// What is under way.
     pub live: Arc<Live>,
+    /// Agents that have listeners of their own, by name; `Stamp::Listener` counts in it.
+    pub stamped: Vec<Arc<str>>,
+    /// Pods of the cluster; none where no cluster is configured.
+    pub pods: Option<Pods>,
+    /// Tells of source NAT on the way.
+    pub gateways: Gateways,
     /// Connections of agents.
     pub admissions: Admissions,
     /// TLS handshakes of agents.
@@ -78,16 +91,24 @@ pub struct Appliance {
     pub tripwire_alarm: scrub::Alarm,
     /// Tells the log of credentials in responses that are none of ours.
     pub shown_alarm: scrub::Alarm,
+    /// Tells of peers that are nobody for an odd reason.
+    pub nobody_alarm: scrub::Alarm,
     /// Names for requests.
     pub ids: Ids,
-    /// The certificates that agents must trust, PEM.
-    pub bundle: Bytes,
+    /// The CAs that sign them, and what agents are told of those.
+    pub authorities: Authorities,
+    /// Cancelled when others are to take it out of service. Work is taken until it is draining.
+    pub leaving: CancellationToken,
     /// Cancelled when no new work is taken.
     pub draining: CancellationToken,
     /// Cancelled when what is left is cut.
     pub closing: CancellationToken,
     /// Connections and what they started.
     pub tasks: TaskTracker,
+    /// Of them, those that were there before it was leaving.
+    pub earlier: TaskTracker,
+    /// Whoever keeps this process and is told how it is; empty where nobody asked to be.
+    pub manager: OnceLock<Manager>,
     /// What the process is locked down to; empty where it is not, as in a demonstration.
     pub confinement: OnceLock<Confinement>,
 }
@@ -105,7 +126,9 @@ impl Appliance {
 
     /// Decides everything under way again, after policy or credentials changed.
     pub fn decide_again(&self) {
-        let cut = self.live.decide_again(&self.snapshot.load(), &self.credentials);
+        let snapshot = self.snapshot.load();
+        let who = |peer: &Peer| identify::agent_of(self, &snapshot.policy, peer);
+        let cut = self.live.decide_again(&snapshot, &self.credentials, who);
         if cut > 0 {
             tracing::info!(cut, "requests and tunnels under way are no longer allowed and were cut");
         }
@@ -115,6 +138,14 @@ impl Appliance {
 impl Surroundings for Appliance {
     fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.snapshot.load().policy)
+    }
+
+    fn stamp(&self, address: SocketAddr) -> Stamp {
+        identify::stamp(self, address.ip())
+    }
+
+    fn identify(&self, policy: &Policy, peer: &Peer) -> Option<AgentId> {
+        identify::asked(self, policy, peer)
     }
 
     fn record(&self, policy: &Policy, queries: &[QueryRecord<'_>]) -> bool {
@@ -158,6 +189,7 @@ pub fn refresh(appliance: &Appliance) {
     let minted = i64::try_from(appliance.minter.minted_total()).unwrap_or(i64::MAX);
     metrics.certificates_minted.set(minted);
     metrics.inspected_bytes.set(i64::try_from(appliance.held.bytes()).unwrap_or(i64::MAX));
+    metrics.ready.set(i64::from(readiness::unready(appliance, SystemTime::now()).is_none()));
     let policy = Arc::clone(&appliance.snapshot.load().policy);
     let count = |is_so: &dyn Fn(&str) -> bool| {
         let found = policy.credentials().iter().filter(|credential| is_so(credential.name())).count();
@@ -169,6 +201,9 @@ pub fn refresh(appliance: &Appliance) {
     metrics.credentials_stale.set(count(&|name| credentials.is_stale(name)));
     let is_rejected = |name: &str| appliance.keeper.get().is_some_and(|keeper| keeper.is_suspect(name));
     metrics.credentials_rejected.set(count(&is_rejected));
+    if let Some(pods) = &appliance.pods {
+        pods.refresh(metrics);
+    }
     for part in crate::lockdown::Part::ALL {
         let confinement = appliance.confinement.get();
         let is_in_force = confinement.is_some_and(|confinement| confinement.state(part).is_in_force());

@@ -1,23 +1,28 @@
-//! The command line. One definition gives the parser, the help and, later, man pages and completions.
+//! The command line. One definition gives the parser, the help, man pages and completions (`deploy/manual`).
 
 mod attack;
 mod audit;
 mod ca;
 mod check;
 mod credential;
+mod doctor;
 mod login;
 mod moment;
+mod nft;
 mod policy;
 mod records;
 mod run;
+mod sandbox;
 pub(crate) mod say;
 mod stub;
+mod support_bundle;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::programs;
 
@@ -64,9 +69,21 @@ enum Command {
     /// Say how credentials stand, and try one
     #[command(subcommand)]
     Credential(credential::Credential),
+    /// Print nftables rules that leave the containers of a bridge no way but stubgate
+    #[command(after_help = nft::NOTES)]
+    Nft(nft::Nft),
     /// Try the ways out of the container that this runs in, and say which are open
     #[command(after_help = attack::NOTES)]
     Attack(Box<attack::Attack>),
+    /// Say what of the appliance's set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners
+    #[command(after_help = doctor::NOTES)]
+    Doctor(doctor::Doctor),
+    /// Gather what somebody elsewhere needs to see what is wrong, without a secret
+    #[command(after_help = support_bundle::NOTES)]
+    SupportBundle(support_bundle::SupportBundle),
+    /// Run a command that reaches nothing but what policy allows
+    #[command(after_help = sandbox::NOTES)]
+    Sandbox(Box<sandbox::Sandbox>),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -93,8 +110,14 @@ enum Config {
 enum Ca {
     /// Make the certificate authority, if there is none yet
     Init(Place),
-    /// Show its fingerprint and when it ends
-    Show(Place),
+    /// Show its fingerprint, when it ends, and how a rotation stands
+    Show {
+        #[command(flatten)]
+        place: Place,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t = ShowFormat::Human)]
+        format: ShowFormat,
+    },
     /// Print the certificates that an agent must trust, PEM
     Bundle {
         #[command(flatten)]
@@ -103,6 +126,30 @@ enum Ca {
         #[arg(long)]
         only_own: bool,
     },
+    /// Have a new authority take the place of the one that signs, without any agent noticing
+    #[command(after_help = ROTATE_NOTES)]
+    Rotate {
+        #[command(flatten)]
+        place: Place,
+        /// The new one signs after this, also if agents were not seen with it; 24h unless the configuration says otherwise
+        #[arg(long, value_name = "DURATION", value_parser = ca::duration)]
+        deadline: Option<Duration>,
+        /// The new one signs no earlier than this; 15m unless the configuration says otherwise
+        #[arg(long, value_name = "DURATION", value_parser = ca::duration)]
+        at_least: Option<Duration>,
+        /// End a rotation that is under way: the new one signs at once, the old one leaves the bundle
+        #[arg(long, conflicts_with_all = ["deadline", "at_least"])]
+        finish: bool,
+    },
+}
+
+/// How `ca show` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ShowFormat {
+    /// For people
+    Human,
+    /// For programs
+    Json,
 }
 
 #[derive(Debug, clap::Args)]
@@ -118,6 +165,12 @@ struct Place {
 
 const EXIT_CODES: &str = "Exit status: 0 done; 1 the policy, a test or the configuration is wrong; 2 usage, or a path that can't be read; \
      3 the policy widens (policy diff, policy import)";
+
+const ROTATE_NOTES: &str = "\
+A running appliance notices it by itself; one that does not run goes on from here with its next start. The new authority joins
+the bundle at once, and signs when every active agent was seen with that, or at the deadline.
+
+Exit status: 0 begun; 1 a rotation is under way, or it can't be written; 2 usage, or there is no authority";
 
 const RUN_NOTES: &str = "\
 SIGHUP reopens audit files and reads policy and credentials again; SIGTERM drains and exits 0.
@@ -142,10 +195,20 @@ pub fn main() -> ExitCode {
         Command::Stub(command) => stub::main(&command),
         Command::Audit(command) => audit::main(&command),
         Command::Credential(command) => credential::main(&command),
+        Command::Nft(asked) => nft::main(&asked),
         Command::Attack(asked) => attack::main(*asked),
+        Command::Doctor(asked) => doctor::main(&asked),
+        Command::SupportBundle(asked) => support_bundle::main(&asked),
+        Command::Sandbox(asked) => sandbox::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }
+}
+
+/// All that can be said on the command line, for who writes the manual.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// Ends with a message.
@@ -156,13 +219,11 @@ fn fail(code: u8, message: impl std::fmt::Display) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_definition_is_sound() {
-        Cli::command().debug_assert();
+        definition().debug_assert();
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+pub use stubgate_dns::{Peer, Stamp};
 use stubgate_policy::{Authority, Host, Scheme};
 
 use crate::metrics::Listener;
@@ -10,8 +11,8 @@ use crate::metrics::Listener;
 /// Where a connection came from, before it says what it is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Whence {
-    /// The address of the other side; it tells who the agent is.
-    pub peer: SocketAddr,
+    /// The other side, which tells who the agent is.
+    pub peer: Peer,
     /// The listener that accepted it.
     pub listener: Listener,
     /// Whom it was addressed to before the system redirected it: for records alone; it is never dialled and decides nothing.
@@ -31,8 +32,8 @@ impl Whence {
 /// Whence requests come, and for whom the connection was opened.
 #[derive(Debug)]
 pub struct Client {
-    /// The address of the other side; it tells who the agent is.
-    pub peer: SocketAddr,
+    /// The other side, which tells who the agent is.
+    pub peer: Peer,
     /// The listener that accepted it.
     pub listener: Listener,
     /// Whom it was addressed to before the system redirected it, for records.

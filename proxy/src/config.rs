@@ -6,10 +6,12 @@
 //! disk. It says nothing about who may do what: that is policy's, and no setting here can widen it (law 1).
 
 mod audit;
+mod ca;
 pub mod codes;
 mod compile;
 mod escrow;
 mod files;
+mod kubernetes;
 mod listen;
 mod node;
 mod numbers;
@@ -28,6 +30,7 @@ use stubgate_policy::diagnostic::Diagnostic;
 use stubgate_policy::source::SourceFile;
 
 pub use audit::{AuditFile, AuditSink};
+pub use ca::{Ca, CaFiles};
 pub use compile::compile;
 pub use escrow::{Escrow, EscrowStore};
 pub use files::{policy_files, policy_files_and_others};
@@ -50,8 +53,8 @@ pub struct Config {
     pub policy: Vec<PathBuf>,
     /// What must survive a restart lies here. Default `/var/lib/stubgate`.
     pub state_dir: PathBuf,
-    /// The operator's own CA; none means that one is made in `state_dir`.
-    pub ca: Option<CaFiles>,
+    /// Whose leaves agents are shown.
+    pub ca: Ca,
     /// Zones whose questions go to other servers.
     pub forward: Vec<Forward>,
     /// How much of everything.
@@ -68,15 +71,8 @@ pub struct Config {
     pub process: Process,
     /// Where OAuth logins are kept. None: in `state_dir`, where a policy names one at the start.
     pub escrow: Option<Escrow>,
-}
-
-/// Certificate and key of the operator's CA, PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CaFiles {
-    /// The issuing certificate first.
-    pub certificate_file: PathBuf,
-    /// Readable by nobody else.
-    pub key_file: PathBuf,
+    /// The cluster whose pods agents are known by. None: agents are known by their addresses alone.
+    pub kubernetes: Option<stubgate_kubernetes::Settings>,
 }
 
 /// Zones and the servers that know them. Who may ask for what in them stands in policy.

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cli::say::say;
 use crate::config;
-use crate::start::{self, Addresses};
+use crate::start::{self, Addresses, Stop};
 use agent::Agent;
 use table::Table;
 
@@ -77,7 +77,11 @@ pub async fn run() -> anyhow::Result<bool> {
     let ca = started.appliance.minter.authority().certificate_pem();
     let audit = folder.0.join("audit.jsonl");
     let stop = CancellationToken::new();
-    let appliance = tokio::spawn(started.serve(stop.clone().cancelled_owned()));
+    let stopped = stop.clone().cancelled_owned();
+    let appliance = tokio::spawn(started.serve(async move {
+        stopped.await;
+        Stop::AtOnce
+    }));
     let is_good = show(&addresses, &ca, &origin, &audit).await;
     stop.cancel();
     appliance.await??;

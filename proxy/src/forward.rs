@@ -29,6 +29,7 @@ use crate::appliance::Appliance;
 use crate::body::{RequestBody, Watched};
 use crate::decide::Permitted;
 use crate::headers;
+use crate::identify::agent_of;
 use crate::live::{Pace, Underway};
 use crate::request::Refusal;
 use crate::respond::ResponseBody;
@@ -177,7 +178,7 @@ pub(crate) fn prepare(
     mut transaction: Transaction,
 ) -> Result<Box<Outgoing>, (Refusal, Box<Transaction>)> {
     let Permitted { identified, address, permit, place, question } = *permitted;
-    let crate::identify::Identified { arrived, snapshot, agent, .. } = identified;
+    let crate::identify::Identified { arrived, snapshot, agent, agent_name } = identified;
     let mut headers = arrived.headers;
     transaction.permit(&snapshot, &permit);
     if permit.swap().is_some_and(|swap| !appliance.credentials.available(&swap.name)) {
@@ -216,7 +217,7 @@ pub(crate) fn prepare(
     let mut body = Watched::new(body, snapshot.stubs.clone(), permit.stub_in_body_denied());
     body.charge(transaction.spending.charge().cloned());
     transaction.watch(body.passed());
-    let peer = arrived.client.peer.ip();
+    let peer = arrived.client.peer;
     let question = Arc::new(question);
     let pace = Pace {
         since: arrived.at,
@@ -226,8 +227,10 @@ pub(crate) fn prepare(
     };
     let underway = appliance.live.enter(peer, Arc::clone(&question), pace);
     let now = appliance.snapshot.load();
-    if now.generation != snapshot.generation && !question.holds_under(&now, peer) {
-        // A reload since the decision did not see this request among what is under way.
+    // What happened since the decision did not see this request among what is under way: a reload, the end of a pod.
+    let whose = agent_of(appliance, &now.policy, &peer);
+    let is_same = whose.is_some_and(|agent| now.policy.agent(agent).name() == &*agent_name);
+    if !is_same || now.generation != snapshot.generation && !question.holds_under(&now, whose) {
         return Err((Reason::PolicyChanged.into(), Box::new(transaction)));
     }
     if snapshot.policy.agent(agent).is_shut() {

@@ -1,12 +1,22 @@
-//! Phase *identify*: from the address of a connection to the agent behind it.
+//! Phase *identify*: from where a connection comes to the agent behind it.
 //!
 //! Asked for every request, not once a connection, so that a reload that takes an agent away is felt by the next request
-//! on a connection that stays open.
+//! on a connection that stays open. What the connection was stamped with when it was accepted holds to its end: where its
+//! pod is gone it is nobody's, whoever has the address by then.
+//!
+//! This is the one place that says who somebody is; DNS asks here too. What is doubtful is nobody (law 5): an address that
+//! two pods have, or that pods give to one agent and `sources` to another.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
-use stubgate_policy::{AgentId, Reason};
+use stubgate_kubernetes::{At, PodEntry};
+use stubgate_policy::pods::Pod;
+use stubgate_policy::{AgentId, Policy, Reason};
 
+use crate::appliance::Appliance;
+use crate::client::{Peer, Stamp};
 use crate::request::{Arrived, Refusal};
 use crate::snapshot::Snapshot;
 
@@ -22,14 +32,121 @@ pub struct Identified {
     pub agent_name: Arc<str>,
 }
 
-/// Who is behind an address.
+/// Why a peer is no agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nobody {
+    /// Nothing names it.
+    Unknown,
+    /// The pod that opened the connection has gone, or has another address now.
+    Gone,
+    /// What is known of pods is too old.
+    Stale,
+    /// Two pods claim its address.
+    Contested,
+    /// Selectors of two agents fit its pod.
+    Ambiguous,
+    /// `sources` of one agent and a pod of another claim its address.
+    Claimed,
+}
+
+impl Nobody {
+    /// All but the one that says nothing.
+    pub const ALL: &[Nobody] = &[Nobody::Gone, Nobody::Stale, Nobody::Contested, Nobody::Ambiguous, Nobody::Claimed];
+
+    /// The word in metrics and the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Nobody::Unknown => "unknown",
+            Nobody::Gone => "gone",
+            Nobody::Stale => "stale",
+            Nobody::Contested => "contested",
+            Nobody::Ambiguous => "ambiguous",
+            Nobody::Claimed => "claimed",
+        }
+    }
+}
+
+/// Who a peer is.
 ///
 /// # Errors
-/// `not_ready` while there is no policy, `unknown_agent` where the address is no agent's.
-pub fn identify(snapshot: &Snapshot, peer: std::net::IpAddr) -> Result<(AgentId, Arc<str>), Refusal> {
+/// `not_ready` while there is no policy, `unknown_agent` where it is no agent.
+pub fn identify(appliance: &Appliance, snapshot: &Snapshot, peer: &Peer) -> Result<(AgentId, Arc<str>), Refusal> {
     if !snapshot.is_ready() {
         return Err(Reason::NotReady.into());
     }
-    let agent = snapshot.policy.identify(peer).ok_or(Reason::UnknownAgent)?;
+    let agent = asked(appliance, &snapshot.policy, peer).ok_or(Reason::UnknownAgent)?;
     Ok((agent, snapshot.agent_name(agent)))
+}
+
+/// The same for one who asks for something: what is odd about a peer is counted, and told at most once a second.
+pub fn asked(appliance: &Appliance, policy: &Policy, peer: &Peer) -> Option<AgentId> {
+    match who(appliance, policy, peer) {
+        Ok(agent) => Some(agent),
+        Err(Nobody::Unknown) => None,
+        Err(why) => {
+            appliance.metrics.kubernetes.refused(why).inc();
+            if appliance.nobody_alarm.is_due() {
+                tracing::warn!(peer = %peer.ip(), why = why.as_str(), "a peer is nobody, though its address is named");
+            }
+            None
+        }
+    }
+}
+
+/// The agent of a policy that a peer is, if it is one.
+pub fn agent_of(appliance: &Appliance, policy: &Policy, peer: &Peer) -> Option<AgentId> {
+    who(appliance, policy, peer).ok()
+}
+
+/// What a connection from this address is known by from now on, to its end.
+pub fn stamp(appliance: &Appliance, address: IpAddr) -> Stamp {
+    let Some(pods) = &appliance.pods else { return Stamp::Address };
+    match pods.directory.at(address) {
+        At::Pod(entry) | At::Stale(entry) => Stamp::Pod(entry.number),
+        At::Nobody | At::Contested => Stamp::Address,
+    }
+}
+
+/// Counts a connection that was accepted, where its address says something of the way that it came.
+pub fn arrived(appliance: &Appliance, peer: &Peer) {
+    let is_node = appliance.pods.as_ref().is_some_and(|pods| pods.directory.is_node(peer.ip()));
+    if appliance.gateways.saw(peer.ip(), is_node, Instant::now()) {
+        appliance.metrics.kubernetes.from_gateways.inc();
+    }
+}
+
+fn who(appliance: &Appliance, policy: &Policy, peer: &Peer) -> Result<AgentId, Nobody> {
+    let known = || appliance.pods.as_ref().map_or(At::Nobody, |pods| pods.directory.at(peer.ip()));
+    match peer.stamp {
+        Stamp::Listener(index) => {
+            let name = appliance.stamped.get(usize::from(index)).ok_or(Nobody::Unknown)?;
+            policy.agent_named(name).ok_or(Nobody::Unknown)
+        }
+        Stamp::Pod(number) => match known() {
+            At::Pod(entry) if entry.number == number => either(policy, peer, &entry, Ok(())),
+            At::Stale(entry) if entry.number == number => either(policy, peer, &entry, Err(Nobody::Stale)),
+            At::Contested => Err(Nobody::Contested),
+            At::Pod(_) | At::Stale(_) | At::Nobody => Err(Nobody::Gone),
+        },
+        Stamp::Address if !policy.has_pods() => policy.identify(peer.ip()).ok_or(Nobody::Unknown),
+        Stamp::Address => match known() {
+            At::Nobody => policy.identify(peer.ip()).ok_or(Nobody::Unknown),
+            // It was opened before this pod was known to have the address: who it was then, nobody knows.
+            At::Pod(entry) | At::Stale(entry) => either(policy, peer, &entry, Err(Nobody::Gone)),
+            At::Contested => Err(Nobody::Contested),
+        },
+    }
+}
+
+/// By `sources` or by the pod at the address, where these don't say two different things. `pod_counts` says why the pod
+/// alone is not enough, if it is not.
+fn either(policy: &Policy, peer: &Peer, entry: &PodEntry, pod_counts: Result<(), Nobody>) -> Result<AgentId, Nobody> {
+    let PodEntry { namespace, service_account, labels, .. } = entry;
+    let by_pod = policy.agent_of_pod(&Pod { namespace, service_account, labels }).map_err(|_| Nobody::Ambiguous)?;
+    match (policy.identify(peer.ip()), by_pod) {
+        (Some(one), Some(other)) if one != other => Err(Nobody::Claimed),
+        (Some(agent), _) => Ok(agent),
+        (None, Some(agent)) => pod_counts.map(|()| agent),
+        (None, None) => Err(Nobody::Unknown),
+    }
 }

@@ -29,33 +29,42 @@ use tokio::net::{TcpListener, TcpStream};
 
 pub use admission::Admissions;
 use descriptors::Shedding;
+pub(crate) use descriptors::descriptors_wanted;
 pub use descriptors::take_descriptors;
 pub use handshakes::Handshakes;
 use refuse::Unserved;
 
 use crate::appliance::Appliance;
-use crate::client::{Entry, Whence};
+use crate::client::{Entry, Peer, Stamp, Whence};
+use crate::identify;
 use crate::metrics::Listener;
 use crate::record::Layer;
 use crate::stream::{Socket, Stream};
 
 /// Connections that are accepted before others have their turn: a flood of them must not make requests wait (RE-05).
 const IN_A_ROW: u32 = 4;
+/// Connections that may wait to be accepted.
+pub(crate) const BACKLOG: i32 = 4096;
 
-/// Accepts until the appliance drains.
-pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: Listener) {
+/// Accepts until the appliance drains; and then those who wait already. `stamp` is of everyone who connects here, if they are
+/// known by that.
+pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: Listener, stamp: Option<Stamp>) {
     let mut shedding = Shedding::new();
     let mut in_a_row = 0;
-    loop {
+    let mut swept = 0;
+    while swept < BACKLOG {
         let accepted = tokio::select! {
+            biased;
             accepted = sockets.accept() => accepted,
             () = appliance.draining.cancelled() => return,
         };
         match accepted {
             Ok((tcp, peer)) => {
                 let Some(tcp) = shedding.spare(tcp) else { continue };
-                let whence = whence(&tcp, peer, listener);
+                let whence = whence(&appliance, &tcp, peer, listener, stamp);
+                identify::arrived(&appliance, &whence.peer);
                 admit(&appliance, tcp, whence);
+                swept += i32::from(appliance.draining.is_cancelled());
                 in_a_row += 1;
                 if in_a_row >= IN_A_ROW {
                     in_a_row = 0;
@@ -75,7 +84,7 @@ pub async fn accept(appliance: Arc<Appliance>, sockets: TcpListener, listener: L
 }
 
 fn admit(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
-    let agent = match crate::identify::identify(&appliance.snapshot.load(), whence.peer.ip()) {
+    let agent = match identify::identify(appliance, &appliance.snapshot.load(), &whence.peer) {
         Ok((_, name)) => name,
         // Plain HTTP clients are told why; there is nothing to be said to others.
         Err(refusal) if whence.listener == Listener::Https => {
@@ -91,13 +100,14 @@ fn admit(appliance: &Arc<Appliance>, tcp: TcpStream, whence: Whence) {
     // Fails only on a socket that is closed already, which the next read notices.
     let _ = tcp.set_nodelay(true);
     let shared = Arc::clone(appliance);
+    let earlier = (!appliance.leaving.is_cancelled()).then(|| appliance.earlier.token());
     appliance.tasks.spawn(async move {
         let work = serve(&shared, tcp, whence);
         tokio::select! {
             () = work => {}
             () = shared.closing.cancelled() => {}
         }
-        drop(admission);
+        drop((admission, earlier));
     });
 }
 
@@ -126,9 +136,17 @@ fn refuse(appliance: &Appliance, whence: &Whence, reason: Reason) {
     Unserved::at(Layer::Accept, None).record(appliance, whence, &reason.into());
 }
 
-fn whence(tcp: &TcpStream, peer: SocketAddr, listener: Listener) -> Whence {
+fn whence(
+    appliance: &Appliance,
+    tcp: &TcpStream,
+    peer: SocketAddr,
+    listener: Listener,
+    stamp: Option<Stamp>,
+) -> Whence {
     let original = if listener == Listener::Transparent { original_destination(tcp) } else { None };
-    Whence { peer: unmapped(peer), listener, original, paid: false }
+    let address = unmapped(peer);
+    let stamp = stamp.unwrap_or_else(|| identify::stamp(appliance, address.ip()));
+    Whence { peer: Peer { address, stamp }, listener, original, paid: false }
 }
 
 /// Whom a connection was addressed to. REDIRECT keeps that in the connection's tracking entry; TPROXY, and whoever

@@ -3,7 +3,6 @@
 //! Each entry keeps the question that policy was asked. A reload asks it again; what is no longer allowed, or lost its
 //! credential, is cut at once: its next poll ends it.
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -12,9 +11,11 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use slab::Slab;
 use stubgate_credentials::CredentialStore;
+use stubgate_policy::AgentId;
 
 use crate::body::Passed;
 use crate::budget::{Budgets, Limit, SpendingEnd};
+use crate::client::Peer;
 use crate::decide::Question;
 use crate::snapshot::Snapshot;
 
@@ -25,7 +26,7 @@ pub struct Live {
 }
 
 struct Entry {
-    peer: IpAddr,
+    peer: Peer,
     question: Arc<Question>,
     cut: Arc<Cut>,
     pace: Pace,
@@ -92,19 +93,24 @@ impl Watch {
 
 impl Live {
     /// Enters a request.
-    pub fn enter(self: &Arc<Self>, peer: IpAddr, question: Arc<Question>, pace: Pace) -> Underway {
+    pub fn enter(self: &Arc<Self>, peer: Peer, question: Arc<Question>, pace: Pace) -> Underway {
         let cut = Arc::new(Cut::default());
         let entry = Entry { peer, question, cut: Arc::clone(&cut), pace };
         let key = self.entries.lock().unwrap_or_else(PoisonError::into_inner).insert(entry);
         Underway { live: Arc::clone(self), key, cut }
     }
 
-    /// Decides all again and cuts what does not hold; returns how many that were.
-    pub fn decide_again(&self, snapshot: &Snapshot, credentials: &CredentialStore) -> u64 {
+    /// Decides all again and cuts what does not hold; returns how many that were. `who` tells whose a peer is now.
+    pub fn decide_again(
+        &self,
+        snapshot: &Snapshot,
+        credentials: &CredentialStore,
+        who: impl Fn(&Peer) -> Option<AgentId>,
+    ) -> u64 {
         let mut count = 0;
         for (_, entry) in self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             let has_credential = entry.question.credential().is_none_or(|name| credentials.available(name));
-            if !(has_credential && entry.question.holds_under(snapshot, entry.peer)) {
+            if !(has_credential && entry.question.holds_under(snapshot, who(&entry.peer))) {
                 entry.cut.fire();
                 count += 1;
             }

@@ -177,6 +177,15 @@ pub fn apply(plan: &Plan) -> Report {
     Report { states: states.into() }
 }
 
+/// Whether this kernel has what takes a try: landlock and seccomp, each put in force on a thread that ends with that.
+pub(crate) fn probe() -> [(Part, State); 2] {
+    let tried = |try_it: fn() -> Result<String, String>| {
+        let ended = std::thread::spawn(try_it).join();
+        ended.unwrap_or_else(|_| Err("the try failed".into())).map_or_else(State::Missing, State::InForce)
+    };
+    [(Part::Landlock, tried(|| folders::restrict(&Plan::default()))), (Part::Seccomp, tried(calls::filter))]
+}
+
 /// What a process gives up that only runs programs for the appliance: capabilities, new privileges, being looked into.
 ///
 /// # Errors

@@ -1,23 +1,34 @@
 //! Metrics in Prometheus' text format.
 //!
 //! Label values come from closed enums and from policy, never from the wire (law 7), and call sites pass typed values,
-//! so that they can't do otherwise.
+//! so that they can't do otherwise. What each is, [`catalogue`] says.
 
+mod ca;
+pub mod catalogue;
+mod kubernetes;
+
+use std::cell::RefCell;
 use std::time::SystemTime;
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, TextEncoder};
 use stubgate_credentials::kinds::Kind;
 use stubgate_policy::{OnCredential, Reason};
 
+pub use kubernetes::Kubernetes;
+
+use crate::authority::is_tripwire;
 use crate::budget::Limit;
 use crate::lockdown::Part;
+use catalogue::Catalogue;
+
+pub use ca::Ca;
 
 /// Every metric of the appliance. Cloning shares them.
 #[derive(Clone)]
 pub struct Metrics {
-    registry: Registry,
+    catalogue: Catalogue,
+    /// 1 while `/readyz` says so.
+    pub ready: IntGauge,
     requests: IntCounterVec,
     dns_queries: IntCounterVec,
     connections: IntGaugeVec,
@@ -33,6 +44,8 @@ pub struct Metrics {
     reloads: IntCounterVec,
     lockdown: IntGaugeVec,
     limits: IntCounterVec,
+    /// Of the CA.
+    pub ca: Ca,
     /// Requests under way.
     pub requests_open: IntGauge,
     /// Agents that all is denied to.
@@ -69,6 +82,10 @@ pub struct Metrics {
     pub stubs_in_bodies: IntCounter,
     /// Requests and tunnels cut because policy changed.
     pub cuts: IntCounter,
+    /// 1 from when the appliance was told to stop.
+    pub draining: IntGauge,
+    /// How agents are known by pods.
+    pub kubernetes: Kubernetes,
 }
 
 /// Listeners, as a label.
@@ -85,6 +102,9 @@ pub enum Listener {
 }
 
 impl Listener {
+    /// All of them.
+    pub const ALL: [Listener; 4] = [Listener::Http, Listener::Https, Listener::Proxy, Listener::Transparent];
+
     /// The word in labels and records.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -105,11 +125,34 @@ pub enum Reload {
     Failed,
 }
 
+impl Reload {
+    /// Both.
+    pub const ALL: [Reload; 2] = [Reload::Taken, Reload::Failed];
+
+    /// The word in labels.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Reload::Taken => "taken",
+            Reload::Failed => "failed",
+        }
+    }
+}
+
+/// What was decided of a request, as a label.
+const DECISIONS: [&str; 3] = [ALLOW, ANSWER, DENY];
+const ALLOW: &str = "allow";
+const ANSWER: &str = "answer";
+const DENY: &str = "deny";
+
+/// Types of DNS questions that have a word of their own, by their numbers.
+const QTYPES: [(u16, &str); 8] =
+    [(1, "A"), (28, "AAAA"), (65, "HTTPS"), (64, "SVCB"), (16, "TXT"), (33, "SRV"), (12, "PTR"), (255, "ANY")];
+
 impl Metrics {
     /// Fresh metrics, all announced at zero.
     pub fn new() -> Self {
         // Static names can only fail to register if two are the same, which the test below would show.
-        let registry = Registry::new();
+        let registry = RefCell::new(Catalogue::default());
         let counters = |name: &str, help: &str, labels: &[&str]| {
             register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
@@ -123,6 +166,7 @@ impl Metrics {
         );
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Metrics {
+            ready: gauge("stubgate_ready", "1 while `/readyz` answers 200: agents may be sent here."),
             requests: counters(
                 "stubgate_requests_total",
                 "Requests decided, by decision, rule that decided and reason of refusal.",
@@ -152,7 +196,7 @@ impl Metrics {
             ),
             scrubbed: counters(
                 "stubgate_scrubbed_total",
-                "Times that the credential of that name was found in a response, and replaced by its stub.",
+                "Times that the credential of that name was found in a response, and replaced by its stub: an origin that sends one is worth a look.",
                 &["credential"],
             ),
             shown: counters(
@@ -162,11 +206,11 @@ impl Metrics {
             ),
             credential_expiry: times(
                 "stubgate_credential_expiry_timestamp_seconds",
-                "When the value in use ends, or the refresh token behind it, where its source says so.",
+                "When the value in use ends, or the refresh token behind it; no series where its source tells no end. Tokens that are renewed end soon all the time.",
             ),
             credential_success: times(
                 "stubgate_credential_last_success_timestamp_seconds",
-                "When the credential's source gave a value last.",
+                "When the credential's source gave a value last, the same or another.",
             ),
             credential_refreshes: counters(
                 "stubgate_credential_refreshes_total",
@@ -180,7 +224,7 @@ impl Metrics {
             ),
             tripwires: counters(
                 "stubgate_tripwires_total",
-                "Stubs seen where they have no business, by reason of refusal.",
+                "Stubs seen where they have no business, and responses that minted a credential, by reason of refusal.",
                 &["reason"],
             ),
             reloads: counters("stubgate_policy_reloads_total", "Reloads of policy, by outcome.", &["outcome"]),
@@ -193,9 +237,10 @@ impl Metrics {
             ),
             limits: counters(
                 "stubgate_limits_reached_total",
-                "What was refused or ended because a limit was reached, by limit.",
+                "What was refused or ended because a limit was reached, by the limit's key in configuration or policy.",
                 &["limit"],
             ),
+            ca: Ca::new(&registry),
             requests_open: gauge("stubgate_requests_open", "Requests and tunnels of agents that are under way."),
             agents_quarantined: gauge(
                 "stubgate_agents_quarantined",
@@ -222,14 +267,17 @@ impl Metrics {
                 "When the last good policy was taken.",
             ),
             policy_last_ok: gauge("stubgate_policy_last_reload_ok", "1 if the last reload of policy was good."),
-            credentials_missing: gauge("stubgate_credentials_missing", "Credentials that have no value."),
+            credentials_missing: gauge(
+                "stubgate_credentials_missing",
+                "Credentials that have no value: requests that need them are refused.",
+            ),
             credentials_stale: gauge(
                 "stubgate_credentials_stale",
                 "Credentials that can no longer be read and whose last good value stays in use.",
             ),
             credentials_rejected: gauge(
                 "stubgate_credentials_rejected",
-                "Credentials whose value in use an origin answered 401 to.",
+                "Credentials whose value in use an origin answered 401 to, and whose source gave no other one since.",
             ),
             credentials_ending: gauge(
                 "stubgate_credentials_ending",
@@ -240,7 +288,10 @@ impl Metrics {
                 "stubgate_audit_suppressed_total",
                 "Refusals counted in suppressed records instead of written one by one.",
             ),
-            certificates_minted: gauge("stubgate_certificates_minted", "Leaf certificates signed since the start."),
+            certificates_minted: gauge(
+                "stubgate_certificates_minted",
+                "Leaf certificates signed since the process started.",
+            ),
             inspected_bytes: gauge(
                 "stubgate_inspected_bytes",
                 "Bytes of request bodies that are held because policy looks into them.",
@@ -250,16 +301,22 @@ impl Metrics {
                 "stubgate_cuts_total",
                 "Requests, streams and tunnels cut because policy no longer allowed them.",
             ),
-            registry,
+            draining: gauge("stubgate_draining", "1 from when the appliance was told to stop until it has stopped."),
+            kubernetes: Kubernetes::new(&registry),
+            catalogue: registry.into_inner(),
         };
-        for listener in [Listener::Http, Listener::Https, Listener::Proxy, Listener::Transparent] {
+        for listener in Listener::ALL {
             metrics.connections(listener).set(0);
         }
         for part in Part::ALL {
             metrics.lockdown(part).set(0);
         }
-        for outcome in [Reload::Taken, Reload::Failed] {
+        for outcome in Reload::ALL {
             metrics.reload(outcome).inc_by(0);
+        }
+        // Prometheus sees no growth in a counter that begins at one.
+        for &reason in Reason::ALL.iter().filter(|reason| is_tripwire(**reason)) {
+            metrics.tripwire(reason).inc_by(0);
         }
         for &limit in Limit::ALL {
             metrics.limit_reached(limit).inc_by(0);
@@ -279,32 +336,23 @@ impl Metrics {
 
     /// Allowed requests of a rule.
     pub fn allowed(&self, rule: &str) -> IntCounter {
-        self.requests.with_label_values(&["allow", rule, ""])
+        self.requests.with_label_values(&[ALLOW, rule, ""])
     }
 
     /// Answered requests.
     pub fn answered(&self) -> IntCounter {
-        self.requests.with_label_values(&["answer", "", ""])
+        self.requests.with_label_values(&[ANSWER, "", ""])
     }
 
     /// Refused requests.
     pub fn refused(&self, reason: Reason, rule: &str) -> IntCounter {
-        self.requests.with_label_values(&["deny", rule, reason.as_str()])
+        self.requests.with_label_values(&[DENY, rule, reason.as_str()])
     }
 
     /// DNS questions; types that are not named by the closed set are `other`.
     pub fn dns_query(&self, qtype: u16, outcome: &'static str) -> IntCounter {
-        let qtype = match qtype {
-            1 => "A",
-            28 => "AAAA",
-            65 => "HTTPS",
-            64 => "SVCB",
-            16 => "TXT",
-            33 => "SRV",
-            12 => "PTR",
-            255 => "ANY",
-            _ => "other",
-        };
+        let known = QTYPES.iter().find(|(number, _)| *number == qtype);
+        let qtype = known.map_or("other", |(_, word)| *word);
         self.dns_queries.with_label_values(&[qtype, outcome])
     }
 
@@ -375,10 +423,7 @@ impl Metrics {
 
     /// Reloads of policy.
     pub fn reload(&self, outcome: Reload) -> IntCounter {
-        self.reloads.with_label_values(&[match outcome {
-            Reload::Taken => "taken",
-            Reload::Failed => "failed",
-        }])
+        self.reloads.with_label_values(&[outcome.as_str()])
     }
 
     /// Whether a part of the lock-down is in force.
@@ -386,9 +431,14 @@ impl Metrics {
         self.lockdown.with_label_values(&[part.as_str()])
     }
 
+    /// Every metric with its type, labels and meaning, by name.
+    pub fn catalogue(&self) -> Vec<catalogue::Entry> {
+        self.catalogue.entries()
+    }
+
     /// The text that Prometheus scrapes.
     pub fn render(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+        TextEncoder::new().encode_to_string(&self.catalogue.registry.gather()).unwrap_or_default()
     }
 }
 
@@ -404,9 +454,14 @@ fn seconds(at: SystemTime) -> i64 {
 }
 
 #[expect(clippy::expect_used, reason = "names and help texts are constants of this file; a test builds them all")]
-fn register<M: prometheus::core::Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<M>) -> M {
+fn register<M: prometheus::core::Collector + Clone + 'static>(
+    catalogue: &RefCell<Catalogue>,
+    metric: prometheus::Result<M>,
+) -> M {
     let metric = metric.expect("a metric's name is valid");
-    registry.register(Box::new(metric.clone())).expect("a metric's name is its own");
+    let mut catalogue = catalogue.borrow_mut();
+    catalogue.note(&metric);
+    catalogue.registry.register(Box::new(metric.clone())).expect("a metric's name is its own");
     metric
 }
 

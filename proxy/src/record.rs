@@ -160,6 +160,12 @@ impl Audit {
         let _ = self.append(&[], true);
     }
 
+    /// Whether records were lost and none could be written since: requests with a credential are refused. It is tried again
+    /// every tick.
+    pub fn is_failing(&self) -> bool {
+        self.dropped.load(Ordering::Relaxed) > 0
+    }
+
     /// Opens the files anew, after they were moved away.
     pub fn reopen(&self) -> io::Result<()> {
         self.lock().reopen()

@@ -191,6 +191,7 @@ impl Reloader {
                 false
             }
             Ok(compiled) => {
+                self.look_at_pods(&compiled.policy);
                 if !compiled.warnings.is_empty() {
                     let first = compiled.warnings.get(..WARNINGS_SHOWN).unwrap_or(&compiled.warnings);
                     tracing::warn!(
@@ -209,6 +210,17 @@ impl Reloader {
         };
         self.tried = Some(files);
         is_good
+    }
+
+    /// What a policy needs to know of pods is known before it is in force.
+    fn look_at_pods(&self, policy: &Policy) {
+        match &self.appliance.pods {
+            Some(pods) => pods.ready_for(policy),
+            None if policy.has_pods() => tracing::warn!(
+                "policy knows agents by their pods, and the configuration names no cluster (`kubernetes`): those agents are nobody"
+            ),
+            None => {}
+        }
     }
 
     /// The files of policy, or why nothing is taken from them.
@@ -348,8 +360,10 @@ impl Reloader {
             let _ = woken.try_send(());
         });
         let draining = self.appliance.draining.clone();
+        let appliance = Arc::clone(&self.appliance);
         let mut folders = self.folders(BTreeSet::new());
         loop {
+            let mut told = None;
             // What changed after it was read and before its folder was watched would be missed: read once more.
             let is_new = watcher.follow(folders);
             tokio::select! {
@@ -357,6 +371,7 @@ impl Reloader {
                 () = std::future::ready(()), if is_new => {}
                 Some(()) = wakes.recv() => tokio::time::sleep(SETTLE).await,
                 _ = hangup.recv() => {
+                    told = appliance.manager.get().inspect(|manager| manager.reloading());
                     if let Err(error) = self.appliance.audit.reopen() {
                         tracing::error!(%error, "an audit file can't be opened anew");
                     }
@@ -375,6 +390,9 @@ impl Reloader {
                 (self, folders)
             });
             (self, folders) = moved.await.map_err(std::io::Error::other)?;
+            if let Some(manager) = told {
+                manager.serving(appliance.snapshot.load().is_ready());
+            }
         }
     }
 
@@ -395,13 +413,13 @@ impl Reloader {
 }
 
 /// Watches a changing set of folders. What can't be watched is left to the slow clock.
-struct Watch {
+pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
     followed: BTreeSet<PathBuf>,
 }
 
 impl Watch {
-    fn new(wake: impl Fn() + Send + 'static) -> Self {
+    pub(crate) fn new(wake: impl Fn() + Send + 'static) -> Self {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too; waking for it would never end.
             if event.is_ok_and(|event| !event.kind.is_access()) {
@@ -417,7 +435,7 @@ impl Watch {
     }
 
     /// Watches these folders and no others; whether some of them were not watched before.
-    fn follow(&mut self, folders: BTreeSet<PathBuf>) -> bool {
+    pub(crate) fn follow(&mut self, folders: BTreeSet<PathBuf>) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         for gone in self.followed.difference(&folders) {
             // It may be gone from the disk too.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
-use stubgate_policy::{Answer, Reason};
+use http::Response;
+use stubgate_policy::Reason;
 
 use crate::appliance::Appliance;
 use crate::authority;
@@ -89,16 +89,15 @@ fn begin(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'static str, s
         at: arrived.at,
     };
     let mut transaction = Transaction::new(Arc::clone(appliance), known, &arrived.client);
-    let refusal = match decided(&snapshot, arrived, &mut transaction) {
+    let refusal = match decided(appliance, &snapshot, arrived, &mut transaction) {
         Ok(Outcome::Permitted(permitted)) => return admit(appliance, &snapshot, permitted, transaction, shape),
         Ok(Outcome::Look(looking)) => return Begun::Look(Box::new(Inspected { looking, snapshot, transaction })),
-        Ok(Outcome::Answer(Answer::CaBundle)) => {
-            transaction.answer(&snapshot, StatusCode::OK, None);
-            return Begun::Over(respond::whole("application/x-pem-file", appliance.bundle.clone()));
+        Ok(Outcome::Bundle(asked)) => {
+            let response = appliance.authorities.answer(&asked.agent, asked.form, asked.known.as_ref());
+            transaction.answer(&snapshot, response.status(), None);
+            return Begun::Over(response);
         }
         Ok(Outcome::Tokens(asked)) => return Begun::Tokens(Box::new((asked, transaction))),
-        // Answered above, with what it takes.
-        Ok(Outcome::Answer(Answer::OauthToken(_))) => Reason::Internal.into(),
         Err(refusal) => refusal,
     };
     Begun::Over(refuse(&snapshot, refusal, transaction, shape))
@@ -148,8 +147,13 @@ pub fn refuse(snapshot: &Snapshot, refusal: Refusal, transaction: Transaction, s
     }
 }
 
-fn decided(snapshot: &Arc<Snapshot>, arrived: Arrived, transaction: &mut Transaction) -> Result<Outcome, Refusal> {
-    let (agent, agent_name) = identify::identify(snapshot, arrived.client.peer.ip())?;
+fn decided(
+    appliance: &Appliance,
+    snapshot: &Arc<Snapshot>,
+    arrived: Arrived,
+    transaction: &mut Transaction,
+) -> Result<Outcome, Refusal> {
+    let (agent, agent_name) = identify::identify(appliance, snapshot, &arrived.client.peer)?;
     transaction.known.agent = Some(Arc::clone(&agent_name));
     headers::check(&arrived.headers)?;
     let address = authority::establish(&arrived).inspect_err(|refusal| {

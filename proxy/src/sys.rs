@@ -8,10 +8,12 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use std::{fs, io, ptr};
 
-use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::process::Pid;
 
 /// The first descriptor that is none of standard input, output and error.
@@ -34,6 +36,39 @@ pub(crate) fn pass_on_nothing() -> io::Result<()> {
         let _ = fcntl_setfd(fd, FdFlags::CLOEXEC);
     }
     Ok(())
+}
+
+/// The first `count` descriptors behind the standard ones, which whoever started this process opened for it. Programs that
+/// are run don't get them.
+///
+/// # Errors
+/// Where one of them is not open, and where they were taken before.
+pub(crate) fn take_descriptors(count: i32) -> io::Result<Vec<OwnedFd>> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    if TAKEN.swap(true, Ordering::AcqRel) {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    for fd in FIRST..FIRST.saturating_add(count) {
+        // SAFETY: it is not kept, and looked at only; one that is not open is an error.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        fcntl_getfd(fd)?;
+        fcntl_setfd(fd, FdFlags::CLOEXEC)?;
+    }
+    // SAFETY: they are open, they were opened for this process before it began, so that nothing in it has them, and they are
+    // taken once.
+    Ok((FIRST..FIRST.saturating_add(count)).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect())
+}
+
+/// The time of the clock that service managers compare with; zero where the system has none.
+pub(crate) fn monotonic() -> Duration {
+    let mut now = MaybeUninit::<libc::timespec>::zeroed();
+    // SAFETY: the structure is there for the length of the call, and zeroes are one.
+    let now = unsafe {
+        libc::clock_gettime(libc::CLOCK_MONOTONIC, now.as_mut_ptr());
+        now.assume_init()
+    };
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
 }
 
 /// A child that has ended and has not been waited for, if there is one. It is left as it is.

@@ -77,7 +77,7 @@ impl Transaction {
         Transaction {
             appliance,
             known,
-            peer: client.peer,
+            peer: client.peer.address,
             original: client.original,
             upstream: None,
             permitted: None,

@@ -68,31 +68,6 @@ fn every_outcome_of_a_dns_question_is_named_on_its_side() {
 }
 
 #[test]
-fn every_metric_is_named_and_no_other() {
-    let metrics = Metrics::new();
-    let known = names_of(&metrics);
-    let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
-    let rows = rows(&document(), "## Metrics");
-    let told: BTreeSet<String> = rows.iter().flat_map(|row| words(&row[0])).collect();
-    let told: BTreeSet<&str> = told.iter().map(|word| word.split('{').next().unwrap()).collect();
-    assert_eq!(told, known);
-}
-
-#[test]
-fn alerting_rules_name_metrics_that_there_are() {
-    let known = names_of(&Metrics::new());
-    let text = read("deploy/prometheus/alerts.yaml");
-    let rules: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
-    assert!(rules.len() >= 5 && text.matches("- alert: ").count() == rules.len());
-    // Those of agents are held by the supervisor's tests.
-    for rule in rules.into_iter().filter(|rule| !rule.contains("stubgate_agent_")) {
-        let (_, rest) = rule.split_once("stubgate_").unwrap();
-        let name = rest.split(|char: char| !char.is_ascii_lowercase() && char != '_').next().unwrap();
-        assert!(known.contains(&format!("stubgate_{name}")), "{rule}");
-    }
-}
-
-#[test]
 fn every_known_check_is_in_its_table() {
     let rows = rows(&read("docs/credentials.md"), "### Try one");
     let told: Vec<[String; 3]> =
@@ -105,23 +80,6 @@ fn every_known_check_is_in_its_table() {
         })
         .collect();
     assert_eq!(told, known);
-}
-
-/// Every family of metrics.
-fn names_of(metrics: &Metrics) -> BTreeSet<String> {
-    // Families appear with their first series.
-    metrics.allowed("rule").inc();
-    metrics.dns_query(1, "denied").inc();
-    metrics.swaps("credential").inc();
-    metrics.credential_refreshes("credential").inc();
-    metrics.credential_failures("credential", "timeout").inc();
-    metrics.set_credential_success("credential", std::time::UNIX_EPOCH);
-    metrics.set_credential_expiry("credential", Some(std::time::UNIX_EPOCH));
-    metrics.scrubbed("credential").inc();
-    metrics.rejections("credential").inc();
-    metrics.tripwire(Reason::StubInBody).inc();
-    let text = metrics.render();
-    text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next().map(str::to_owned)).collect()
 }
 
 /// The names of all functions below a folder.
@@ -141,7 +99,7 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
 fn every_bound_has_its_row_with_default_metric_and_test() {
     let text = read("docs/configuration.md");
     let rows = rows(&text, "## Bounds");
-    let metrics = names_of(&Metrics::new());
+    let metrics: BTreeSet<String> = Metrics::new().catalogue().into_iter().map(|entry| entry.name).collect();
     let mut tests = BTreeSet::new();
     for folder in ["proxy/src", "proxy/tests", "dns/src", "dns/tests", "certs/tests"] {
         functions(&root().join(folder), &mut tests);

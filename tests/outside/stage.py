@@ -90,7 +90,7 @@ class Stage:
     """A running appliance with its origins; a context manager."""
 
     def __init__(self, limits=None, timeouts=None, dns_port=0):
-        self.limits, self.timeouts = limits or {}, {"drain_seconds": 1} | (timeouts or {})
+        self.limits, self.timeouts = limits or {}, {"drain_delay_seconds": 0, "drain_seconds": 1} | (timeouts or {})
         self.dns_port = dns_port
         self.names_asked = []
 

@@ -6,6 +6,8 @@
 //!
 //! Where the lab is root of a user namespace that knows one user only, the agent is that user under another number.
 
+pub mod runc;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;

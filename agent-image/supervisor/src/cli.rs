@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use stubgate_agent::{agent, bridge, doctor, event, hook, run, setup, state};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{agent, bridge, doctor, event, hook, run, setup, state};
 
 /// Prepares and supervises an agent's container: Claude Code and its bridges, behind stubgate.
 #[derive(Debug, Parser)]
@@ -38,7 +39,14 @@ enum Command {
     Doctor(doctor::Doctor),
 }
 
-pub(crate) fn main() -> ExitCode {
+/// All that can be said on the command line, for who writes the manual.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Arguments::command()
+}
+
+/// Runs the program with the arguments of its process.
+pub fn main() -> ExitCode {
     let Arguments { place, command } = Arguments::parse();
     match command {
         Command::Setup(command) => command.run(&place),

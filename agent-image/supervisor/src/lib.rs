@@ -4,6 +4,7 @@
 //!
 //! | module | story |
 //! |---|---|
+//! | [`cli`] | the command line, defined once |
 //! | [`agent`] | which agent this is: its folder of files, the environment, and where things are |
 //! | [`setup`] | everything that is put in place before the client starts |
 //! | [`run`] | the client as a child on a terminal of its own, started again when it ends |
@@ -34,10 +35,12 @@ pub mod agent;
 mod backoff;
 pub mod bridge;
 pub mod clean;
+pub mod cli;
 pub mod doctor;
 pub mod event;
 pub mod files;
 pub mod hook;
+mod program;
 pub mod quiet;
 pub mod run;
 pub mod screen;

@@ -4,7 +4,6 @@
 //! run changes nothing, and a run that was killed leaves no half of a file, so that the next one goes on where it stopped. What
 //! the client wrote into its own files stays. Nothing real is written anywhere: the only tokens that setup knows are stubs.
 
-mod child;
 mod client;
 pub mod environment;
 mod git;

@@ -4,7 +4,7 @@
 
 use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
-use stubgate_policy::{Policy, Reason};
+use stubgate_policy::{AgentId, Reason};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -14,7 +14,7 @@ use tokio::{
 
 use super::Service;
 use crate::{
-    QueryOutcome, QueryRecord, Transport,
+    Peer, QueryOutcome, QueryRecord, Stamp, Transport,
     respond::{Batch, Source},
     wire::MAX_QUERY,
 };
@@ -26,7 +26,8 @@ const READ: usize = 4096;
 /// How long to rest after an error of the listener itself, such as no file descriptors left.
 const REST: Duration = Duration::from_millis(50);
 
-pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) -> io::Result<()> {
+/// `stamp` is of everyone who connects here, if they are known by that.
+pub(super) async fn serve(listener: TcpListener, stamp: Option<Stamp>, service: Arc<Service>) -> io::Result<()> {
     let mut cancelled = pin!(service.shutdown.cancelled());
     loop {
         let accepted = tokio::select! {
@@ -35,7 +36,10 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) -> io::R
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(stream, peer, &service),
+            Ok((stream, address)) => {
+                let stamp = stamp.unwrap_or_else(|| service.surroundings.stamp(address));
+                admit(stream, Peer { address, stamp }, &service);
+            }
             Err(error) => {
                 tracing::warn!(%error, "DNS connection not accepted");
                 tokio::time::sleep(REST).await;
@@ -45,12 +49,12 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>) -> io::R
 }
 
 /// Gives a connection its task, if its agent has room for one more.
-fn admit(stream: TcpStream, peer: SocketAddr, service: &Arc<Service>) {
+fn admit(stream: TcpStream, peer: Peer, service: &Arc<Service>) {
     let policy = service.surroundings.policy();
-    let agent = policy.identify(peer.ip());
+    let agent = service.surroundings.identify(&policy, &peer);
     let slots = service.responder.allowances.open(&policy).of(agent).connections.clone();
     let Ok(slot) = slots.try_acquire_owned() else {
-        let record = unreadable(&policy, peer, QueryOutcome::RateLimited, Reason::LimitReached);
+        let record = unreadable((agent, peer.address), QueryOutcome::RateLimited, Reason::LimitReached);
         service.surroundings.record(&policy, &[record]);
         return;
     };
@@ -66,7 +70,7 @@ type Returned = Option<Vec<u8>>;
 
 struct Connection {
     stream: TcpStream,
-    peer: SocketAddr,
+    peer: Peer,
     service: Arc<Service>,
     batch: Batch,
     inbox: Vec<u8>,
@@ -77,7 +81,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, peer: SocketAddr, service: Arc<Service>) -> Connection {
+    fn new(stream: TcpStream, peer: Peer, service: Arc<Service>) -> Connection {
         Connection {
             stream,
             peer,
@@ -134,7 +138,8 @@ impl Connection {
         while *open {
             let Some((questions, used)) = questions(&self.inbox, PIPELINE - self.awaited) else {
                 let policy = self.service.surroundings.policy();
-                let record = unreadable(&policy, self.peer, QueryOutcome::Malformed, Reason::BadRequest);
+                let agent = self.service.surroundings.identify(&policy, &self.peer);
+                let record = unreadable((agent, self.peer.address), QueryOutcome::Malformed, Reason::BadRequest);
                 self.service.surroundings.record(&policy, &[record]);
                 *open = false;
                 break;
@@ -143,7 +148,7 @@ impl Connection {
                 break;
             }
             taken = true;
-            let source = Source { peer: self.peer, local: None };
+            let source = Source { peer: self.peer.address, local: None, stamp: Some(self.peer.stamp) };
             let arrived = questions.into_iter().map(|question| (source, question));
             *open = self.service.take(&mut self.batch, arrived);
             if !*open {
@@ -193,9 +198,13 @@ fn put(outbox: &mut Vec<u8>, answer: &[u8]) {
 }
 
 /// The record of something that has no question.
-fn unreadable(policy: &Policy, peer: SocketAddr, outcome: QueryOutcome, reason: Reason) -> QueryRecord<'static> {
+fn unreadable(
+    (agent, peer): (Option<AgentId>, SocketAddr),
+    outcome: QueryOutcome,
+    reason: Reason,
+) -> QueryRecord<'static> {
     QueryRecord {
-        agent: policy.identify(peer.ip()),
+        agent,
         peer,
         transport: Transport::Tcp,
         name: None,

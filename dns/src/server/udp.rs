@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 pub(super) use self::port::Port;
 use super::{Service, stop::Stop};
 use crate::{
-    Transport,
+    Stamp, Transport,
     respond::{Batch, Source},
 };
 
@@ -27,10 +27,17 @@ const SLOT: usize = 1536;
 /// How long to wait after an error of the socket itself, so that a lasting one doesn't spin.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Serves until `stop`. Blocks; forwarded questions run on `runtime`.
-pub(super) fn serve(port: Port, service: &Arc<Service>, stop: &Stop, runtime: &Handle) -> io::Result<()> {
+/// Serves until `stop`. Blocks; forwarded questions run on `runtime`. `stamp` is of everyone who asks here, if they are known
+/// by that.
+pub(super) fn serve(
+    port: Port,
+    stamp: Option<Stamp>,
+    service: &Arc<Service>,
+    stop: &Stop,
+    runtime: &Handle,
+) -> io::Result<()> {
     let port = Arc::new(port);
-    let mut inbox = Inbox::new();
+    let mut inbox = Inbox::new(stamp);
     let mut batch = Batch::new(Transport::Udp);
     while !stop.is_set() {
         if let Err(error) = inbox.fill(&port) {
@@ -61,11 +68,12 @@ pub(super) fn serve(port: Port, service: &Arc<Service>, stop: &Stop, runtime: &H
 struct Inbox {
     room: Vec<u8>,
     filled: Vec<(usize, Source)>,
+    stamp: Option<Stamp>,
 }
 
 impl Inbox {
-    fn new() -> Inbox {
-        Inbox { room: vec![0; BATCH * SLOT], filled: Vec::with_capacity(BATCH) }
+    fn new(stamp: Option<Stamp>) -> Inbox {
+        Inbox { room: vec![0; BATCH * SLOT], filled: Vec::with_capacity(BATCH), stamp }
     }
 
     /// Reads until nothing more is there or the batch is full. What was read before an error counts.
@@ -84,7 +92,10 @@ impl Inbox {
     fn arrived(&self) -> impl Iterator<Item = (Source, &[u8])> {
         self.room.chunks_exact(SLOT).zip(&self.filled).map(|(slot, (length, source))| {
             // A datagram that was cut is handed on without its header, as one that must not be answered.
-            (*source, if *length < SLOT { slot.get(..*length).unwrap_or_default() } else { &[] })
+            (
+                Source { stamp: self.stamp, ..*source },
+                if *length < SLOT { slot.get(..*length).unwrap_or_default() } else { &[] },
+            )
         })
     }
 }

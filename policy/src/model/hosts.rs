@@ -18,6 +18,18 @@ pub struct HostRule {
     pub(crate) ends: Ends,
 }
 
+impl HostRule {
+    /// The one authority that it covers, where it is written without a wildcard.
+    pub fn authority(&self) -> Option<Authority> {
+        let host = match &self.pattern {
+            HostPattern::Exact(name) => Host::Name(name.clone()),
+            HostPattern::Ip(ip) => Host::Ip(*ip),
+            HostPattern::Any | HostPattern::One(_) | HostPattern::Deep(_) => return None,
+        };
+        Some(Authority::new(self.ends.scheme?, host, self.ends.port?))
+    }
+}
+
 /// Schemes and ports; `None` is all of them, which only deny rules have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Ends {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::authority::Authority;
 use super::body::BodyRule;
 use super::check::Check;
 use super::hosts::HostRule;
@@ -141,6 +142,16 @@ impl Policy {
     pub fn credential_named(&self, name: &str) -> Option<CredentialId> {
         let at = self.credentials.binary_search_by(|credential| credential.name().cmp(name)).ok()?;
         CredentialId::at(at)
+    }
+
+    /// Every authority that some allow rule names without a wildcard, sorted.
+    pub fn origins(&self) -> Vec<Authority> {
+        let allowing = self.rules.iter().filter(|rule| rule.effect == Effect::Allow);
+        let mut origins: Vec<Authority> =
+            allowing.flat_map(|rule| &rule.hosts).filter_map(HostRule::authority).collect();
+        origins.sort_by_key(ToString::to_string);
+        origins.dedup();
+        origins
     }
 
     /// Every distinct stub text, refresh stubs among them, sorted, for a scanner of whole heads and bodies.
@@ -288,6 +299,11 @@ impl Rule {
     /// What it does.
     pub fn effect(&self) -> Effect {
         self.effect
+    }
+
+    /// Where it applies.
+    pub fn hosts(&self) -> &[HostRule] {
+        &self.hosts
     }
 
     /// The credentials that it grants.

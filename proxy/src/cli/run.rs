@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{WRONG, check, fail};
 use crate::config::Config;
+use crate::start::{Handed, Stop};
 use crate::{demo, start};
 
 pub(super) fn run(path: &Path) -> ExitCode {
@@ -28,7 +29,7 @@ fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
     // What a container may use of the machine stands in files that are out of reach later.
     let cores = cores();
     crate::listen::take_descriptors(config.limits.connections);
-    let started = start::start(config)?.read_from(path).lock_down()?;
+    let started = start::start_with(config, Handed::from_environment()?)?.read_from(path).lock_down()?;
     // Only now are there threads: each of them is locked down from its first instruction.
     runtime(cores)?.block_on(async {
         let mut terminated = signal(SignalKind::terminate())?;
@@ -36,8 +37,9 @@ fn serve(path: &Path, config: Config) -> anyhow::Result<()> {
         started
             .serve(async move {
                 tokio::select! {
-                    _ = terminated.recv() => {}
-                    _ = interrupted.recv() => {}
+                    _ = terminated.recv() => Stop::Announced,
+                    // A person waits.
+                    _ = interrupted.recv() => Stop::AtOnce,
                 }
             })
             .await
@@ -55,12 +57,12 @@ pub(super) fn demo() -> ExitCode {
     }
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// A single core gains nothing from handing tasks between threads.
-fn runtime(cores: usize) -> std::io::Result<Runtime> {
+pub(super) fn runtime(cores: usize) -> std::io::Result<Runtime> {
     let mut builder = if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     builder.worker_threads(cores).enable_all().build()
 }

@@ -1,5 +1,5 @@
 //! `limits` and `timeouts`: how much and how long (law 7). Each has a default that suits most, and a range that keeps
-//! a slip of the finger from turning a bound off: none can be 0 or endless.
+//! a slip of the finger from turning a bound off: none can be endless, and none but a delay 0.
 
 use std::time::Duration;
 
@@ -174,8 +174,10 @@ timeouts! {
         upstream_header "upstream_header_seconds" = 600, 1 to 86_400;
         /// A WebSocket or other tunnel without a byte moving.
         tunnel_idle "tunnel_idle_seconds" = 900, 1 to 604_800;
-        /// From SIGTERM to cutting what is still open; below the 30 seconds that Kubernetes gives.
-        drain "drain_seconds" = 25, 1 to 3_600;
+        /// From SIGTERM, for which `/readyz` says so and all is served as before, until nothing new is taken: the time that balancers have. 0 where one host serves alone.
+        drain_delay "drain_delay_seconds" = 5, 0 to 600;
+        /// After that, to cutting what is still open; both together below the 30 seconds that Kubernetes gives.
+        drain "drain_seconds" = 20, 1 to 3_600;
         /// A DNS connection (TCP) without a whole query, or that takes no answer.
         dns_idle "dns_idle_seconds" = 5, 1 to 600;
         /// A forwarded DNS question, all servers together.

@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 use stubgate_policy::schema::document;
 
-use super::compile::{AUDIT_KEYS, CA_KEYS, DNS_KEYS, KEYS};
+use super::compile::{AUDIT_KEYS, DNS_KEYS, KEYS};
 use super::upstream::{FORWARD_KEYS, GRANT_KEYS};
-use super::{Limits, Timeouts, audit, escrow, listen, process, stubs, upstream};
+use super::{Limits, Timeouts, audit, ca, escrow, kubernetes, listen, process, stubs, upstream};
 
 /// Of stubgate.yaml.
 pub fn schema() -> Value {
@@ -69,6 +69,10 @@ fn root(key: &str) -> Described {
         "escrow" => {
             ("Where OAuth logins are kept, and the key that they are sealed with.", map(escrow::KEYS, &[], kept))
         }
+        "kubernetes" => (
+            "The cluster whose pods agents are known by; `{}` asks as the own service account.",
+            map(kubernetes::KEYS, &[], cluster),
+        ),
         "stubs" => ("What stubs are minted with, for several replicas; left out, it is in state_dir.", own_stubs()),
         "process" => ("As whom the appliance runs, and what it must be locked down to.", map(process::KEYS, &[], own)),
         _ => return None,
@@ -104,13 +108,25 @@ fn redirected() -> Value {
 }
 
 fn ca() -> Value {
-    map(CA_KEYS, &[], |key| {
+    map(ca::KEYS, &[], |key| {
         Some(match key {
             "certificate_file" => ("PEM, the issuing certificate first.", text()),
             "key_file" => ("PEM, readable by nobody else.", text()),
+            "name_constraints" => (
+                "Names, each with all below it, that a CA which is made may sign for, and no addresses. Default: any.",
+                full_list(&text()),
+            ),
+            "bundle_file" => ("Where the certificates that agents must trust are kept, for others to mount.", text()),
+            "overlap_seconds" => ("The new CA signs after this, whoever was not seen. Default 86400.", seconds()),
+            "overlap_least_seconds" => ("The new CA signs no earlier than this. Default 900.", seconds()),
             _ => return None,
         })
     })
+}
+
+fn seconds() -> Value {
+    let (low, high) = ca::OVERLAP;
+    json!({ "type": "integer", "minimum": low, "maximum": high })
 }
 
 fn own_stubs() -> Value {
@@ -183,6 +199,23 @@ fn records(key: &str) -> Described {
         })
     });
     (key == "files").then(|| ("Default: standard output.", full_list(&entry)))
+}
+
+fn cluster(key: &str) -> Described {
+    let (least, default, most) = kubernetes::STALE_AFTER;
+    Some(match key {
+        "kubeconfig" => ("How the API server is reached. Default: as the service account of the own pod.", text()),
+        "context" => ("Which context of `kubeconfig`. Default: the current one.", text()),
+        "namespaces" => ("Where pods are watched. Default: in all namespaces.", full_list(&text())),
+        "stale_after_seconds" => {
+            let mut seconds = number(least, most);
+            if let Some(seconds) = seconds.as_object_mut() {
+                seconds.insert("default".into(), json!(default));
+            }
+            ("How long agents are known by pods that can't be watched; then they are refused.", seconds)
+        }
+        _ => return None,
+    })
 }
 
 fn own(key: &str) -> Described {

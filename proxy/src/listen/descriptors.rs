@@ -72,7 +72,7 @@ pub fn take_descriptors(connections: usize) {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let most = if setrlimit(Resource::Nofile, raised).is_ok() { limit.maximum } else { limit.current };
-    let wanted = u64::try_from(connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OTHERS);
+    let wanted = descriptors_wanted(connections);
     if let Some(most) = most.filter(|most| *most < wanted) {
         tracing::warn!(
             most,
@@ -80,6 +80,11 @@ pub fn take_descriptors(connections: usize) {
             "fewer file descriptors than limits.connections may need; raise the limit of the process"
         );
     }
+}
+
+/// How many so many connections may need.
+pub(crate) fn descriptors_wanted(connections: usize) -> u64 {
+    u64::try_from(connections).unwrap_or(u64::MAX).saturating_mul(2).saturating_add(OTHERS)
 }
 
 /// A descriptor of no use; of a kind that the lock-down leaves us.

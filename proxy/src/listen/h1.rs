@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, Response, StatusCode, header};
@@ -24,6 +24,7 @@ use crate::client::{Client, Entry};
 use crate::deadline::Deadline;
 use crate::forward::websocket::{TunnelSlot, is_handshake};
 use crate::headers;
+use crate::identify::agent_of;
 use crate::request::{Arrived, Known};
 use crate::respond::{self, Declared, ResponseBody, Shape};
 use crate::service;
@@ -32,6 +33,8 @@ use crate::transaction::Transaction;
 
 /// Bytes of an unread body that are read and thrown away, so that a refusal reaches an agent that is still sending.
 const LINGER_BYTES: u64 = 8 << 20;
+/// How long the next request on a connection is waited for by an appliance that is leaving.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves a connection until its end. `already_read` is what was read from it before.
 pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, already_read: BytesMut, client: Client) {
@@ -42,7 +45,7 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, already_re
         conn,
         left: appliance.limits.requests_per_connection,
         deadline: Deadline::new(appliance.timeouts.idle),
-        draining: Box::pin(appliance.draining.clone().cancelled_owned()),
+        leaving: Box::pin(appliance.leaving.clone().cancelled_owned()),
     };
     loop {
         match server.exchange().await {
@@ -70,7 +73,7 @@ struct Server<'a> {
     /// Requests that it may bring still.
     left: u64,
     deadline: Deadline,
-    draining: Pin<Box<WaitForCancellationFutureOwned>>,
+    leaving: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What of a request the writing of its response depends on.
@@ -120,17 +123,24 @@ impl Server<'_> {
     /// Waits for a head: without a deadline of its own for the first byte but that of an idle connection, then within
     /// that of a head.
     async fn read_head(&mut self) -> Result<Option<RequestHead>, StatusCode> {
-        let Server { appliance, conn, deadline, draining, .. } = self;
+        let is_fresh = self.left == self.appliance.limits.requests_per_connection;
+        let Server { appliance, conn, deadline, leaving, .. } = self;
+        let mut is_leaving = false;
         deadline.restart(appliance.timeouts.idle);
         let readable = poll_fn(|cx| {
             if let Poll::Ready(readable) = conn.lock().poll_readable(cx) {
                 return Poll::Ready(readable.unwrap_or(false));
             }
-            if draining.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(false);
+            if !is_leaving && leaving.as_mut().poll(cx).is_ready() {
+                is_leaving = true;
+                // Whoever has just come can't know, and would not ask again. The others are told by the next answer, and a
+                // connection that is hardly used is let go.
+                deadline.restart(if is_fresh { appliance.timeouts.header } else { FAREWELL });
             }
             if deadline.poll(cx).is_ready() {
-                appliance.metrics.limit_reached(Limit::Idle).inc();
+                if !is_leaving {
+                    appliance.metrics.limit_reached(Limit::Idle).inc();
+                }
                 return Poll::Ready(false);
             }
             Poll::Pending
@@ -194,7 +204,7 @@ impl Server<'_> {
             && self.left > 0
             && !asked.websocket
             && framing != Framing::Close
-            && !self.appliance.draining.is_cancelled()
+            && !self.appliance.leaving.is_cancelled()
             // Our own answer to a request that is still being sent: the rest is thrown away with the connection.
             && (read_whole || matches!(body, ResponseBody::Relay(_)));
         self.conn.lock().queue_response(parts.status, &parts.headers, framing, declare, !keeps);
@@ -286,7 +296,7 @@ impl Server<'_> {
     ) -> (Response<ResponseBody>, Method) {
         let appliance = self.appliance;
         let snapshot = appliance.snapshot.load();
-        let agent = snapshot.policy.identify(self.client.peer.ip());
+        let agent = agent_of(appliance, &snapshot.policy, &self.client.peer);
         let known = Known {
             id: appliance.ids.next(),
             agent: agent.map(|agent| snapshot.policy.agent(agent).name().into()),
@@ -306,7 +316,7 @@ impl Server<'_> {
     /// answer away before it was read (RFC 9112 section 9.6).
     async fn close(mut self, linger: bool) {
         let Server { conn, deadline, appliance, .. } = &mut self;
-        deadline.restart(appliance.timeouts.header.min(std::time::Duration::from_secs(5)));
+        deadline.restart(appliance.timeouts.header.min(Duration::from_secs(5)));
         let mut is_shut = false;
         let mut left = LINGER_BYTES;
         poll_fn(|cx| {

@@ -28,6 +28,7 @@ use crate::body::RequestBody;
 use crate::budget::Limit;
 use crate::client::Client;
 use crate::deadline::Deadline;
+use crate::identify::agent_of;
 use crate::request::{Arrived, Known};
 use crate::respond::{Declared, ResponseBody, Shape};
 use crate::service;
@@ -78,19 +79,29 @@ pub(super) async fn serve(appliance: &Arc<Appliance>, stream: Stream, client: Cl
             .serve_connection(TokioIo::new(Metered::new(stream)), service)
     );
     let mut idle = Deadline::new(appliance.timeouts.idle);
-    let mut draining = pin!(appliance.draining.cancelled());
-    let mut is_ending = false;
+    let mut leaving = pin!(appliance.leaving.cancelled());
+    let (mut is_leaving, mut is_ending) = (false, false);
     let ended = poll_fn(|cx| {
-        if !is_ending && draining.as_mut().poll(cx).is_ready() {
-            is_ending = true;
-            connection.as_mut().graceful_shutdown();
+        if !is_leaving && leaving.as_mut().poll(cx).is_ready() {
+            is_leaving = true;
+            if asked.load(Ordering::Relaxed) == 0 {
+                idle.restart(appliance.timeouts.header);
+            }
         }
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(ended);
         }
-        if !is_ending && asked.load(Ordering::Relaxed) >= limits.requests_per_connection {
+        let asked = asked.load(Ordering::Relaxed);
+        let has_asked_enough = asked >= limits.requests_per_connection;
+        // A connection on which nothing was asked yet is not told to go: its client would have nobody to ask again.
+        if !is_ending && (has_asked_enough || is_leaving && asked > 0) {
             is_ending = true;
-            appliance.metrics.limit_reached(Limit::RequestsPerConnection).inc();
+            if has_asked_enough {
+                appliance.metrics.limit_reached(Limit::RequestsPerConnection).inc();
+            }
+            if is_leaving {
+                idle.restart(FAREWELL.min(appliance.timeouts.idle));
+            }
             connection.as_mut().graceful_shutdown();
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(ended);
@@ -130,7 +141,7 @@ fn respond<'a>(
         Ok(arrived) => Either::Left(service::serve(appliance, arrived, "h2")),
         Err((reason, method, at)) => {
             let snapshot = appliance.snapshot.load_full();
-            let agent = snapshot.policy.identify(client.peer.ip());
+            let agent = agent_of(appliance, &snapshot.policy, &client.peer);
             let known = Known {
                 id: appliance.ids.next(),
                 agent: agent.map(|agent| snapshot.policy.agent(agent).name().into()),

@@ -5,6 +5,7 @@ use stubgate_policy::Authority;
 
 use crate::appliance::Appliance;
 use crate::client::Whence;
+use crate::identify::agent_of;
 use crate::record::{Event, Layer, Line, Wire};
 use crate::request::Refusal;
 
@@ -34,11 +35,11 @@ impl<'a> Unserved<'a> {
         let snapshot = appliance.snapshot.load();
         let rule = refusal.rule.map(|rule| snapshot.policy.rule(rule).name());
         appliance.metrics.refused(refusal.reason, rule.unwrap_or("")).inc();
-        let agent = snapshot.policy.identify(whence.peer.ip());
+        let agent = agent_of(appliance, &snapshot.policy, &whence.peer);
         let line = Line {
             id: self.told.map(|(id, _)| id),
             agent: agent.map(|agent| snapshot.policy.agent(agent).name()),
-            peer: Some(whence.peer),
+            peer: Some(whence.peer.address),
             original: whence.original,
             authority: self.authority,
             method: self.word.map(Wire),

@@ -5,7 +5,7 @@
 //! known yet is existentially quantified); the first byte tells it ([`first`]), and the request stage decides on it.
 //!
 //! Refused: SOCKS4; BIND and UDP ASSOCIATE, which would open ways that no policy speaks of. A user and password offered
-//! are not asked for: the peer's address alone says who the agent is (*identify*).
+//! are not asked for: where the connection came from alone says who the agent is (*identify*).
 
 mod message;
 #[cfg(test)]

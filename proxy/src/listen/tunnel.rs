@@ -6,7 +6,7 @@ use super::refuse::Unserved;
 use crate::appliance::Appliance;
 use crate::budget::Reached;
 use crate::client::Whence;
-use crate::identify::identify;
+use crate::identify::{agent_of, identify};
 use crate::record::{Event, Layer, Line, Wire};
 use crate::request::Refusal;
 use crate::snapshot::Snapshot;
@@ -37,7 +37,7 @@ pub(super) fn decide(
     targets: &[Authority],
 ) -> Result<bool, Refused> {
     let snapshot = appliance.snapshot.load();
-    let (agent, agent_name) = identify(&snapshot, whence.peer.ip())?;
+    let (agent, agent_name) = identify(appliance, &snapshot, &whence.peer)?;
     let mut refusal = None;
     for target in targets {
         let denied = match snapshot.policy.decide(&Ask::new(agent, ConnectStage { authority: target })) {
@@ -45,7 +45,7 @@ pub(super) fn decide(
                 let taken = appliance.budgets.connection(&snapshot.policy, agent, &agent_name);
                 let paid = taken
                     .map_err(|reached| Refused { refusal: Reason::LimitReached.into(), reached: Some(reached) })?;
-                let line = line(&snapshot, whence, word, Some(target));
+                let line = line(appliance, &snapshot, whence, word, Some(target));
                 // The tunnel carries nothing yet; each request in it has its own record and its own refusal.
                 let _ = appliance.audit.write(&line);
                 return Ok(paid);
@@ -81,11 +81,17 @@ pub(super) fn refuse_with(
     Unserved::at(Layer::Connect, target).asked(word, told).record(appliance, whence, refusal);
 }
 
-fn line<'a>(snapshot: &'a Snapshot, whence: &Whence, word: &'static str, target: Option<&'a Authority>) -> Line<'a> {
-    let agent = snapshot.policy.identify(whence.peer.ip()).map(|agent| snapshot.policy.agent(agent).name());
+fn line<'a>(
+    appliance: &Appliance,
+    snapshot: &'a Snapshot,
+    whence: &Whence,
+    word: &'static str,
+    target: Option<&'a Authority>,
+) -> Line<'a> {
+    let agent = agent_of(appliance, &snapshot.policy, &whence.peer).map(|agent| snapshot.policy.agent(agent).name());
     Line {
         agent,
-        peer: Some(whence.peer),
+        peer: Some(whence.peer.address),
         original: whence.original,
         authority: target,
         method: Some(Wire(word)),

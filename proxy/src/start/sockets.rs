@@ -5,19 +5,26 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 
 use anyhow::{Context, anyhow};
-use stubgate_dns::{DnsConfig, DnsServer, ForwardZone};
+use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, Transport};
 
+use super::handed::{Handed, Kind};
+use crate::client::Stamp;
 use crate::config::Config;
+use crate::listen::BACKLOG;
 use crate::metrics::Listener;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 4096;
+/// The key of what is for operators.
+const ADMIN: &str = "admin";
 
 /// All of them.
 pub(super) struct Sockets {
     pub(super) agents: Vec<(Listener, StdListener)>,
     pub(super) admin: Vec<StdListener>,
     pub(super) dns: Option<stubgate_dns::Bound>,
+    /// Whether somebody else keeps all that agents connect to, so that nobody is refused while this process is not there.
+    pub(super) all_handed: bool,
+    /// Whose all of them are, where it is one agent's; `dns` knows it already.
+    pub(super) stamp: Option<Stamp>,
 }
 
 /// Where the appliance listens, as the system chose where port 0 was asked for.
@@ -41,8 +48,14 @@ impl Sockets {
     /// Opens what a configuration names.
     ///
     /// # Errors
-    /// What could not be opened, by its key.
-    pub(super) fn open(config: &Config, zones: &[ForwardZone]) -> anyhow::Result<Self> {
+    /// What could not be opened, by its key; and what was handed over for nothing.
+    pub(super) fn open(config: &Config, zones: &[ForwardZone], mut handed: Handed) -> anyhow::Result<Self> {
+        let mut all_handed = !handed.is_empty();
+        let mut tcp = |name: &str, address: SocketAddr| {
+            let found = handed.take(name, Kind::Tcp, address);
+            all_handed &= found.is_some() || name == ADMIN;
+            found
+        };
         let mut agents = Vec::new();
         for (listener, addresses) in [
             (Listener::Http, &config.listen.http),
@@ -51,26 +64,41 @@ impl Sockets {
             (Listener::Transparent, &config.listen.transparent),
         ] {
             for &address in addresses {
-                agents.push((
-                    listener,
-                    bind(address).with_context(|| format!("listen.{} {address}", listener.as_str()))?,
-                ));
+                let socket = match tcp(listener.as_str(), address) {
+                    Some(socket) => socket.into(),
+                    None => bind(address).with_context(|| format!("listen.{} {address}", listener.as_str()))?,
+                };
+                agents.push((listener, socket));
             }
         }
         for &address in &config.listen.tproxy {
-            let socket = bind_transparent(address).with_context(|| format!("listen.transparent tproxy {address}"))?;
+            let given = tcp(Listener::Transparent.as_str(), address);
+            let socket =
+                bind_transparent(address, given).with_context(|| format!("listen.transparent tproxy {address}"))?;
             agents.push((Listener::Transparent, socket));
         }
         let mut admin = Vec::new();
         for &address in &config.listen.admin {
-            admin.push(bind(address).with_context(|| format!("listen.admin {address}"))?);
+            admin.push(match tcp(ADMIN, address) {
+                Some(socket) => socket.into(),
+                None => bind(address).with_context(|| format!("listen.{ADMIN} {address}"))?,
+            });
         }
         let dns = if config.listen.dns.is_empty() {
             None
         } else {
-            Some(DnsServer::bind(dns_config(config, zones.to_vec()))?)
+            Some(DnsServer::bind_unless(dns_config(config, zones.to_vec()), |transport, address| {
+                let kind = match transport {
+                    Transport::Udp => Kind::Udp,
+                    Transport::Tcp => Kind::Tcp,
+                };
+                let found = handed.take("dns", kind, address);
+                all_handed &= found.is_some();
+                found
+            })?)
         };
-        Ok(Sockets { agents, admin, dns })
+        handed.finish()?;
+        Ok(Sockets { agents, admin, dns, all_handed, stamp: None })
     }
 
     /// Where it listens.
@@ -120,19 +148,25 @@ fn bind(address: SocketAddr) -> std::io::Result<StdListener> {
 }
 
 /// A socket that TPROXY can hand connections to whose destination is no address of ours.
-fn bind_transparent(address: SocketAddr) -> anyhow::Result<StdListener> {
-    let socket = socket(address)?;
+fn bind_transparent(address: SocketAddr, given: Option<socket2::Socket>) -> anyhow::Result<StdListener> {
+    let is_given = given.is_some();
+    let socket = given.map_or_else(|| socket(address), Ok)?;
+    let is_set = if address.is_ipv6() { socket.ip_transparent_v6() } else { socket.ip_transparent_v4() };
+    if is_given && is_set? {
+        return Ok(socket.into());
+    }
     let set = if address.is_ipv6() { socket.set_ip_transparent_v6(true) } else { socket.set_ip_transparent_v4(true) };
     set.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied if is_given => anyhow!("it was handed over without what TPROXY takes; write Transparent=yes in its socket unit"),
         ErrorKind::PermissionDenied => {
             anyhow!("TPROXY takes the capability CAP_NET_ADMIN (or CAP_NET_RAW), which stubgate was not given; REDIRECT does without")
         }
         _ => error.into(),
     })?;
-    Ok(listening(socket, address)?)
+    Ok(if is_given { socket.into() } else { listening(socket, address)? })
 }
 
-fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
+pub(super) fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
     let v4 = config.advertise.v4.iter().copied().map(IpAddr::V4);
     DnsConfig {
         udp_and_tcp: config.listen.dns.clone(),

@@ -15,7 +15,7 @@ use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, system_clock};
 use stubgate_policy::SourceFile;
 use stubgate_proxy::appliance::Appliance;
 use stubgate_proxy::config;
-use stubgate_proxy::start::{self, Addresses};
+use stubgate_proxy::start::{self, Addresses, Stop};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -220,7 +220,11 @@ impl Lab {
         roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
         let tls = |alpn: &[&[u8]]| stubgate_certs::client_config(roots.clone(), alpn).unwrap();
         let stop = CancellationToken::new();
-        let running = tokio::spawn(started.serve(stop.clone().cancelled_owned()));
+        let stopped = stop.clone().cancelled_owned();
+        let running = tokio::spawn(started.serve(async move {
+            stopped.await;
+            Stop::AtOnce
+        }));
         let lab = Lab {
             h1: tls(&[b"http/1.1"]),
             h2: tls(&[b"h2"]),

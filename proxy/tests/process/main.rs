@@ -1,6 +1,8 @@
 //! The process as the system sees it: locked down, killed, and looked into; and as an operator meets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod doctor;
+mod ca;
 mod health;
 mod kill;
 mod locked;
@@ -11,3 +13,4 @@ mod programs;
 mod rotation;
 mod servers;
 mod site;
+mod stopping;

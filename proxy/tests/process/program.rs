@@ -51,7 +51,7 @@ impl Site {
         fs::write(
             site.config(),
             "listen: { proxy: [\"127.0.0.1:0\"], admin: [] }\npolicy: [policy]\nstate_dir: state\n\
-             upstream: { ca_files: [internet.pem] }\ntimeouts: { drain_seconds: 1 }\n\
+             upstream: { ca_files: [internet.pem] }\ntimeouts: { drain_delay_seconds: 0, drain_seconds: 1 }\n\
              audit: { files: [{ path: log/audit.jsonl }] }\n",
         )
         .unwrap();
@@ -247,7 +247,7 @@ fn sighup_tells_that_the_configuration_is_no_longer_what_runs() {
     fs::write(site.config(), good.replace("drain_seconds: 1", "drain_seconds: 2")).unwrap();
     running.signal(rustix::process::Signal::HUP);
     running.said("the configuration differs from what runs");
-    fs::write(site.config(), good.replace("drain_seconds", "drain")).unwrap();
+    fs::write(site.config(), good.replace("drain_seconds: 1", "drain: 1")).unwrap();
     running.signal(rustix::process::Signal::HUP);
     running.said("the configuration is broken");
     fs::write(site.config(), format!("# nothing but a comment\n{good}")).unwrap();

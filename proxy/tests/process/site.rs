@@ -59,7 +59,7 @@ impl Site {
         let text = format!(
             "listen: {{ proxy: [\"127.0.0.1:0\"], admin: [\"127.0.0.1:0\"] }}\npolicy: [policy]\nstate_dir: ../state\n\
              upstream:\n  ca_files: [../internet.pem]\n  nameservers: [\"127.0.0.1:9\"]\n  \
-             connect_to: {{ \"{HOST}:443\": \"{}\" }}\ntimeouts: {{ drain_seconds: 1 }}\n\
+             connect_to: {{ \"{HOST}:443\": \"{}\" }}\ntimeouts: {{ drain_delay_seconds: 0, drain_seconds: 1 }}\n\
              audit: {{ files: [{{ path: ../log/audit.jsonl }}] }}\n{more}\n",
             origin.address,
         );

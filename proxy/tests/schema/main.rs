@@ -51,6 +51,7 @@ fn examples() -> Vec<SourceFile> {
         "README.md",
         "docs/policy/reference.md",
         "docs/configuration.md",
+        "docs/kubernetes.md",
         "docs/policy/presets.md",
         "docs/policy/editor.md",
         "docs/stubs.md",

@@ -7,11 +7,11 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child as Process, ChildStdin, ChildStdout, Command};
 
 use super::voice::Voice;
+use crate::program::Group;
 
 /// How long a process may take to end when it is told to.
 const GRACE: Duration = Duration::from_secs(5);
@@ -20,7 +20,7 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Child {
     process: Process,
-    group: Option<Pid>,
+    group: Group,
 }
 
 /// What is done with what it writes to its standard output.
@@ -55,7 +55,7 @@ impl Child {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
-        let group = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let group = Group::of(&process);
         if let Some(errors) = process.stderr.take() {
             tokio::spawn(log(errors, Arc::clone(&voice)));
         }
@@ -80,29 +80,16 @@ impl Child {
     /// Waits until it ends, and ends what it left behind.
     pub async fn ended(&mut self) -> io::Result<ExitStatus> {
         let status = self.process.wait().await;
-        self.kill();
+        self.group.kill();
         status
     }
 
     /// Asks it to end, and ends it if it does not.
     pub async fn stop(mut self) {
-        if let (Some(group), Some(_)) = (self.group, self.process.id()) {
-            let _ = kill_process_group(group, Signal::TERM);
+        if self.process.id().is_some() {
+            self.group.end();
         }
         let _ = tokio::time::timeout(GRACE, self.process.wait()).await;
-    }
-
-    fn kill(&mut self) {
-        // Once: afterwards the number may be somebody else's.
-        if let Some(group) = self.group.take() {
-            let _ = kill_process_group(group, Signal::KILL);
-        }
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

@@ -3,20 +3,19 @@
 //! say is looked at and never printed: an answer is a stranger's.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 
 use super::Setting;
 use super::report::Finding;
+use crate::program;
 
 /// For one program.
 const DEADLINE: Duration = Duration::from_secs(15);
-/// Bytes of what one says.
-const SAID: u64 = 64 * 1024;
 
 /// A request of a runtime.
 struct Request {
@@ -241,50 +240,12 @@ async fn ask(
         .envs(environment)
         .envs(request.variables.iter().map(|(name, value)| (name, filled(value))))
         .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => return Finding::warn(request.check, format!("it can't be started: {error}")),
-    };
-    let group = child.id().and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?));
-    let ended = tokio::time::timeout(DEADLINE, said(&mut child)).await;
-    // What it started besides; it has a group of its own.
-    if let Some(group) = group {
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        .stdin(Stdio::null());
+    match program::run(command, DEADLINE).await {
+        Ok(ended) => judged(request, ended.status.success(), &format!("{}\n{}", ended.output, ended.complaint)),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => Finding::bad(request.check, "no answer in time"),
+        Err(error) => Finding::warn(request.check, format!("it can't be started: {error}")),
     }
-    match ended {
-        Ok(Ok((success, said))) => judged(request, success, &said),
-        Ok(Err(error)) => Finding::warn(request.check, format!("it can't be heard: {error}")),
-        Err(_) => Finding::bad(request.check, "no answer in time"),
-    }
-}
-
-/// Whether it ended well, and what it said.
-async fn said(child: &mut tokio::process::Child) -> std::io::Result<(bool, String)> {
-    let (out, errors) = (child.stdout.take(), child.stderr.take());
-    let read = |bytes: &mut Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    let out = async {
-        match out {
-            Some(out) => out.take(SAID).read_to_end(&mut first).await,
-            None => Ok(0),
-        }
-    };
-    let errors = async {
-        match errors {
-            Some(errors) => errors.take(SAID).read_to_end(&mut second).await,
-            None => Ok(0),
-        }
-    };
-    let (out, errors) = tokio::join!(out, errors);
-    out?;
-    errors?;
-    let status = child.wait().await?;
-    Ok((status.success(), format!("{}\n{}", read(&mut first), read(&mut second))))
 }
 
 fn judged(request: &Request, success: bool, said: &str) -> Finding {

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::agent::Agent;
 use crate::agent::file::Log;
+use crate::program;
 use crate::setup;
 use crate::state::{Client, State};
 use crate::{clean, transcript};
@@ -24,6 +25,7 @@ use super::command::Start;
 use super::console::Handle;
 use super::hang::{self, Hang, Verdict};
 use super::login;
+use super::renew::Trusted;
 use super::times::Times;
 use crate::backoff::{Backoff, chance};
 
@@ -42,6 +44,8 @@ pub(crate) struct Keeper {
     pub(crate) masked: Vec<String>,
     /// Asks for a new start at once.
     pub(crate) again: Arc<Notify>,
+    /// What the one that is started last trusts.
+    pub(crate) trusted: Trusted,
 }
 
 /// How a run of the client ended.
@@ -98,6 +102,7 @@ impl Keeper {
             warn!(%error, "the login can't be put right before the start");
         }
         let start = self.start(is_fresh);
+        self.trusted.starts(&self.agent);
         let started = Instant::now();
         let mut child = match self.spawn(&start).await {
             Ok(child) => child,
@@ -252,10 +257,9 @@ pub(crate) async fn version(agent: &Agent) -> Option<String> {
     let folder: PathBuf = start.folder;
     let mut command = tokio::process::Command::new(&start.program);
     command.arg("--version").env_clear().envs(&start.environment).current_dir(folder);
-    command.stdin(std::process::Stdio::null()).kill_on_drop(true);
-    let output = timeout(Duration::from_secs(20), command.output()).await.ok()?.ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let word = text.split_whitespace().next()?;
+    command.stdin(std::process::Stdio::null());
+    let said = program::run(command, Duration::from_secs(20)).await.ok()?.output;
+    let word = said.split_whitespace().next()?;
     word.starts_with(|letter: char| letter.is_ascii_digit()).then(|| word.to_owned())
 }
 

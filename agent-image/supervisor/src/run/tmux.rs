@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use crate::agent::Place;
 use crate::files;
+use crate::program;
 use crate::state::State;
 
 use super::times::Times;
@@ -174,14 +175,9 @@ impl Tmux {
     /// What it says to a command.
     async fn tell(&self, arguments: &[&str]) -> io::Result<String> {
         let mut command = self.command();
-        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let output =
-            timeout(PATIENCE, command.output()).await.map_err(|_| io::Error::other("tmux does not answer"))??;
-        if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        } else {
-            Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
-        }
+        command.args(arguments);
+        let ended = program::run(command, PATIENCE).await?;
+        if ended.status.success() { Ok(ended.output) } else { Err(io::Error::other(ended.why())) }
     }
 
     fn command(&self) -> Command {

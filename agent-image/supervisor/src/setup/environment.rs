@@ -4,8 +4,11 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::Stdio;
 
-use crate::agent::Place;
+use tokio::process::Command;
+
+use crate::agent::{Agent, Place};
 use crate::files;
 
 /// Bytes of the file at most.
@@ -27,6 +30,14 @@ pub fn read(place: &Place) -> io::Result<Vec<(String, String)>> {
             _ => Err(invalid(format!("line {} is no variable", number + 1))),
         })
         .collect()
+}
+
+/// A program with these variables, no terminal to ask at and nothing to read.
+pub(crate) fn command(agent: &Agent, program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.envs(read(&agent.place).unwrap_or_default()).env("HOME", &agent.place.home);
+    command.env("GIT_TERMINAL_PROMPT", "0").stdin(Stdio::null());
+    command
 }
 
 /// Writes them for [`read`], and whether that changed anything.

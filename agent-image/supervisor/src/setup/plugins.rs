@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::child;
+use super::environment;
 use super::report::{Outcome, Tally};
 use super::settings;
 use crate::agent::Agent;
+use crate::program;
 
 /// For one call of the client.
 const CALL: Duration = Duration::from_secs(120);
@@ -126,9 +127,9 @@ fn is_name(name: &str) -> bool {
 }
 
 async fn claude(agent: &Agent, arguments: &[&str]) -> Result<(), String> {
-    let mut command = child::command(agent, &agent.file.client.program);
+    let mut command = environment::command(agent, &agent.file.client.program);
     command.args(arguments).current_dir(&agent.place.home);
-    let ended = child::run(command, CALL).await.map_err(|error| format!("{}: {error}", agent.file.client.program))?;
+    let ended = program::run(command, CALL).await.map_err(|error| format!("{}: {error}", agent.file.client.program))?;
     if ended.status.success() { Ok(()) } else { Err(ended.why()) }
 }
 

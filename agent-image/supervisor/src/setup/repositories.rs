@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use super::child;
+use super::environment;
 use super::report::{Outcome, Tally};
 use crate::agent::Agent;
+use crate::program;
 
 /// For a clone, and for a fetch.
 const CLONE: Duration = Duration::from_secs(600);
@@ -154,11 +155,11 @@ async fn forward(agent: &Agent, repository: &Repository) -> Result<Brought, Stri
 
 /// What git says, or why it did not.
 async fn git(agent: &Agent, folder: &Path, arguments: &[&str], deadline: Duration) -> Result<String, String> {
-    let mut command = child::command(agent, "git");
+    let mut command = environment::command(agent, "git");
     // An origin that hangs is given up long before the deadline.
     command.args(["-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=30"]).args(arguments);
     command.current_dir(folder).env("LC_ALL", "C");
-    let ended = child::run(command, deadline).await.map_err(|error| format!("git: {error}"))?;
+    let ended = program::run(command, deadline).await.map_err(|error| format!("git: {error}"))?;
     if ended.status.success() { Ok(ended.output.trim().to_owned()) } else { Err(ended.why()) }
 }
 

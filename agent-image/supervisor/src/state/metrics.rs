@@ -16,6 +16,16 @@ pub enum Kind {
     Counter,
 }
 
+impl Kind {
+    /// Prometheus' word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Gauge => "gauge",
+            Kind::Counter => "counter",
+        }
+    }
+}
+
 /// A metric: its name, labels, kind and meaning.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
@@ -82,6 +92,42 @@ pub const ALL: &[Metric] = &[
     gauge("events_aside", "", "Events that their server refused, and that a person must look at."),
 ];
 
+/// What the label of a metric may say, as docs/metrics.md has it: words of a closed list in backquotes, or which names.
+pub fn values(metric: &Metric) -> String {
+    let words = |words: &mut dyn Iterator<Item = &'static str>| {
+        words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+    };
+    match (metric.name, metric.label) {
+        (_, "version") => "the version of the program".to_owned(),
+        (_, "bridge") => "a bridge of the agent's configuration".to_owned(),
+        ("not_ready", "reason") => words(&mut Reason::ALL.iter().map(|reason| reason.as_str())),
+        ("dialogs_total", "outcome") => words(&mut [ANSWERED, BLOCKED].into_iter()),
+        // A test finds a label of which nobody said it.
+        _ => String::new(),
+    }
+}
+
+/// What became of a dialog, as a label.
+const ANSWERED: &str = "answered";
+const BLOCKED: &str = "blocked";
+
+/// The tables of docs/metrics.md.
+pub fn tables() -> String {
+    let mut text = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
+    let mut metrics: Vec<&Metric> = ALL.iter().collect();
+    metrics.sort_by_key(|metric| metric.name);
+    for Metric { name, label, kind, help } in &metrics {
+        let label = if label.is_empty() { String::new() } else { format!("`{label}`") };
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "| `{PREFIX}{name}` | {} | {label} | {help} |", kind.as_str());
+    }
+    text.push_str("\n| metric | label | values |\n|---|---|---|\n");
+    for metric in metrics.into_iter().filter(|metric| !metric.label.is_empty()) {
+        let _ = writeln!(text, "| `{PREFIX}{}` | `{}` | {} |", metric.name, metric.label, values(metric));
+    }
+    text
+}
+
 /// The text that `/metrics` answers with.
 pub fn render(facts: &Facts, started: SystemTime, now: SystemTime) -> String {
     let mut text = String::with_capacity(8 * 1024);
@@ -91,10 +137,7 @@ pub fn render(facts: &Facts, started: SystemTime, now: SystemTime) -> String {
             continue;
         }
         let Metric { name, label, kind, help } = metric;
-        let kind = match kind {
-            Kind::Gauge => "gauge",
-            Kind::Counter => "counter",
-        };
+        let kind = kind.as_str();
         // Writing to a String can't fail.
         let _ = writeln!(text, "# HELP {PREFIX}{name} {help}\n# TYPE {PREFIX}{name} {kind}");
         for (value_of_label, value) in series {
@@ -133,7 +176,7 @@ fn series(name: &str, facts: &Facts, started: SystemTime, now: SystemTime) -> Ve
         "turns_total" => one(facts.turns),
         "last_turn_timestamp_seconds" => some(facts.last_turn.map(seconds)),
         "dialogs_total" => {
-            vec![("answered".to_owned(), facts.dialogs_answered), ("blocked".to_owned(), facts.dialogs_blocked)]
+            vec![(ANSWERED.to_owned(), facts.dialogs_answered), (BLOCKED.to_owned(), facts.dialogs_blocked)]
         }
         "logins_restored_total" => one(facts.logins_restored),
         "bridge_up" => bridges(|bridge| Some(bridge.is_up().into())),

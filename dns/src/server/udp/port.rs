@@ -19,7 +19,7 @@ use nix::{
         sockopt,
     },
 };
-use socket2::{Protocol, Type};
+use socket2::{Protocol, Socket, Type};
 
 use super::super::open;
 use crate::respond::Source;
@@ -44,8 +44,15 @@ pub(in crate::server) struct Port {
 impl Port {
     pub(in crate::server) fn bind(address: SocketAddr) -> io::Result<Port> {
         let socket = open(address, Type::DGRAM, Protocol::UDP)?;
-        let wildcard = address.ip().is_unspecified();
         // Before it is bound, or the first datagrams would not tell.
+        let port = Port::adopt(socket, address)?;
+        socket2::SockRef::from(&port.socket).bind(&address.into())?;
+        Ok(port)
+    }
+
+    /// One that is bound already, or will be, to this address.
+    pub(in crate::server) fn adopt(socket: Socket, address: SocketAddr) -> io::Result<Port> {
+        let wildcard = address.ip().is_unspecified();
         match address {
             SocketAddr::V4(_) if wildcard => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
             SocketAddr::V6(_) if wildcard => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
@@ -54,8 +61,12 @@ impl Port {
         // Best effort: the system's ceiling may be lower.
         let _ = socket.set_recv_buffer_size(BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(BUFFER_BYTES);
-        socket.bind(&address.into())?;
         Ok(Port { socket: socket.into(), wildcard, segments: AtomicBool::new(true) })
+    }
+
+    /// One that is bound to one address.
+    pub(in crate::server) fn given(socket: UdpSocket) -> Port {
+        Port { socket, wildcard: false, segments: AtomicBool::new(true) }
     }
 
     pub(in crate::server) fn socket(&self) -> &UdpSocket {
@@ -66,7 +77,7 @@ impl Port {
     pub(super) fn receive(&self, slot: &mut [u8]) -> io::Result<(usize, Source)> {
         if !self.wildcard {
             let (length, peer) = self.socket.recv_from(slot)?;
-            return Ok((length, Source { peer, local: None }));
+            return Ok((length, Source { peer, local: None, stamp: None }));
         }
         let (mut control, mut slots) = ([0; CONTROL], [IoSliceMut::new(slot)]);
         let (socket, flags) = (self.socket.as_raw_fd(), MsgFlags::empty());
@@ -79,7 +90,7 @@ impl Port {
             ControlMessageOwned::Ipv6PacketInfo(info) => Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into()),
             _ => None,
         });
-        Ok((message.bytes, Source { peer, local }))
+        Ok((message.bytes, Source { peer, local, stamp: None }))
     }
 
     /// Sends all, in an order of its own. What can't be sent now is dropped, as any network may: the client asks again.

@@ -1,6 +1,7 @@
 use super::super::report::Grade;
 use super::super::tests::{Scene, grades};
 use super::*;
+use tokio::io::AsyncReadExt;
 
 async fn of(scene: &Scene) -> Vec<(&'static str, Grade)> {
     grades(&look(&scene.setting, Some("https://example.com/x/".into())).await)

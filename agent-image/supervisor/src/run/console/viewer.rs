@@ -12,8 +12,10 @@ use tokio::sync::{Notify, mpsc};
 
 use super::wire::{self, Frame};
 
-/// Bytes that wait for one viewer at most.
+/// Bytes that wait for one viewer at most, ...
 const MOST_WAITING: usize = 128 * 1024;
+/// ... where each piece of output costs this besides: output may come a byte at a time.
+const PIECE: usize = 64;
 
 /// What a viewer does.
 #[derive(Debug)]
@@ -56,10 +58,11 @@ impl Outbox {
         if waiting.has_missed {
             return;
         }
-        if waiting.bytes + chunk.len() > MOST_WAITING {
+        let bytes = chunk.len() + PIECE;
+        if waiting.bytes + bytes > MOST_WAITING {
             *waiting = Waiting { has_missed: true, ..Waiting::default() };
         } else {
-            waiting.bytes += chunk.len();
+            waiting.bytes += bytes;
             waiting.chunks.push_back(chunk);
         }
         drop(waiting);
@@ -71,7 +74,7 @@ impl Outbox {
         // A sequence that was cut is ended first.
         let mut whole = b"\x18\x1b\\".to_vec();
         whole.extend(screen);
-        let bytes = whole.len();
+        let bytes = whole.len() + PIECE;
         *self.lock() = Waiting { chunks: [Bytes::from(whole)].into(), bytes, has_missed: false };
         self.changed.notify_one();
     }
@@ -80,7 +83,7 @@ impl Outbox {
         let mut waiting = self.lock();
         match waiting.chunks.pop_front() {
             Some(chunk) => {
-                waiting.bytes -= chunk.len();
+                waiting.bytes -= chunk.len() + PIECE;
                 Next::Chunk(chunk)
             }
             None if waiting.has_missed => Next::Repaint,
@@ -136,6 +139,16 @@ async fn write(number: u64, mut to: OwnedWriteHalf, outbox: &Outbox, events: &mp
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn output_that_comes_a_byte_at_a_time_costs_no_more() {
+        let outbox = Outbox::default();
+        for _ in 0..MOST_WAITING {
+            outbox.put(Bytes::from_static(b"x"));
+            assert!(outbox.lock().chunks.len() <= MOST_WAITING / PIECE);
+        }
+        assert!(matches!(outbox.next(), Next::Repaint));
+    }
 
     #[test]
     fn a_viewer_that_takes_nothing_costs_a_bounded_number_of_bytes_and_is_repainted() {

@@ -1,0 +1,282 @@
+//! Requests to the API server and what comes back: pages of a list, and the lines of a watch.
+//!
+//! Bodies are read here and not by the client's own helpers, because these can't tell a watch that the server ended from
+//! one that was cut, and bound neither a line nor a page (law 7).
+
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout_at};
+
+use crate::access::{Error, chain};
+use crate::pod::Pod;
+
+/// Pods of one page.
+const PAGE: u32 = 500;
+/// Bytes of one page; an object has at most about 1.5 MiB in etcd.
+const PAGE_BYTES: usize = 256 << 20;
+/// Bytes of one line of a watch.
+const LINE_BYTES: usize = 16 << 20;
+/// Bytes of a refusal that are read.
+const REFUSAL_BYTES: usize = 64 << 10;
+
+/// All pods of one namespace, or of all of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(String);
+
+impl Place {
+    pub(crate) fn new(namespace: Option<&str>) -> Self {
+        Place(match namespace {
+            Some(namespace) => format!("/api/v1/namespaces/{namespace}/pods"),
+            None => "/api/v1/pods".into(),
+        })
+    }
+}
+
+/// A page of a list.
+pub(crate) struct Page {
+    pub(crate) pods: Vec<Pod>,
+    pub(crate) version: String,
+    pub(crate) next: Option<String>,
+}
+
+/// One line of a watch.
+pub(crate) enum Event {
+    /// A pod is there, or changed.
+    Seen(Box<Pod>),
+    /// A pod is gone.
+    Gone(Box<Pod>),
+    /// Nothing more than that it has come this far.
+    Bookmark(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    metadata: ListMetadata,
+    #[serde(default)]
+    items: Option<Vec<Pod>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListMetadata {
+    #[serde(default)]
+    resource_version: String,
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: std::borrow::Cow<'a, str>,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Default, Deserialize)]
+struct Status {
+    #[serde(default)]
+    code: u16,
+    #[serde(default)]
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct Bookmark {
+    metadata: BookmarkMetadata,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct BookmarkMetadata {
+    resource_version: String,
+}
+
+/// Asks for a page. Without `next` it is the first one, of what is there when it is asked for: no cache of a server that
+/// may be behind answers it.
+pub(crate) async fn page(client: &Client, place: &Place, next: Option<&str>, most: Duration) -> Result<Page, Error> {
+    let deadline = Instant::now() + most;
+    let mut query = format!("{}?limit={PAGE}", place.0);
+    if let Some(next) = next {
+        query.push_str("&continue=");
+        query.extend(next.bytes().flat_map(percent));
+    }
+    let body = ask(client, &query, deadline).await?;
+    let bytes = whole(body, PAGE_BYTES, deadline).await?;
+    let listed: Listed = serde_json::from_slice(&bytes).map_err(|_| Error::Malformed("a list"))?;
+    Ok(Page {
+        pods: listed.items.unwrap_or_default(),
+        version: listed.metadata.resource_version,
+        next: Some(listed.metadata.next).filter(|next| !next.is_empty()),
+    })
+}
+
+/// A watch under way.
+pub(crate) struct Events {
+    body: Body,
+    unread: BytesMut,
+    /// How much of `unread` has no end of a line in it.
+    looked: usize,
+    deadline: Instant,
+}
+
+/// Begins a watch after a version, which the server is to end after `seconds`; whatever comes after the deadline is too late.
+pub(crate) async fn events(
+    client: &Client,
+    place: &Place,
+    version: &str,
+    seconds: u64,
+    deadline: Instant,
+) -> Result<Events, Error> {
+    let version: String = version.bytes().flat_map(percent).collect();
+    let query =
+        format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}", place.0);
+    let body = ask(client, &query, deadline).await?;
+    Ok(Events { body, unread: BytesMut::new(), looked: 0, deadline })
+}
+
+impl Events {
+    /// The next event; `None` where the server ended the watch, and all of it has come.
+    pub(crate) async fn next(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            let ends = self.unread.get(self.looked..).unwrap_or_default().iter().position(|byte| *byte == b'\n');
+            if let Some(at) = ends {
+                let line = self.unread.split_to(self.looked + at);
+                self.unread.advance(1);
+                self.looked = 0;
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                return event(&line).map(Some);
+            }
+            self.looked = self.unread.len();
+            if self.looked > LINE_BYTES {
+                return Err(Error::Malformed("a line of a watch that has no end"));
+            }
+            match timeout_at(self.deadline, self.body.frame()).await {
+                Err(_) => return Err(Error::Timeout),
+                Ok(Some(Err(error))) => return Err(Error::Unreachable(chain(&error))),
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.unread.extend_from_slice(&data);
+                    }
+                }
+                Ok(None) if self.unread.is_empty() => return Ok(None),
+                Ok(None) => return Err(Error::Malformed("half a line at the end of a watch")),
+            }
+        }
+    }
+}
+
+fn event(line: &[u8]) -> Result<Event, Error> {
+    let Line { kind, object } = serde_json::from_slice(line).map_err(|_| Error::Malformed("an event"))?;
+    let pod = || serde_json::from_str::<Box<Pod>>(object.get()).map_err(|_| Error::Malformed("a pod of an event"));
+    match &*kind {
+        "ADDED" | "MODIFIED" => pod().map(Event::Seen),
+        "DELETED" => pod().map(Event::Gone),
+        "BOOKMARK" => {
+            let bookmark =
+                serde_json::from_str::<Bookmark>(object.get()).map_err(|_| Error::Malformed("a bookmark"))?;
+            Ok(Event::Bookmark(bookmark.metadata.resource_version))
+        }
+        "ERROR" => Err(serde_json::from_str::<Status>(object.get()).unwrap_or_default().into()),
+        _ => Err(Error::Malformed("an event of a kind that is not known")),
+    }
+}
+
+impl From<Status> for Error {
+    fn from(status: Status) -> Self {
+        if status.code == StatusCode::GONE.as_u16() || status.reason == "Expired" {
+            return Error::Expired;
+        }
+        // A word of the API's list, whatever the server sends.
+        let mut reason = status.reason;
+        reason.retain(|c| c.is_ascii_alphanumeric());
+        reason.truncate(64);
+        Error::Refused { code: status.code, reason }
+    }
+}
+
+async fn ask(client: &Client, query: &str, deadline: Instant) -> Result<Body, Error> {
+    // Compressed watches are not for reading line by line.
+    let request = Request::get(query).header(http::header::ACCEPT, "application/json");
+    let request = request.header(http::header::ACCEPT_ENCODING, "identity").body(Body::empty());
+    let request = request.map_err(|_| Error::Malformed("a version or continuation"))?;
+    let answer = timeout_at(deadline, client.send(request)).await.map_err(|_| Error::Timeout)?;
+    let (head, body) = answer.map_err(|error| Error::Unreachable(chain(&error)))?.into_parts();
+    if head.status == StatusCode::OK {
+        return Ok(body);
+    }
+    let said = whole(body, REFUSAL_BYTES, deadline).await.unwrap_or_default();
+    let status = serde_json::from_slice::<Status>(&said).unwrap_or_default();
+    Err(Status { code: head.status.as_u16(), ..status }.into())
+}
+
+async fn whole(mut body: Body, most: usize, deadline: Instant) -> Result<Bytes, Error> {
+    let mut bytes = BytesMut::new();
+    loop {
+        match timeout_at(deadline, body.frame()).await {
+            Err(_) => return Err(Error::Timeout),
+            Ok(Some(Err(error))) => return Err(Error::Unreachable(chain(&error))),
+            Ok(None) => return Ok(bytes.freeze()),
+            Ok(Some(Ok(frame))) => {
+                let Ok(data) = frame.into_data() else { continue };
+                if bytes.len() + data.len() > most {
+                    return Err(Error::Malformed("an answer without end"));
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
+/// A byte of a query's value.
+fn percent(byte: u8) -> impl Iterator<Item = char> {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |at: u8| char::from(DIGITS.get(usize::from(at)).copied().unwrap_or_default());
+    let is_plain = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let coded = [Some('%'), Some(digit(byte >> 4)), Some(digit(byte & 15))];
+    let plain = [Some(char::from(byte)), None, None];
+    (if is_plain { plain } else { coded }).into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_says_what_became_of_a_pod() {
+        let pod = r#"{"metadata":{"uid":"u","resourceVersion":"7"},"spec":{"containers":[{"env":[{"name":"S","value":"x"}]}]}}"#;
+        let line = |kind: &str, object: &str| event(format!("{{\"type\":\"{kind}\",\"object\":{object}}}").as_bytes());
+        assert!(matches!(line("ADDED", pod), Ok(Event::Seen(pod)) if pod.version() == "7"));
+        assert!(matches!(line("MODIFIED", pod), Ok(Event::Seen(_))));
+        assert!(matches!(line("DELETED", pod), Ok(Event::Gone(pod)) if pod.uid() == "u"));
+        let bookmark = r#"{"kind":"Pod","metadata":{"resourceVersion":"12","creationTimestamp":null}}"#;
+        assert!(matches!(line("BOOKMARK", bookmark), Ok(Event::Bookmark(version)) if version == "12"));
+        let gone = r#"{"kind":"Status","code":410,"reason":"Expired"}"#;
+        assert!(matches!(line("ERROR", gone), Err(Error::Expired)));
+        assert!(matches!(line("ERROR", r#"{"code":500}"#), Err(Error::Refused { code: 500, .. })));
+        assert!(matches!(line("RENAMED", pod), Err(Error::Malformed(_))));
+        assert!(matches!(event(b"{}"), Err(Error::Malformed(_))));
+    }
+
+    #[test]
+    fn what_the_server_says_as_a_reason_is_a_word() {
+        let status = Status { code: 403, reason: "For\nbidden\u{1b}[31m".into() };
+        let Error::Refused { code: 403, reason } = Error::from(status) else { panic!("refused") };
+        assert_eq!(reason, "Forbidden31m");
+    }
+
+    #[test]
+    fn values_of_a_query_are_coded() {
+        assert_eq!("a b+/=".bytes().flat_map(percent).collect::<String>(), "a%20b%2B%2F%3D");
+    }
+}

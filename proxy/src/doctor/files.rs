@@ -1,0 +1,116 @@
+//! Who may read and write what the appliance keeps, reads and writes. What policy may be written by is in the warnings of
+//! the configuration.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use super::{Finding, Setting};
+use crate::config::AuditSink;
+
+/// Reading by others than owner and group, and writing by anybody else.
+const OTHERS: u32 = 0o027;
+/// Anybody at all: groups are the operator's matter where secrets are handed over.
+const ALL: u32 = 0o007;
+
+/// Who else may read or write a file that holds a key, if somebody may.
+pub(super) fn exposed(path: &Path) -> Option<String> {
+    let mode = fs::metadata(path).ok()?.permissions().mode();
+    (mode & OTHERS != 0).then(|| format!("others can read it, or its group write it (mode {:o})", mode & 0o7777))
+}
+
+pub(super) fn look(setting: &Setting) -> Vec<Finding> {
+    let mut found = state(setting);
+    found.extend(audit(setting));
+    found.extend(secrets(setting));
+    found
+}
+
+fn state(setting: &Setting) -> Vec<Finding> {
+    let folder = &setting.config.state_dir;
+    let at = folder.display();
+    let Ok(there) = fs::metadata(folder) else {
+        let what = format!("{at} is not there; it is made at the first start, where that is allowed");
+        return vec![Finding::warn("state", what).advise("make it, owned by the user that stubgate runs as, mode 700")];
+    };
+    if !there.is_dir() {
+        return vec![Finding::bad("state", format!("{at} is no folder")).advise("correct state_dir")];
+    }
+    let mut found = Vec::new();
+    if there.mode() & 0o1002 == 0o002 {
+        let what =
+            format!("every user can write to {at} (mode {:o}) and exchange what is kept there", there.mode() & 0o7777);
+        found.push(Finding::warn("state", what).advise(format!("chmod o-w {at}")));
+    }
+    // Whatever is called a key, in it and one folder below.
+    let folders = fs::read_dir(folder).into_iter().flatten().map_while(Result::ok).map(|entry| entry.path());
+    let folders = folders.filter(|path| path.is_dir()).chain([folder.clone()]);
+    let files = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().map_while(Result::ok).take(1000);
+    for path in files.map(|entry| entry.path()) {
+        let is_key = path.extension().is_some_and(|kind| kind == "key") || path.ends_with("key.pem");
+        if let Some(why) = exposed(&path).filter(|_| is_key) {
+            let advice = format!("chmod 600 {}", path.display());
+            found.push(Finding::bad("state.keys", format!("{}: {why}", path.display())).advise(advice));
+        }
+    }
+    if found.is_empty() {
+        found.push(Finding::ok("state", format!("{at}: nobody else can write there or read its keys")));
+    }
+    found
+}
+
+fn audit(setting: &Setting) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for file in &setting.config.audit {
+        let AuditSink::File(path) = &file.sink else {
+            found.push(Finding::ok("audit", "records go to standard output"));
+            continue;
+        };
+        let at = path.display();
+        let folder = path.ancestors().skip(1).find(|above| above.exists());
+        found.push(match (fs::metadata(path), folder) {
+            (Ok(there), _) if there.mode() & ALL != 0 => {
+                let what = format!(
+                    "{at}: every user of the machine has rights to the records (mode {:o})",
+                    there.mode() & 0o7777
+                );
+                Finding::warn("audit", what).advise(format!("chmod o= {at}"))
+            }
+            (Ok(_), _) => Finding::ok("audit", format!("records go to {at}")),
+            (Err(_), Some(above)) => {
+                Finding::ok("audit", format!("records will go to {at}, below {}", above.display()))
+            }
+            (Err(error), None) => Finding::bad("audit", format!("{at}: {error}")).advise("correct audit.files"),
+        });
+    }
+    found
+}
+
+/// The files that credentials are read from. Of their content nothing is read.
+fn secrets(setting: &Setting) -> Vec<Finding> {
+    let policy = setting.policy().into_iter();
+    let files: BTreeSet<&Path> =
+        policy.flat_map(|policy| policy.credentials()).flat_map(|one| one.source().files()).collect();
+    let mut found = Vec::new();
+    for path in &files {
+        let at = path.display();
+        match fs::metadata(path) {
+            Err(error) => {
+                let advice = "put it there, or run this as who may see it; requests that need it are refused";
+                found.push(Finding::bad("secrets", format!("{at}: {error}")).advise(advice));
+            }
+            Ok(there) if there.mode() & ALL != 0 => {
+                let what = format!("{at}: every user of the machine can read it (mode {:o})", there.mode() & 0o7777);
+                found.push(
+                    Finding::warn("secrets", what).advise("chmod o= it; of a Secret in Kubernetes: defaultMode: 0440"),
+                );
+            }
+            Ok(_) => {}
+        }
+    }
+    if found.is_empty() && !files.is_empty() {
+        found.push(Finding::ok("secrets", format!("{} files are there, and not every user's to read", files.len())));
+    }
+    found
+}
