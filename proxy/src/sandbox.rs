@@ -230,6 +230,9 @@ impl Guarded {
         }
         hidden.extend(asked.hide.iter().filter_map(|path| real(path)));
         hidden.extend(own);
+        // What is in a hidden folder is hidden with it.
+        let within = |path: &PathBuf| path.ancestors().skip(1).any(|above| hidden.contains(above));
+        let hidden: BTreeSet<PathBuf> = hidden.iter().filter(|path| !within(path)).cloned().collect();
         let fixed = fixed(hidden.iter().chain(&read_only));
         Ok(Guarded { hidden: hidden.into_iter().collect(), read_only: read_only.into_iter().collect(), fixed })
     }

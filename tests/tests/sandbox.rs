@@ -158,7 +158,7 @@ fn curl_git_dig_python_and_node_reach_what_policy_allows() {
             let said = site.shell(
                 user,
                 r#"set -e
-                curl -sS -o /dev/null -w '%{http_code} ' https://other.example/ http://other.example/
+                curl -sS -w '%{http_code} ' -o /dev/null https://other.example/ -o /dev/null http://other.example/
                 curl -sS -H "Authorization: Bearer $GITHUB_TOKEN" https://api.github.com/user
                 echo; dig +short other.example; dig +short +tcp other.example
                 dig forbidden.example | grep -o 'status: [A-Z]*'
@@ -166,7 +166,7 @@ fn curl_git_dig_python_and_node_reach_what_policy_allows() {
                 git -c credential.helper='!f() { echo username=x-access-token; echo password=$GITHUB_TOKEN; }; f' clone -q https://github.com/acme/site.git clone
                 cat clone/README
                 /usr/bin/python3 -c 'import urllib.request as u; print(u.urlopen("https://other.example/").status)'
-                node -e 'require("https").get("https://other.example/", r => console.log("node", r.statusCode))'
+                node -e 'require("https").get("https://other.example/", r => { console.log("node", r.statusCode); process.exit() })'
                 env"#,
             );
             let text = said.success();
