@@ -149,11 +149,37 @@ pub struct Asked<'a> {
     pub show: &'a [PathBuf],
     /// The user's home, if there is one.
     pub home: Option<&'a Path>,
+    /// The folder that the command starts in. Canonical.
+    pub folder: &'a Path,
 }
+
+impl Asked<'_> {
+    /// The folder of a file, where the command can do without it. What covers a file is gone once somebody outside exchanges the
+    /// file for another of its name, as editors and rotations do; what covers its folder stays.
+    fn folder_of(&self, path: &Path) -> Option<PathBuf> {
+        let folder = path.parent()?;
+        (folder.components().count() > SHALLOW && !self.works_in(folder)).then(|| folder.to_owned())
+    }
+
+    fn works_in(&self, folder: &Path) -> bool {
+        self.folder.starts_with(folder) || self.home.is_some_and(|home| home.starts_with(folder))
+    }
+}
+
+/// Folders right below the root, which it counts too, belong to everybody.
+const SHALLOW: usize = 2;
 
 impl Guarded {
     /// What of this configuration and policy, of the user's home and of what was asked for.
-    pub fn new(config: &Config, config_file: Option<&Path>, policy: &Policy, asked: Asked<'_>) -> Guarded {
+    ///
+    /// # Errors
+    /// Where the policy lies where the command works, and so can't be kept from it; in words for a person.
+    pub fn new(
+        config: &Config,
+        config_file: Option<&Path>,
+        policy: &Policy,
+        asked: Asked<'_>,
+    ) -> Result<Guarded, String> {
         let mut hidden: BTreeSet<PathBuf> = BTreeSet::new();
         let mut read_only: BTreeSet<PathBuf> = BTreeSet::new();
         let real = |path: &Path| path.canonicalize().ok();
@@ -164,15 +190,31 @@ impl Guarded {
         own.extend(real(&config.stubs.key_file));
         own.extend(config.escrow.as_ref().and_then(|escrow| escrow.read_later()).and_then(real));
         for file in &config.audit {
-            if let AuditSink::File(path) = &file.sink {
-                own.extend(real(path).filter(|path| path.is_file()));
+            if let AuditSink::File(path) = &file.sink
+                && let Some(path) = real(path).filter(|path| path.is_file())
+            {
+                own.insert(asked.folder_of(&path).unwrap_or(path));
             }
         }
         for credential in policy.credentials() {
-            own.extend(credential.source().files().into_iter().filter_map(real));
+            let files = credential.source().files().into_iter().filter_map(real);
+            own.extend(files.map(|path| asked.folder_of(&path).unwrap_or(path)));
             read_only.extend(credential.source().programs().into_iter().filter_map(real));
         }
-        read_only.extend(config.policy.iter().filter_map(|path| real(path)));
+        for path in config.policy.iter().filter_map(|path| real(path)) {
+            let folder = if path.is_dir() {
+                Some(path.clone()).filter(|path| !asked.works_in(path))
+            } else {
+                asked.folder_of(&path)
+            };
+            read_only.insert(folder.ok_or_else(|| {
+                format!(
+                    "the policy {} lies in a folder that the command works in, which could change it: put it into a folder of its \
+                     own, and name that",
+                    path.display()
+                )
+            })?);
+        }
         read_only.extend(config_file.and_then(real));
         read_only.extend(config.upstream.ca_files.iter().filter_map(|path| real(path)));
         // This program: whoever starts it next time is outside.
@@ -188,8 +230,11 @@ impl Guarded {
         }
         hidden.extend(asked.hide.iter().filter_map(|path| real(path)));
         hidden.extend(own);
+        // What is in a hidden folder is hidden with it.
+        let within = |path: &PathBuf| path.ancestors().skip(1).any(|above| hidden.contains(above));
+        let hidden: BTreeSet<PathBuf> = hidden.iter().filter(|path| !within(path)).cloned().collect();
         let fixed = fixed(hidden.iter().chain(&read_only));
-        Guarded { hidden: hidden.into_iter().collect(), read_only: read_only.into_iter().collect(), fixed }
+        Ok(Guarded { hidden: hidden.into_iter().collect(), read_only: read_only.into_iter().collect(), fixed })
     }
 }
 
@@ -253,7 +298,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().canonicalize().unwrap();
         let at = |name: &str| base.join(name);
-        for name in ["state", "project/policy", "home/.ssh", "home/.aws", "secrets"] {
+        for name in ["state", "project/policy", "home/.ssh", "home/.aws", "secrets", "work"] {
             fs::create_dir_all(at(name)).unwrap();
         }
         for name in ["project/policy/p.yaml", "home/.bashrc", "secrets/c"] {
@@ -261,17 +306,44 @@ mod tests {
         }
         let config = configuration(&[at("project/policy")], &at("state")).unwrap();
         let policy = with_credential(&format!("{{ file: {}/secrets/c }}", base.display()), "a.example", "bearer");
-        let asked = Asked { hide: &[], show: &[at("home/.aws"), at("state")], home: Some(&at("home")) };
-        let guarded = Guarded::new(&config, None, &policy, asked);
-        assert_eq!(guarded.hidden, [at("home/.ssh"), at("secrets/c"), at("state")]);
+        let asked =
+            Asked { hide: &[], show: &[at("home/.aws"), at("state")], home: Some(&at("home")), folder: &at("work") };
+        let guarded = Guarded::new(&config, None, &policy, asked).unwrap();
+        assert_eq!(
+            guarded.hidden,
+            [at("home/.ssh"), at("secrets"), at("state")],
+            "the folder, not the file, which may be exchanged"
+        );
         for name in ["project/policy", "home/.bashrc", "home/.aws"] {
             assert!(guarded.read_only.contains(&at(name)), "{name}: {guarded:?}");
         }
-        for name in ["project", "home", "secrets"] {
+        // Where the command works in the folder of a credential, the file alone is covered.
+        let beside = Guarded::new(&config, None, &policy, Asked { folder: &at("secrets"), ..asked }).unwrap();
+        assert!(beside.hidden.contains(&at("secrets/c")), "{beside:?}");
+        for name in ["project", "home"] {
             assert!(guarded.fixed.contains(&at(name)), "{name}: {guarded:?}");
         }
         let position = |path: &Path| guarded.fixed.iter().position(|fixed| fixed == path);
         assert!(position(&base) < position(&at("project")));
+    }
+
+    #[test]
+    fn a_policy_where_the_command_works_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(base.join("project/policy")).unwrap();
+        for name in ["project/p.yaml", "project/policy/p.yaml"] {
+            fs::write(base.join(name), "").unwrap();
+        }
+        let policy = policy(AGENT);
+        for (path, is_taken) in
+            [("project/p.yaml", false), ("project", false), ("project/policy", true), ("project/policy/p.yaml", true)]
+        {
+            let config = configuration(&[base.join(path)], &base.join("state")).unwrap();
+            let asked = Asked { hide: &[], show: &[], home: None, folder: &base.join("project") };
+            let guarded = Guarded::new(&config, None, &policy, asked);
+            assert_eq!(guarded.is_ok(), is_taken, "{path}: {guarded:?}");
+        }
     }
 
     #[test]

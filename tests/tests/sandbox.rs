@@ -83,7 +83,10 @@ impl Site {
         fs::set_permissions(laptop.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::copy(binary(), laptop.path().join("stubgate")).expect("stubgate");
         let root = fs::read(lab.pod().dir().join(ROOT)).expect("the internet's root");
-        fs::write(laptop.path().join("internet.pem"), root).unwrap();
+        fs::write(laptop.path().join("internet.pem"), &root).unwrap();
+        // What the system of the laptop trusts.
+        let root = String::from_utf8(root).unwrap();
+        lab.appliance().node().overlay("/etc/ssl/certs/ca-certificates.crt", &root);
         let site = Site { lab, laptop, token, key, model, forbidden };
         for user in USERS {
             let home = site.home(user);
@@ -122,7 +125,6 @@ impl Site {
             .env("HOME", &home)
             .env("GITHUB_TOKEN", &self.token)
             .env("SSH_AUTH_SOCK", "/tmp/agent.sock")
-            .env("SSL_CERT_FILE", self.laptop.path().join("internet.pem"))
             .dir(home.join("project"))
     }
 
@@ -156,7 +158,7 @@ fn curl_git_dig_python_and_node_reach_what_policy_allows() {
             let said = site.shell(
                 user,
                 r#"set -e
-                curl -sS -o /dev/null -w '%{http_code} ' https://other.example/ http://other.example/
+                curl -sS -w '%{http_code} ' -o /dev/null https://other.example/ -o /dev/null http://other.example/
                 curl -sS -H "Authorization: Bearer $GITHUB_TOKEN" https://api.github.com/user
                 echo; dig +short other.example; dig +short +tcp other.example
                 dig forbidden.example | grep -o 'status: [A-Z]*'
@@ -164,7 +166,7 @@ fn curl_git_dig_python_and_node_reach_what_policy_allows() {
                 git -c credential.helper='!f() { echo username=x-access-token; echo password=$GITHUB_TOKEN; }; f' clone -q https://github.com/acme/site.git clone
                 cat clone/README
                 /usr/bin/python3 -c 'import urllib.request as u; print(u.urlopen("https://other.example/").status)'
-                node -e 'require("https").get("https://other.example/", r => console.log("node", r.statusCode))'
+                node -e 'require("https").get("https://other.example/", r => { console.log("node", r.statusCode); process.exit() })'
                 env"#,
             );
             let text = said.success();
@@ -321,6 +323,10 @@ fn it_says_what_is_missing_and_runs_nothing_then() {
         fs::write(site.home(user).join("project/bad.yaml"), "version: 1\nrulez: []\n").unwrap();
         let (status, said) = ask(&["--policy", "bad.yaml"]);
         assert!(status == Some(1) && said.contains("rulez"), "{said}");
+        fs::copy(site.home(user).join("project/policy/policy.yaml"), site.home(user).join("project/here.yaml"))
+            .unwrap();
+        let (status, said) = ask(&["--policy", "here.yaml"]);
+        assert!(status == Some(2) && said.contains("a folder of its own"), "{said}");
         // Where user namespaces are switched off, as they may be by an administrator.
         let off = "echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"";
         let ran = site.program(User::Root, Path::new("unshare"));
@@ -353,9 +359,10 @@ fn an_appliance_s_own_configuration_serves_too_and_the_example_of_the_guide_is_g
         // What the guide has a new user write.
         let guide = fs::read_to_string(source("../docs/install/laptop.md")).expect("the guide");
         let policy = guide.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a policy");
-        fs::write(folder.join("guide.yaml"), policy).unwrap();
-        site.stubgate(user).args(["policy", "check", "guide.yaml"]).run().success();
-        let ran = site.stubgate(user).args(["sandbox", "--policy", "guide.yaml", "--", "true"]).run();
+        fs::create_dir_all(folder.join("guide")).unwrap();
+        fs::write(folder.join("guide/policy.yaml"), policy).unwrap();
+        site.stubgate(user).args(["policy", "check", "guide"]).run().success();
+        let ran = site.stubgate(user).args(["sandbox", "--policy", "guide", "--", "true"]).run();
         ran.success();
     });
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use anyhow::Context as _;
 use stubgate_policy::{Policy, compile};
 use stubgate_sandbox::environment::{Variables, Wanted};
 use stubgate_sandbox::{Error, Listeners, Plan, Ready, run as run_inside, terminals};
@@ -15,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{UNUSABLE, WRONG, check, fail, run};
 use crate::ca::Form;
-use crate::config::{Config, policy_files};
+use crate::config::{AuditSink, Config, policy_files};
 use crate::sandbox::{Asked, Guarded, configuration, needs_proxy, stubs};
 use crate::start::{self, Stop};
 
@@ -23,13 +24,13 @@ use crate::start::{self, Stop};
 const NOT_MADE: u8 = 125;
 
 pub(super) const NOTES: &str = "\
-A policy for a start, in policy.yaml:
+A policy for a start, in a folder of its own, policy/policy.yaml:
   version: 1
   agents:
     sandbox: { sources: [\"198.18.0.1/32\"] }
   rules:
     - { name: docs, agents: [sandbox], hosts: [docs.example.com], methods: [GET, HEAD] }
-then: stubgate sandbox --policy policy.yaml -- bash
+then: stubgate sandbox --policy policy -- bash
 
 State (the CA, audit records, the log) is in $XDG_STATE_HOME/stubgate/sandbox unless --config says otherwise.
 
@@ -82,7 +83,7 @@ pub(super) fn main(asked: Sandbox) -> ExitCode {
     };
     let plan = match plan(&asked, &config, &policy) {
         Ok(plan) => plan,
-        Err(error) => return fail(UNUSABLE, error),
+        Err(error) => return fail(UNUSABLE, format!("{error:#}")),
     };
     // Nothing of it was read for a value, so that nothing secret is in this process.
     drop(policy);
@@ -172,11 +173,22 @@ fn read_policy(config: &Config, agent: &str) -> Result<Policy, ExitCode> {
     Ok(compiled.policy)
 }
 
-fn plan(asked: &Sandbox, config: &Config, policy: &Policy) -> std::io::Result<Plan> {
+fn plan(asked: &Sandbox, config: &Config, policy: &Policy) -> anyhow::Result<Plan> {
     let folder = std::env::current_dir()?.canonicalize()?;
-    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
-    let wanted = Asked { hide: &asked.hide, show: &asked.show, home: home.as_deref() };
-    let guarded = Guarded::new(config, asked.config.as_deref(), policy, wanted);
+    let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok());
+    for file in &config.audit {
+        if let AuditSink::File(path) = &file.sink {
+            // What is made only later can't be hidden.
+            OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(path)
+                .with_context(|| path.display().to_string())?;
+        }
+    }
+    let wanted = Asked { hide: &asked.hide, show: &asked.show, home: home.as_deref(), folder: &folder };
+    let guarded = Guarded::new(config, asked.config.as_deref(), policy, wanted).map_err(anyhow::Error::msg)?;
     let user = rustix::process::getuid();
     let stubs = stubs(policy, |name| std::env::var_os(name).is_some());
     let runtime_folder = Path::new("/run/user").join(user.as_raw().to_string());

@@ -135,7 +135,7 @@ impl Stage {
     pub(crate) fn in_terminal(&self, talk: &str, command: &[&str]) -> String {
         let driver = format!(
             r#"
-import fcntl, os, pty, select, struct, sys, termios, time
+import fcntl, os, pty, select, signal, struct, sys, termios, time
 front, back = pty.openpty()
 seen = b''
 def resize(rows, columns): fcntl.ioctl(front, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
@@ -143,6 +143,8 @@ resize(33, 77)
 before = termios.tcgetattr(back)
 child = os.fork()
 if child == 0:
+    # Whoever runs the tests in the background has these ignored.
+    for one in (signal.SIGINT, signal.SIGQUIT): signal.signal(one, signal.SIG_DFL)
     os.setsid(); fcntl.ioctl(back, termios.TIOCSCTTY, 0)
     for fd in (0, 1, 2): os.dup2(back, fd)
     os.closerange(3, 100); os.execvp(sys.argv[1], sys.argv[1:])
