@@ -143,23 +143,23 @@ impl House {
 
 /// Says who was reached and by which port, to everyone who comes.
 fn answer(node: &Node, name: &'static str) {
-    node.enter(move || {
-        for port in PORTS {
-            let listener = TcpListener::bind(("::", port)).expect("listen");
-            std::thread::spawn(move || {
-                for stream in listener.incoming() {
-                    let _ = stream.expect("accept").write_all(format!("{name}:{port}").as_bytes());
-                }
-            });
-            let socket = UdpSocket::bind(("::", port)).expect("listen");
-            std::thread::spawn(move || {
-                let mut bytes = [0_u8; 64];
-                while let Ok((_, from)) = socket.recv_from(&mut bytes) {
-                    let _ = socket.send_to(format!("{name}:{port}").as_bytes(), from);
-                }
-            });
-        }
-    });
+    for port in PORTS {
+        // A socket belongs to the machine where it was made, whichever thread serves it.
+        let bind =
+            move || (TcpListener::bind(("::", port)).expect("listen"), UdpSocket::bind(("::", port)).expect("listen"));
+        let (listener, socket) = node.enter(bind);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let _ = stream.expect("accept").write_all(format!("{name}:{port}").as_bytes());
+            }
+        });
+        std::thread::spawn(move || {
+            let mut bytes = [0_u8; 64];
+            while let Ok((_, from)) = socket.recv_from(&mut bytes) {
+                let _ = socket.send_to(format!("{name}:{port}").as_bytes(), from);
+            }
+        });
+    }
 }
 
 const ON_HOST: &str = "listen: { dns: [\"10.42.0.1:53\", \"[fd42::1]:53\"], http: [\"10.42.0.1:80\"], https: [\"10.42.0.1:443\", \"[fd42::1]:443\"] }\n\
