@@ -155,7 +155,9 @@ fn start_on(config: Config, sockets: Sockets, stamped: Vec<Arc<str>>) -> anyhow:
         );
     }
     if !config.ca.subtrees.is_empty() && life.signing().permitted_subtrees() != config.ca.subtrees.names() {
-        tracing::warn!("the CA that signs has other name constraints than stubgate.yaml; `stubgate ca rotate` makes one that has them");
+        tracing::warn!(
+            "the CA that signs has other name constraints than stubgate.yaml; `stubgate ca rotate` makes one that has them"
+        );
     }
     let anchors = anchors(&life);
     let minting = MinterConfig::default().with_cache_entries(config.limits.minted_certificates);
