@@ -185,7 +185,7 @@ impl Life {
             Origin::Given(mut given) => {
                 let Some(pair) = given.pair.take().map(|pair| *pair) else { return Err(CaError::Certificate) };
                 pair.authority.check_usable(now)?;
-                match Self::open_kept(store, pair, terms, now) {
+                match Self::open_kept(store, *pair, terms, now) {
                     Ok(life) => Ok(Life { origin: Origin::Given(given), ..life }),
                     Err(unkept) => {
                         let (pair, error) = *unkept;
