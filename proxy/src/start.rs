@@ -417,7 +417,7 @@ impl Started {
             "serving"
         );
         let has_names = dns.is_some();
-        let appliance_of_names = Arc::clone(&appliance);
+        let surroundings = Arc::clone(&appliance);
         for (listener, socket) in agents {
             let socket = TcpListener::from_std(socket)?;
             tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, stamp));
@@ -430,7 +430,7 @@ impl Started {
         let asked = appliance.closing.child_token();
         let mut names = tokio::spawn(async move {
             match dns {
-                Some(dns) => dns.serve(appliance_of_names, asked).await,
+                Some(dns) => dns.serve(surroundings, asked).await,
                 None => std::future::pending().await,
             }
         });

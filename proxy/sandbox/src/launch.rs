@@ -255,13 +255,13 @@ fn attend(inside: &End, signals: &OwnedFd, mut relay: Option<Relay>, waiter: Pid
                 libc::SIGWINCH => relay.iter().for_each(Relay::fit),
                 libc::SIGCHLD | libc::SIGPIPE => {}
                 // Where it has ended meanwhile, that is seen below.
-                _ => drop(inside.send(Kind::Signal, &[signal.unsigned_abs() as u8], &[])),
+                _ => drop(inside.send(Kind::Signal, &[byte(signal)], &[])),
             }
         }
         if let Some(relay) = &mut relay
             && relay.pass(front, keys)
         {
-            let _ = inside.send(Kind::Signal, &[libc::SIGHUP.unsigned_abs() as u8], &[]);
+            let _ = inside.send(Kind::Signal, &[byte(libc::SIGHUP)], &[]);
         }
         if ended_inside {
             if let Some(relay) = &mut relay {
@@ -270,6 +270,11 @@ fn attend(inside: &End, signals: &OwnedFd, mut relay: Option<Relay>, waiter: Pid
             return Ok(ended(waiter));
         }
     }
+}
+
+/// Signals have small numbers.
+fn byte(signal: i32) -> u8 {
+    u8::try_from(signal).unwrap_or(0)
 }
 
 fn ended(process: Pid) -> u8 {

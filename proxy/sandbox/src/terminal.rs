@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -154,11 +154,6 @@ impl Relay {
     /// Shows what is left.
     pub(crate) fn finish(&mut self) {
         while self.show() {}
-    }
-
-    /// The front, for whoever must know when it is gone.
-    pub(crate) fn front(&self) -> BorrowedFd<'_> {
-        self.front.as_fd()
     }
 }
 

@@ -11,18 +11,18 @@ use stubgate_sandbox::environment::{Variables, Wanted};
 use stubgate_sandbox::{Listeners, Plan, Ready, run, terminals};
 
 /// The first argument of the process that launches.
-pub const LAUNCH: &str = "--launch";
+pub(crate) const LAUNCH: &str = "--launch";
 /// A user without any right.
 const NOBODY: u32 = 65534;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum User {
+pub(crate) enum User {
     Own,
     Nobody,
 }
 
 impl User {
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             User::Own if rustix::process::geteuid().is_root() => "root",
             User::Own => "user",
@@ -30,7 +30,7 @@ impl User {
         }
     }
 
-    pub fn number(self) -> u32 {
+    pub(crate) fn number(self) -> u32 {
         match self {
             User::Own => rustix::process::geteuid().as_raw(),
             User::Nobody => NOBODY,
@@ -38,22 +38,22 @@ impl User {
     }
 }
 
-pub struct Stage {
-    pub user: User,
+pub(crate) struct Stage {
+    pub(crate) user: User,
     folder: tempfile::TempDir,
     program: PathBuf,
 }
 
-pub struct Said {
-    pub status: i32,
-    pub output: String,
-    pub errors: String,
+pub(crate) struct Said {
+    pub(crate) status: i32,
+    pub(crate) output: String,
+    pub(crate) errors: String,
 }
 
 const GUARDED: [(&str, &str); 3] = [("keys/key", "secret"), ("credential", "secret"), ("policy/policy.yaml", "policy")];
 
 impl Stage {
-    pub fn new(user: User) -> Stage {
+    pub(crate) fn new(user: User) -> Stage {
         let folder = tempfile::Builder::new().prefix("stubgate-escapes-").tempdir().unwrap();
         std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         // Another user may not reach the folder of the build.
@@ -73,17 +73,17 @@ impl Stage {
         stage
     }
 
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         let folder = self.folder.path().join("work");
         std::fs::create_dir_all(&folder).unwrap();
         folder
     }
 
-    pub fn guarded(&self) -> [(&'static str, &'static str); 3] {
+    pub(crate) fn guarded(&self) -> [(&'static str, &'static str); 3] {
         GUARDED
     }
 
-    pub fn open_to_all(&self, path: &Path) {
+    pub(crate) fn open_to_all(&self, path: &Path) {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
     }
 
@@ -107,7 +107,7 @@ impl Stage {
         command
     }
 
-    pub fn run(&self, command: &[&str]) -> Said {
+    pub(crate) fn run(&self, command: &[&str]) -> Said {
         let output = self.command().args(command).stdin(Stdio::null()).output().unwrap();
         Said {
             status: output.status.code().unwrap_or(-1),
@@ -118,13 +118,13 @@ impl Stage {
 
     /// What a program of Python prints, which must succeed.
     #[track_caller]
-    pub fn python(&self, program: &str) -> String {
+    pub(crate) fn python(&self, program: &str) -> String {
         let said = self.run(&["/usr/bin/python3", "-c", program]);
         assert_eq!((said.status, &*said.errors), (0, ""), "{}", said.output);
         said.output
     }
 
-    pub fn start(&self, command: &[&str]) -> Running {
+    pub(crate) fn start(&self, command: &[&str]) -> Running {
         let mut child = self.command().args(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         Running { child, output }
@@ -132,7 +132,7 @@ impl Stage {
 
     /// Has a driver talk to a command on a terminal; what it says of the end.
     #[track_caller]
-    pub fn in_terminal(&self, talk: &str, command: &[&str]) -> String {
+    pub(crate) fn in_terminal(&self, talk: &str, command: &[&str]) -> String {
         let driver = format!(
             r#"
 import fcntl, os, pty, select, struct, sys, termios, time
@@ -180,7 +180,7 @@ print('status', os.waitstatus_to_exitcode(status), 'settings', 'kept' if termios
 
     /// Nobody goes on touching a file.
     #[track_caller]
-    pub fn stays_untouched(&self, marker: &Path) {
+    pub(crate) fn stays_untouched(&self, marker: &Path) {
         let deadline = Instant::now() + Duration::from_secs(5);
         while marker.exists() {
             // One that was just about to be touched may be there once more.
@@ -191,14 +191,14 @@ print('status', os.waitstatus_to_exitcode(status), 'settings', 'kept' if termios
     }
 }
 
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     output: BufReader<std::process::ChildStdout>,
 }
 
 impl Running {
     #[track_caller]
-    pub fn until(&mut self, text: &str) {
+    pub(crate) fn until(&mut self, text: &str) {
         let mut line = String::new();
         while !line.contains(text) {
             line.clear();
@@ -206,18 +206,18 @@ impl Running {
         }
     }
 
-    pub fn signal(&self, signal: rustix::process::Signal) {
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, signal).unwrap();
     }
 
-    pub fn status(&mut self) -> i32 {
+    pub(crate) fn status(&mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 }
 
 /// The process that launches: a sandbox in this folder for a command.
-pub fn launch(command: &[OsString]) -> ExitCode {
+pub(crate) fn launch(command: &[OsString]) -> ExitCode {
     // Left open for programs, as a careless parent does.
     let careless = rustix::fs::open("/", rustix::fs::OFlags::RDONLY, rustix::fs::Mode::empty()).unwrap();
     let higher = rustix::io::dup(&careless).unwrap();
