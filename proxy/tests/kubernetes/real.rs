@@ -206,7 +206,10 @@ impl Server for Real {
         }
         match cluster.random().below(1_000) {
             // Cut, and there again at once.
-            0..4 => drop((self.relay.shut.send_replace(true), self.relay.shut.send_replace(false))),
+            0..4 => {
+                self.relay.shut.send_replace(true);
+                self.relay.shut.send_replace(false);
+            }
             4 if self.shut_until.is_none() => {
                 self.relay.shut.send_replace(true);
                 let millis = u64::try_from(cluster.random().below(8_000)).unwrap();
