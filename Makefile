@@ -17,7 +17,7 @@ help:
 	@echo "make manual  man pages and completions, written anew from the command lines"
 	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60), two at a time"
 	@echo "make outside tools that others wrote, against the appliance (tests/outside)"
-	@echo "make real-cluster  the model of a cluster against a real kube-apiserver and etcd (minutes)"
+	@echo "make real-cluster  the model of a cluster against a real kube-apiserver and etcd (minutes), and what the charts render"
 
 demo: toolchain
 	@cargo run --quiet --package stubgate-proxy --bin stubgate -- demo
@@ -79,6 +79,8 @@ outside: toolchain
 # Takes kube-apiserver and etcd in target/lab-cluster/bin, or in the folder that STUBGATE_LAB_CLUSTER names.
 real-cluster: toolchain
 	STUBGATE_REAL_CLUSTER=1 cargo test --locked --package stubgate-proxy --test kubernetes -- --nocapture real
+	./tests/setup
+	STUBGATE_REAL_CLUSTER=1 ./tests/charts/run test_cluster
 
 # aws-lc-rs compiles C.
 toolchain:

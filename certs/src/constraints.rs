@@ -178,12 +178,15 @@ mod tests {
 
     #[test]
     fn networks_of_an_operators_ca_are_kept() {
-        let ten: Box<[u8]> = Box::from([10, 0, 0, 0, 255, 0, 0, 0]);
-        let all: Box<[u8]> = Box::from([0; 8]);
+        let (ten, all): ([u8; 8], [u8; 8]) = ([10, 0, 0, 0, 255, 0, 0, 0], [0; 8]);
         let ip = |text: &str| LeafName::Ip(text.parse().unwrap());
-        let of = |permitted: &[&Box<[u8]>], excluded: &[&Box<[u8]>]| Constraints {
-            permitted: Kinds { networks: permitted.iter().map(|one| (*one).clone()).collect(), ..Kinds::default() },
-            excluded: Kinds { networks: excluded.iter().map(|one| (*one).clone()).collect(), ..Kinds::default() },
+        let kinds = |networks: &[&[u8]]| Kinds {
+            networks: networks.iter().map(|network| Box::from(*network)).collect(),
+            ..Kinds::default()
+        };
+        let of = |permitted: &[&[u8]], excluded: &[&[u8]]| Constraints {
+            permitted: kinds(permitted),
+            excluded: kinds(excluded),
         };
         assert!(of(&[], &[]).admit(&ip("192.0.2.1")) && of(&[], &[]).admit(&ip("2001:db8::1")));
         assert!(of(&[&ten], &[]).admit(&ip("10.1.2.3")) && !of(&[&ten], &[]).admit(&ip("192.0.2.1")));

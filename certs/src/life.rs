@@ -38,7 +38,7 @@ pub struct Given {
     certificate_file: PathBuf,
     key_file: PathBuf,
     /// As it was read last; taken when it is put in place.
-    pair: Option<Pair>,
+    pair: Option<Box<Pair>>,
     /// What the certificate file held when the pair was good.
     certificate_pem: Zeroizing<Vec<u8>>,
 }
@@ -54,7 +54,7 @@ impl Given {
         Ok(Self {
             certificate_file: certificate_file.into(),
             key_file: key_file.into(),
-            pair: Some(pair),
+            pair: Some(Box::new(pair)),
             certificate_pem,
         })
     }
@@ -67,7 +67,7 @@ impl Given {
     /// Reads the files again if the certificate is another; the key is not touched otherwise.
     fn read_again(&mut self) -> Result<Option<Pair>, CaError> {
         if let Some(pair) = self.pair.take() {
-            return Ok(Some(pair));
+            return Ok(Some(*pair));
         }
         let certificate_pem = read(&self.certificate_file, |_| Ok(()))?;
         if certificate_pem == self.certificate_pem {
@@ -183,9 +183,9 @@ impl Life {
         match origin {
             Origin::Made(subtrees) => Self::open_made(state_dir, store, subtrees, terms, now),
             Origin::Given(mut given) => {
-                let Some(pair) = given.pair.take() else { return Err(CaError::Certificate) };
+                let Some(pair) = given.pair.take().map(|pair| *pair) else { return Err(CaError::Certificate) };
                 pair.authority.check_usable(now)?;
-                match Self::open_kept(store, pair, terms, now) {
+                match Self::open_kept(store, *pair, terms, now) {
                     Ok(life) => Ok(Life { origin: Origin::Given(given), ..life }),
                     Err(unkept) => {
                         let (pair, error) = *unkept;
@@ -217,7 +217,7 @@ impl Life {
         };
         let kept = store.record().ok().flatten();
         let kept = kept.and_then(|record| Self::load(Origin::Made(Subtrees::default()), store, record).ok());
-        let Some(pair) = given.pair.take() else { return Err(CaError::Certificate) };
+        let Some(pair) = given.pair.take().map(|pair| *pair) else { return Err(CaError::Certificate) };
         let id = pair.authority.id();
         Ok(match kept {
             // What an appliance knows of it. One that it has not noticed yet is none of its CAs.
@@ -517,7 +517,7 @@ impl Life {
         self.offer(pair, terms, now).map_err(|unkept| {
             let (pair, error) = *unkept;
             if let Origin::Given(given) = &mut self.origin {
-                given.pair = Some(pair);
+                given.pair = Some(Box::new(pair));
             }
             error
         })

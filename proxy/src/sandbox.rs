@@ -197,9 +197,9 @@ impl Guarded {
             }
         }
         for credential in policy.credentials() {
-            let files = credential.source().files().into_iter().filter_map(|path| real(path));
+            let files = credential.source().files().into_iter().filter_map(real);
             own.extend(files.map(|path| asked.folder_of(&path).unwrap_or(path)));
-            read_only.extend(credential.source().programs().into_iter().filter_map(|path| real(path)));
+            read_only.extend(credential.source().programs().into_iter().filter_map(real));
         }
         for path in config.policy.iter().filter_map(|path| real(path)) {
             let folder = if path.is_dir() {

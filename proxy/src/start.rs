@@ -155,7 +155,9 @@ fn start_on(config: Config, sockets: Sockets, stamped: Vec<Arc<str>>) -> anyhow:
         );
     }
     if !config.ca.subtrees.is_empty() && life.signing().permitted_subtrees() != config.ca.subtrees.names() {
-        tracing::warn!("the CA that signs has other name constraints than stubgate.yaml; `stubgate ca rotate` makes one that has them");
+        tracing::warn!(
+            "the CA that signs has other name constraints than stubgate.yaml; `stubgate ca rotate` makes one that has them"
+        );
     }
     let anchors = anchors(&life);
     let minting = MinterConfig::default().with_cache_entries(config.limits.minted_certificates);
@@ -417,7 +419,7 @@ impl Started {
             "serving"
         );
         let has_names = dns.is_some();
-        let appliance_of_names = Arc::clone(&appliance);
+        let surroundings = Arc::clone(&appliance);
         for (listener, socket) in agents {
             let socket = TcpListener::from_std(socket)?;
             tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, stamp));
@@ -430,7 +432,7 @@ impl Started {
         let asked = appliance.closing.child_token();
         let mut names = tokio::spawn(async move {
             match dns {
-                Some(dns) => dns.serve(appliance_of_names, asked).await,
+                Some(dns) => dns.serve(surroundings, asked).await,
                 None => std::future::pending().await,
             }
         });

@@ -92,7 +92,7 @@ class Agent(unittest.TestCase):
                 self.assertIn(said, done.stderr)
                 asked = log.read_text().splitlines()
                 self.assertEqual(len(asked), tries)
-                self.assertTrue(asked[0].endswith("http://stubgate.internal/ca.pem"))
+                self.assertTrue(asked[0].endswith('If-None-Match: "waiting" http://ca.stubgate.internal/bundle.pem'))
 
     def test_every_agent_has_one_pod_or_none(self):
         for name in SETS:

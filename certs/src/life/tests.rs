@@ -358,7 +358,8 @@ fn killed_at_any_step_it_is_in_one_phase_or_the_next_and_goes_on_from_there() {
             assert_eq!(life.phase(), Phase::Stable, "{what} {steps}");
             assert_eq!(names(&state).len(), 3, "{what} {steps}: {:?}", names(&state));
             if status.success() {
-                assert!(steps > 5, "{what} has {steps} steps");
+                println!("{what}: killed at each of {steps} steps");
+                assert!(steps >= 4, "{what} has {steps} steps");
                 break;
             }
             assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(6), "{what} {steps}: {status}");

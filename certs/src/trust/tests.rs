@@ -17,7 +17,7 @@ fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
 fn own_ca_is_never_among_the_systems_roots() {
     let (own, other) = (authority(), authority());
     let system = vec![own.issuing().unwrap().clone(), other.issuing().unwrap().clone()];
-    assert!(!is_trusted(&TrustRoots::assemble(system.clone(), &[], &[own.clone()]).unwrap(), &own));
+    assert!(!is_trusted(&TrustRoots::assemble(system.clone(), &[], std::slice::from_ref(&own)).unwrap(), &own));
     assert!(is_trusted(&TrustRoots::assemble(system.clone(), &[], &[]).unwrap(), &own));
     let store = TrustRoots::assemble(system, &[], &[own]).unwrap();
     assert_eq!(store.len(), 1);
@@ -28,7 +28,7 @@ fn own_ca_in_a_named_file_is_an_error() {
     let (own, other) = (authority(), authority());
     let folder = tempfile::tempdir().unwrap();
     let both = file(&folder, "both.pem", &(other.pem() + &own.pem()));
-    let error = TrustRoots::assemble(Vec::new(), &[both], &[own.clone()]).unwrap_err();
+    let error = TrustRoots::assemble(Vec::new(), &[both], std::slice::from_ref(&own)).unwrap_err();
     assert!(matches!(error, RootsError::OwnAuthority { .. }), "{error}");
 }
 
@@ -48,11 +48,14 @@ fn files_without_roots_and_no_roots_at_all_are_errors() {
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for (name, text) in [("empty.pem", ""), ("text.pem", "hello"), ("broken.pem", broken)] {
         let path = file(&folder, name, text);
-        let error = TrustRoots::assemble(Vec::new(), &[path], &[own.clone()]).unwrap_err();
+        let error = TrustRoots::assemble(Vec::new(), &[path], std::slice::from_ref(&own)).unwrap_err();
         assert!(matches!(error, RootsError::File { .. }), "{name}: {error}");
     }
     let missing = folder.path().join("missing.pem");
-    assert!(matches!(TrustRoots::assemble(Vec::new(), &[missing], &[own.clone()]), Err(RootsError::File { .. })));
+    assert!(matches!(
+        TrustRoots::assemble(Vec::new(), &[missing], std::slice::from_ref(&own)),
+        Err(RootsError::File { .. })
+    ));
     assert!(matches!(TrustRoots::assemble(Vec::new(), &[], &[own]), Err(RootsError::Empty)));
 }
 

@@ -259,9 +259,10 @@ fn every_number_takes_its_bounds_and_nothing_beyond() {
             let is_taken = |value: String| findings(&with(&format!("{section}: {{ {key}: {value} }}"))).is_empty();
             assert!(low <= default && default <= high, "{key}");
             assert!(is_taken(low.to_string()) && is_taken(high.to_string()), "{key}");
-            let beyond = [(low - 1).to_string(), (high + 1).to_string(), "-1".into(), "0".into(), "1.5".into()];
+            let below = low.checked_sub(1).iter().flat_map(|less| [less.to_string(), "0".into()]).collect::<Vec<_>>();
+            let beyond = [(high + 1).to_string(), "-1".into(), "1.5".into()].into_iter().chain(below);
             let odd = ["\"10\"".to_owned(), "true".into(), "[10]".into(), "0x7fffffffffffffff0".into()];
-            for value in beyond.into_iter().chain(odd) {
+            for value in beyond.chain(odd) {
                 assert!(!is_taken(value.clone()), "{key}: {value}");
             }
         }

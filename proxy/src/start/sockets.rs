@@ -73,7 +73,8 @@ impl Sockets {
         }
         for &address in &config.listen.tproxy {
             let given = tcp(Listener::Transparent.as_str(), address);
-            let socket = bind_transparent(address, given).with_context(|| format!("listen.transparent tproxy {address}"))?;
+            let socket =
+                bind_transparent(address, given).with_context(|| format!("listen.transparent tproxy {address}"))?;
             agents.push((Listener::Transparent, socket));
         }
         let mut admin = Vec::new();
@@ -156,6 +157,7 @@ fn bind_transparent(address: SocketAddr, given: Option<socket2::Socket>) -> anyh
     }
     let set = if address.is_ipv6() { socket.set_ip_transparent_v6(true) } else { socket.set_ip_transparent_v4(true) };
     set.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied if is_given => anyhow!("it was handed over without what TPROXY takes; write Transparent=yes in its socket unit"),
         ErrorKind::PermissionDenied => {
             anyhow!("TPROXY takes the capability CAP_NET_ADMIN (or CAP_NET_RAW), which stubgate was not given; REDIRECT does without")
         }

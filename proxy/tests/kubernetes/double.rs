@@ -38,8 +38,6 @@ struct Shared {
     watches: AtomicUsize,
     gone: AtomicUsize,
     refused: AtomicUsize,
-    /// Of watches that are open.
-    open: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -168,10 +166,6 @@ impl Double {
     pub(crate) fn refused(&self) -> usize {
         self.shared.refused.load(Ordering::SeqCst)
     }
-
-    pub(crate) fn open(&self) -> usize {
-        self.shared.open.load(Ordering::SeqCst)
-    }
 }
 
 /// A kubeconfig with a token in the file `token` beside it.
@@ -275,14 +269,6 @@ async fn slow(shared: &Shared) {
     }
 }
 
-struct Open<'a>(&'a Shared);
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// A watch from a version on, to its time limit.
 async fn watched(
     shared: &Arc<Shared>,
@@ -309,8 +295,6 @@ async fn watched(
         return tls.shutdown().await;
     }
     shared.watches.fetch_add(1, Ordering::SeqCst);
-    shared.open.fetch_add(1, Ordering::SeqCst);
-    let _open = Open(shared);
     begin(&mut tls).await?;
     loop {
         version.mark_unchanged();

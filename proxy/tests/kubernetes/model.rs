@@ -1,7 +1,7 @@
 //! 10,000 random events: pods come, go, change, and use addresses again, while the watch is cut, slow, expired or down. Each
 //! decision about who asks on a connection is checked against the model, on new connections and on those that stay open.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ use crate::site::{PATIENCE, POLICY, Site};
 pub(crate) const EVENTS: usize = 10_000;
 /// Events between two times at which all is quiet and must be exactly as it is.
 const QUIET: usize = 500;
-/// Connections that are open at a time.
-const OPEN: usize = 300;
+/// Connections that are open at a time; most are of pods that went.
+const OPEN: usize = 120;
 
 /// An API server, or what stands for one.
 pub(crate) trait Server {
@@ -88,6 +88,7 @@ pub(crate) async fn run(
     lag: Duration,
 ) -> Tally {
     let mut open: Vec<Connection> = Vec::new();
+    let mut reused: VecDeque<IpAddr> = VecDeque::new();
     let mut tally = Tally::default();
     for event in 1..=events {
         match cluster.step(server.now()) {
@@ -101,6 +102,8 @@ pub(crate) async fn run(
                 until("an address is free", || matches!(asked.at(address), At::Nobody)).await;
                 for told in cluster.begin(Some(address), server.now()) {
                     tally.reused += 1;
+                    reused.truncate(9);
+                    reused.push_front(address);
                     server.tell(told).await;
                 }
             }
@@ -118,15 +121,14 @@ pub(crate) async fn run(
                 open[place] = connection;
             }
         }
-        for _ in 0..6.min(open.len()) {
-            let place = cluster.random().below(open.len());
+        // Some, and everyone who had an address that was used again lately.
+        let mut looked: Vec<usize> = (0..6.min(open.len())).map(|_| cluster.random().below(open.len())).collect();
+        looked.extend((0..open.len()).filter(|at| reused.contains(&open[*at].peer.ip())));
+        for place in looked {
             let Connection { peer, owner, .. } = &open[place];
             let before = server.now();
-            let Some(agent) = asked.who(peer) else {
-                tally.decisions += 1;
-                continue;
-            };
             tally.decisions += 1;
+            let Some(agent) = asked.who(peer) else { continue };
             tally.allowed += 1;
             assert!(
                 cluster.may_be(*owner, peer.ip(), &agent, before, lag),
@@ -308,7 +310,7 @@ async fn in_ten_thousand_events_nobody_is_taken_for_another_whatever_is_heard_la
         let mut cluster = Cluster::new(seed, bound, 120);
         let tally = run(&direct, &mut teller, &mut cluster, EVENTS, bound).await;
         println!("seed {seed}: {tally:?}");
-        assert!(tally.allowed > 5_000 && tally.reused > 100 && tally.exact == EVENTS / QUIET, "{tally:?}");
+        assert!(tally.allowed > 4_000 && tally.reused > 100 && tally.exact == EVENTS / QUIET, "{tally:?}");
     }
 }
 
@@ -375,10 +377,12 @@ async fn in_ten_thousand_events_of_a_watch_over_tls_that_is_cut_nobody_is_taken_
     let site = Site::start(|folder| double.kubeconfig(folder), bound.as_secs()).await;
     site.synced().await;
     let mut server = Distant { double: &double, start: Instant::now(), down_until: None };
-    let mut cluster = Cluster::new(7, bound, 2_000);
-    let tally = run(&site, &mut server, &mut cluster, EVENTS, bound).await;
+    // The server hears of what happens a moment after it happened.
+    let lag = bound + Duration::from_millis(100);
+    let mut cluster = Cluster::new(7, lag, 2_000);
+    let tally = run(&site, &mut server, &mut cluster, EVENTS, lag).await;
     let (took, lists) = (server.start.elapsed(), double.lists());
     println!("{tally:?} in {took:?}; {lists} lists, {} watches, {} times gone", double.watches(), double.gone());
-    assert!(tally.allowed > 5_000 && tally.reused > 100, "{tally:?}");
+    assert!(tally.allowed > 4_000 && tally.reused > 100, "{tally:?}");
     assert!(double.gone() > 3 && lists > 3 && double.watches() > lists);
 }

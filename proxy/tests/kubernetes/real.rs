@@ -206,8 +206,11 @@ impl Server for Real {
         }
         match cluster.random().below(1_000) {
             // Cut, and there again at once.
-            0..4 => drop((self.relay.shut.send_replace(true), self.relay.shut.send_replace(false))),
-            5 if self.shut_until.is_none() => {
+            0..4 => {
+                self.relay.shut.send_replace(true);
+                self.relay.shut.send_replace(false);
+            }
+            4 if self.shut_until.is_none() => {
                 self.relay.shut.send_replace(true);
                 let millis = u64::try_from(cluster.random().below(8_000)).unwrap();
                 self.shut_until = Some(Instant::now() + Duration::from_millis(millis));
@@ -218,7 +221,7 @@ impl Server for Real {
 
     async fn quiet(&mut self, _: &Cluster) {
         self.shut_until = None;
-        self.relay.shut.send_if_modified(|shut| std::mem::take(shut));
+        self.relay.shut.send_if_modified(std::mem::take);
     }
 
     fn is_heard(&self) -> bool {
@@ -314,8 +317,10 @@ async fn in_ten_thousand_events_of_a_real_api_server_nobody_is_taken_for_another
     let site = Site::start(write, bound.as_secs()).await;
     site.synced().await;
     let mut server = Real { admin, relay, told: HashMap::new(), start: Instant::now(), shut_until: None };
-    let mut cluster = Cluster::new(11, bound, 2_000);
-    let tally = run(&site, &mut server, &mut cluster, EVENTS, bound).await;
+    // The server hears of what happens a moment after it happened.
+    let lag = bound + Duration::from_secs(1);
+    let mut cluster = Cluster::new(11, lag, 2_000);
+    let tally = run(&site, &mut server, &mut cluster, EVENTS, lag).await;
     println!("{tally:?} in {:?}; {:?}", server.start.elapsed(), site.directory().counts());
-    assert!(tally.allowed > 5_000 && tally.reused > 100, "{tally:?}");
+    assert!(tally.allowed > 4_000 && tally.reused > 100, "{tally:?}");
 }

@@ -67,7 +67,11 @@ impl Site {
         let started = start::start(config).unwrap();
         let (appliance, addresses) = (Arc::clone(&started.appliance), started.addresses());
         let stop = CancellationToken::new();
-        tokio::spawn(started.serve(stop.clone().cancelled_owned()));
+        let told = stop.clone();
+        tokio::spawn(started.serve(async move {
+            told.cancelled().await;
+            start::Stop::AtOnce
+        }));
         let site = Site { appliance, addresses, folder, stop };
         site.until("a policy", |site| site.appliance.snapshot.load().is_ready()).await;
         site

@@ -1,8 +1,8 @@
 //! The process as the system sees it: locked down, killed, and looked into; and as an operator meets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod doctor;
 mod ca;
+mod doctor;
 mod health;
 mod kill;
 mod locked;

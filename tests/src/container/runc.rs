@@ -166,10 +166,6 @@ fn configuration(
             "env": env,
             "cwd": image.config["WorkingDir"].as_str().filter(|folder| !folder.is_empty()).unwrap_or("/"),
             "capabilities": capabilities,
-            "rlimits": [
-                { "type": "RLIMIT_NOFILE", "hard": 65536, "soft": 65536 },
-                { "type": "RLIMIT_MEMLOCK", "hard": 8 << 20, "soft": 8 << 20 },
-            ],
             "noNewPrivileges": true,
         },
         "root": { "path": image.root, "readonly": true },

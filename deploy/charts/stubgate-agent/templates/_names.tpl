@@ -44,7 +44,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ default (printf "v%s" .Chart.AppVersion) .Values.image.tag }}
+{{ .Values.image.repository }}:{{ default (printf "v%s" (trimPrefix "v" .Chart.AppVersion)) .Values.image.tag }}
 {{- end -}}
 {{- end -}}
 
@@ -52,7 +52,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.test.image.digest -}}
 {{ .Values.test.image.repository }}@{{ .Values.test.image.digest }}
 {{- else -}}
-{{ .Values.test.image.repository }}:{{ default (printf "v%s" .Chart.AppVersion) .Values.test.image.tag }}
+{{ .Values.test.image.repository }}:{{ default (printf "v%s" (trimPrefix "v" .Chart.AppVersion)) .Values.test.image.tag }}
 {{- end -}}
 {{- end -}}
 
@@ -102,7 +102,8 @@ dnsConfig:
 {{- end -}}
 
 {{/* Waits until stubgate knows the pod: the API server tells its address a moment after it has started, and what asks before that is
-refused. It goes on after half a minute all the same: setup says what does not work. */}}
+refused. It asks as one that does not trust this bundle yet (docs/ca.md). It goes on after half a minute all the same: setup says what
+does not work. */}}
 {{- define "agent.known" -}}
 - name: known
   image: {{ include "agent.image" . }}
@@ -111,7 +112,7 @@ refused. It goes on after half a minute all the same: setup says what does not w
   args:
     - |
       for _ in {1..60}; do
-          curl --silent --fail --max-time 2 --output /dev/null http://stubgate.internal/ca.pem && exit 0
+          curl --silent --fail --max-time 2 --output /dev/null --header 'If-None-Match: "waiting"' http://ca.stubgate.internal/bundle.pem && exit 0
           sleep 0.5
       done
       echo "stubgate at {{ first .Values.stubgate.addresses }} does not answer this pod: is it an agent of its policy?" >&2

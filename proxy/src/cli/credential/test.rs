@@ -80,11 +80,7 @@ fn attempt(config: &Config, credential: &Credential) -> anyhow::Result<StatusCod
 }
 
 /// The escrow, where the credential is a login in it. A look makes none where there is none.
-fn open_escrow(
-    config: &Config,
-    credential: &Credential,
-    ca: &[Anchor],
-) -> anyhow::Result<Option<Arc<Escrow>>> {
+fn open_escrow(config: &Config, credential: &Credential, ca: &[Anchor]) -> anyhow::Result<Option<Arc<Escrow>>> {
     let Source::Oauth(oauth) = credential.source() else { return Ok(None) };
     let is_here = config.escrow.as_ref().is_none_or(|escrow| escrow.store == EscrowStore::Sqlite);
     if is_here && !escrow::folder(&config.state_dir).exists() {
