@@ -335,7 +335,7 @@ mod tests {
         for name in ["project/p.yaml", "project/policy/p.yaml"] {
             fs::write(base.join(name), "").unwrap();
         }
-        let policy = policy(AGENT);
+        let policy = with_credential("{ env: ACME_TOKEN }", "a.example", "bearer");
         for (path, is_taken) in
             [("project/p.yaml", false), ("project", false), ("project/policy", true), ("project/policy/p.yaml", true)]
         {
