@@ -183,7 +183,7 @@ impl Life {
         match origin {
             Origin::Made(subtrees) => Self::open_made(state_dir, store, subtrees, terms, now),
             Origin::Given(mut given) => {
-                let Some(pair) = given.pair.take().map(|pair| *pair) else { return Err(CaError::Certificate) };
+                let Some(pair) = given.pair.take() else { return Err(CaError::Certificate) };
                 pair.authority.check_usable(now)?;
                 match Self::open_kept(store, *pair, terms, now) {
                     Ok(life) => Ok(Life { origin: Origin::Given(given), ..life }),
