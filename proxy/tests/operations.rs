@@ -41,8 +41,7 @@ fn policy(text: &str) -> SourceFile {
 fn the_version_of_policy_in_the_table_is_taken_and_the_next_one_refused_by_the_code_that_it_names() {
     let known = row("policy files");
     let version: u32 = words(&known[1]).pop_first().unwrap().strip_prefix("version: ").unwrap().parse().unwrap();
-    let text =
-        |version: u32| format!("version: {version}\nagents: {{ a: {{ sources: [\"192.0.2.1/32\"] }} }}\nrules: []\n");
+    let text = |version: u32| format!("version: {version}\nagents: {{ a: {{ sources: [\"192.0.2.1/32\"] }} }}\n");
     compile(&[policy(&text(version))]).unwrap_or_else(|found| panic!("{found:#?}"));
     let refused = compile(&[policy(&text(version + 1))]).unwrap_err();
     assert!(refused.iter().any(|found| known[2].contains(found.code)), "{refused:#?}");

@@ -92,7 +92,8 @@ fn without_an_appliance_it_says_what_is_missing_and_beside_one_how_that_stands()
     fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     fs::set_permissions(site.path("secrets/api"), PermissionsExt::from_mode(0o644)).unwrap();
     let (code, open) = checks(&site, &["--offline"]);
-    graded(&open, "ca.key", "bad", "644");
+    graded(&open, "state.keys", "bad", "644");
+    graded(&open, "ca", "bad", "644");
     documented(&open);
     graded(&open, "secrets", "warn", "every user");
     assert_eq!(code, Some(1));
