@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check charts lab image fuzz outside real-cluster toolchain clean
+.PHONY: help demo test check charts lab image images-test deb manual fuzz outside real-cluster toolchain clean
 
 help:
 	@echo "make demo    the main job, on loopback: nothing to configure; once built, no root and no network"
@@ -11,10 +11,13 @@ help:
 	@echo "make check   only what is quick: formatting, lints, unit and component tests"
 	@echo "make charts  only the Helm charts: rendered, validated, tried with the appliance (part of check)"
 	@echo "make lab     only the lab: real clients and origins in network namespaces"
-	@echo "make image   the image of agents' containers, as an OCI archive (agent-image/README.md)"
+	@echo "make image   the images of the appliance (deploy/image) and of agents' containers (agent-image/README.md), as OCI archives"
+	@echo "make images-test  builds both and runs them by runc, read-only and without a capability"
+	@echo "make deb     the Debian package (docs/install/systemd.md)"
+	@echo "make manual  man pages and completions, written anew from the command lines"
 	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60), two at a time"
 	@echo "make outside tools that others wrote, against the appliance (tests/outside)"
-	@echo "make real-cluster  the model of a cluster against a real kube-apiserver and etcd (minutes)"
+	@echo "make real-cluster  the model of a cluster against a real kube-apiserver and etcd (minutes), and what the charts render"
 
 demo: toolchain
 	@cargo run --quiet --package stubgate-proxy --bin stubgate -- demo
@@ -26,6 +29,9 @@ check: toolchain
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
 	 else echo "cargo-deny is not installed; its checks are left out (cargo install --locked cargo-deny)"; fi
+	@actionlint=$$(PATH=$(abspath $(or $(CARGO_TARGET_DIR),target))/lab-cluster/bin:$$HOME/go/bin:$$PATH; command -v actionlint); \
+	 if [ -n "$$actionlint" ]; then "$$actionlint"; \
+	 else echo "actionlint is not installed; its checks of .github/workflows are left out"; fi
 	./tests/setup
 	cargo test --workspace --exclude stubgate-tests --locked
 	PYTHON=$(abspath $(or $(CARGO_TARGET_DIR),target))/bridges-venv/bin/python ./agent-image/bridges/run-tests
@@ -43,9 +49,25 @@ lab: toolchain
 	./agent-image/build --lab --rootfs $(or $(CARGO_TARGET_DIR),target)/agent-image/lab
 	./tests/run-lab
 
-# The image of agents' containers, and its list of parts beside it.
+# The images, and the list of parts of each beside it.
+images := $(or $(CARGO_TARGET_DIR),target)
 image: toolchain
-	./agent-image/build --oci $(or $(CARGO_TARGET_DIR),target)/agent-image/stubgate-agent.tar
+	./deploy/image/build --oci $(images)/image/stubgate.tar
+	./agent-image/build --oci $(images)/agent-image/stubgate-agent.tar
+
+# The lab's appliance is the program of the image.
+static := $(abspath $(images))/x86_64-unknown-linux-musl/release/stubgate
+images-test: image
+	command -v runc >/dev/null || { echo "runc is missing: apt-get install runc" >&2; exit 1; }
+	STUBGATE_BIN=$(static) STUBGATE_IMAGE=$(abspath $(images))/image/stubgate.tar \
+	STUBGATE_AGENT_IMAGE=$(abspath $(images))/agent-image/stubgate-agent.tar \
+	cargo test --locked --package stubgate-tests --test images -- --ignored --nocapture --test-threads 1
+
+deb: toolchain
+	./deploy/debian/build
+
+manual: toolchain
+	cargo run --quiet --package stubgate-manual
 
 SECONDS ?= 60
 fuzz: toolchain
@@ -57,6 +79,8 @@ outside: toolchain
 # Takes kube-apiserver and etcd in target/lab-cluster/bin, or in the folder that STUBGATE_LAB_CLUSTER names.
 real-cluster: toolchain
 	STUBGATE_REAL_CLUSTER=1 cargo test --locked --package stubgate-proxy --test kubernetes -- --nocapture real
+	./tests/setup
+	STUBGATE_REAL_CLUSTER=1 ./tests/charts/run test_cluster
 
 # aws-lc-rs compiles C.
 toolchain:

@@ -24,10 +24,11 @@ use x509_parser::prelude::FromDer as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::clock::whole_seconds;
+use crate::constraints::{Constraints, Subtrees};
 use crate::leaf::LeafName;
 use crate::{pem, provider};
 
-mod store;
+pub(crate) mod store;
 
 /// A CA that ends sooner than this is refused at start: it would stop every agent soon, and leaves get ever shorter.
 pub const MINIMUM_REMAINING: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -123,6 +124,36 @@ pub enum CaError {
         /// When it begins.
         not_before: OffsetDateTime,
     },
+    /// What the state folder says of the CAs can't be read.
+    #[error("{}: {why}; restore it from a backup", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A new CA comes already.
+    #[error("a new CA comes already: see `stubgate ca show`; `stubgate ca rotate --finish` has it sign at once")]
+    UnderWay,
+    /// None comes, and none has been.
+    #[error("no rotation is under way")]
+    NotUnderWay,
+    /// Agents would have to trust too many.
+    #[error(
+        "{most} CAs before this one are still in the bundle; wait for one to leave, or end them by `stubgate ca rotate --finish`"
+    )]
+    Crowded {
+        /// How many there may be.
+        most: usize,
+    },
+    /// The CA is the operator's.
+    #[error(
+        "this CA is given by ca.certificate_file and ca.key_file: exchange the files, and stubgate begins the overlap by itself"
+    )]
+    GivenByFiles,
+    /// Upstreams are verified by it: its leaves could then stand in for any of them.
+    #[error("the new CA is trusted for upstreams, which stubgate's own CA must never be")]
+    TrustedUpstream,
     /// The crypto library failed: no randomness, or a key that it will not sign with.
     #[error("the crypto library refused: {0}")]
     Crypto(String),
@@ -147,8 +178,52 @@ pub struct CertificateAuthority {
     issuer: Issuer<'static, CaKey>,
     not_before: OffsetDateTime,
     not_after: OffsetDateTime,
+    constraints: Constraints,
     self_issued: bool,
     is_new: bool,
+}
+
+/// A CA as agents know it: its certificates, without the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    certificates: Vec<CertificateDer<'static>>,
+    not_after: OffsetDateTime,
+}
+
+impl Anchor {
+    /// Reads one from PEM: the issuing certificate first.
+    pub(crate) fn load(certificate_pem: &[u8]) -> Result<Self, CaError> {
+        let certificates = read_certificates(certificate_pem)?;
+        let issuing = certificates.first().ok_or(CaError::Certificate)?;
+        let (_, parsed) = X509Certificate::from_der(issuing).map_err(|_| CaError::Certificate)?;
+        let not_after = parsed.validity().not_after.to_datetime();
+        Ok(Self { certificates, not_after })
+    }
+
+    /// As PEM.
+    pub fn pem(&self) -> String {
+        self.certificates.iter().map(|der| pem::certificate(der)).collect()
+    }
+
+    /// SHA-256 over the issuing certificate's DER, as `openssl x509 -fingerprint -sha256` prints it.
+    pub fn fingerprint_sha256(&self) -> String {
+        fingerprint(self.certificates.first())
+    }
+
+    /// When it ends.
+    pub fn not_after(&self) -> SystemTime {
+        self.not_after.into()
+    }
+
+    /// The beginning of its fingerprint.
+    pub fn id(&self) -> String {
+        id(self.certificates.first())
+    }
+
+    /// DER of the issuing certificate.
+    pub(crate) fn issuing(&self) -> Option<&CertificateDer<'static>> {
+        self.certificates.first()
+    }
 }
 
 impl CertificateAuthority {
@@ -157,7 +232,21 @@ impl CertificateAuthority {
     /// # Errors
     /// [`CaError::CommonName`], or [`CaError::Crypto`] where there is no randomness.
     pub fn create(common_name: &str, now: SystemTime) -> Result<Self, CaError> {
-        Self::create_with_key(common_name, now).map(|(authority, _)| authority)
+        Self::create_with_key(common_name, &Subtrees::default(), now).map(|(authority, _)| authority)
+    }
+
+    /// The same, for names in these subtrees only.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::create`].
+    pub fn create_within(common_name: &str, subtrees: &Subtrees, now: SystemTime) -> Result<Self, CaError> {
+        Self::create_with_key(common_name, subtrees, now).map(|(authority, _)| authority)
+    }
+
+    /// One with a name of its own: clients that hold an older one of ours must not try the wrong key.
+    pub(crate) fn create_new(subtrees: &Subtrees, now: SystemTime) -> Result<(Self, Zeroizing<String>), CaError> {
+        let number = u32::from_ne_bytes(provider::random()?);
+        Self::create_with_key(&format!("stubgate CA {number:08x}"), subtrees, now)
     }
 
     /// Reads a CA from PEM. The first certificate issues; more of them (a chain up to a corporate root) may follow.
@@ -165,9 +254,7 @@ impl CertificateAuthority {
     /// # Errors
     /// Where either is unreadable, they do not belong together, or the certificate may not sign.
     pub fn load(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self, CaError> {
-        let certificates = CertificateDer::pem_slice_iter(certificate_pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| CaError::Certificate)?;
+        let certificates = read_certificates(certificate_pem)?;
         let mut der = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| CaError::Key)?;
         let key = KeyPair::try_from(&der).map_err(|_| CaError::Key);
         der.zeroize();
@@ -181,9 +268,27 @@ impl CertificateAuthority {
 
     /// SHA-256 over the issuing certificate's DER, as `openssl x509 -fingerprint -sha256` prints it.
     pub fn fingerprint_sha256(&self) -> String {
-        let digest = Sha256::digest(self.issuing());
-        let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
-        pairs.join(":")
+        fingerprint(self.certificates.first())
+    }
+
+    /// The beginning of its fingerprint.
+    pub fn id(&self) -> String {
+        id(self.certificates.first())
+    }
+
+    /// The same without its key.
+    pub fn anchor(&self) -> Anchor {
+        Anchor { certificates: self.certificates.clone(), not_after: self.not_after }
+    }
+
+    /// The DNS subtrees that it may sign for; empty where it may for any name.
+    pub fn permitted_subtrees(&self) -> &[String] {
+        self.constraints.names()
+    }
+
+    /// Whether clients take a leaf of it for this name.
+    pub fn admits(&self, name: &LeafName<'_>) -> bool {
+        self.constraints.admit(name)
     }
 
     /// Whether [`CertificateAuthority::load_or_create`] made it: no agent trusts it yet.
@@ -224,19 +329,16 @@ impl CertificateAuthority {
         (self.not_before, self.not_after)
     }
 
-    /// DER of the issuing certificate.
-    pub(crate) fn issuing(&self) -> &CertificateDer<'static> {
-        // `assemble` refuses an empty list; the fallback keeps this total without a panic.
-        static NONE: CertificateDer<'static> = CertificateDer::from_slice(&[]);
-        self.certificates.first().unwrap_or(&NONE)
-    }
-
     /// What a server sends after the leaf: nothing for a root, the operator's chain for an intermediate.
     pub(crate) fn chain(&self) -> &[CertificateDer<'static>] {
         if self.self_issued { &[] } else { &self.certificates }
     }
 
-    fn create_with_key(common_name: &str, now: SystemTime) -> Result<(Self, Zeroizing<String>), CaError> {
+    fn create_with_key(
+        common_name: &str,
+        subtrees: &Subtrees,
+        now: SystemTime,
+    ) -> Result<(Self, Zeroizing<String>), CaError> {
         let length = common_name.chars().count();
         if length == 0 || length > COMMON_NAME_MAXIMUM || common_name.chars().any(char::is_control) {
             return Err(CaError::CommonName);
@@ -250,6 +352,7 @@ impl CertificateAuthority {
         params.not_before = now - SKEW;
         params.not_after = now + LIFETIME;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.name_constraints = subtrees.extension();
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
         let certificate = params.self_signed(&key)?.der().clone();
@@ -274,6 +377,7 @@ impl CertificateAuthority {
         let authority = Self {
             not_before: parsed.validity().not_before.to_datetime(),
             not_after: parsed.validity().not_after.to_datetime(),
+            constraints: Constraints::of(&parsed)?,
             self_issued: parsed.subject() == parsed.issuer(),
             is_new: false,
             issuer,
@@ -321,6 +425,21 @@ pub(crate) fn leaf_params(
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     Ok(params)
+}
+
+fn read_certificates(certificate_pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CaError> {
+    CertificateDer::pem_slice_iter(certificate_pem).collect::<Result<Vec<_>, _>>().map_err(|_| CaError::Certificate)
+}
+
+fn fingerprint(issuing: Option<&CertificateDer<'_>>) -> String {
+    let digest = Sha256::digest(issuing.map(|der| der.as_ref()).unwrap_or_default());
+    let pairs: Vec<String> = digest.iter().map(|byte| format!("{byte:02X}")).collect();
+    pairs.join(":")
+}
+
+fn id(issuing: Option<&CertificateDer<'_>>) -> String {
+    let digest = Sha256::digest(issuing.map(|der| der.as_ref()).unwrap_or_default());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn check_profile(certificate: &X509Certificate<'_>) -> Result<(), CaError> {

@@ -5,8 +5,10 @@
 //! TL-20, TL-22). It does not decide: whoever calls has asked policy.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use moka::future::Cache;
 use moka::ops::compute::Op;
 use rcgen::{KeyPair, PublicKeyData as _, SubjectPublicKeyInfo};
@@ -21,6 +23,10 @@ use crate::authority::{SKEW, leaf_params};
 use crate::clock::whole_seconds;
 use crate::{CaError, CertificateAuthority, Clock, LeafName, provider};
 
+/// Days that a leaf is good for.
+const LEAF_DAYS: u16 = 7;
+/// The same.
+pub(crate) const LONGEST_LEAF: Duration = Duration::from_secs(LEAF_DAYS as u64 * 24 * 60 * 60);
 /// Signatures that may be made at the same time; the rest wait, so that minting never takes the whole machine.
 const CONCURRENT_MINTS: usize = 4;
 
@@ -36,7 +42,7 @@ pub struct MinterConfig {
 
 impl Default for MinterConfig {
     fn default() -> Self {
-        Self { leaf_days: 7, cache_entries: 10_000 }
+        Self { leaf_days: LEAF_DAYS, cache_entries: 10_000 }
     }
 }
 
@@ -66,6 +72,9 @@ pub enum MintError {
     /// The CA has ended while the appliance ran.
     #[error("the CA has ended")]
     AuthorityEnded,
+    /// The CA is constrained to other names.
+    #[error("the CA may not sign for this name: it lies outside of its name constraints")]
+    Constrained,
     /// The crypto library failed.
     #[error("minting failed: {0}")]
     Signing(#[from] CaError),
@@ -82,10 +91,24 @@ impl From<rustls::Error> for MintError {
 
 /// Mints leaves and hands out server configurations. Shared behind an `Arc`.
 pub struct Minter {
-    press: Arc<Press>,
-    cache: Cache<Key, Entry>,
+    current: ArcSwap<Signing>,
+    config: MinterConfig,
+    /// Leaves that CAs before the current one signed.
+    signed_before: AtomicU64,
     slots: Semaphore,
     clock: Clock,
+}
+
+/// What one CA signed and how, so that none of it outlives its turn.
+struct Signing {
+    press: Arc<Press>,
+    cache: Cache<Key, Entry>,
+}
+
+impl Signing {
+    fn new(authority: Arc<CertificateAuthority>, config: &MinterConfig) -> Result<Self, MintError> {
+        Ok(Self { press: Arc::new(Press::new(authority, config)?), cache: Cache::new(config.cache_entries) })
+    }
 }
 
 impl Minter {
@@ -95,11 +118,23 @@ impl Minter {
     /// [`MintError::Signing`] where there is no randomness.
     pub fn new(authority: Arc<CertificateAuthority>, config: &MinterConfig, clock: Clock) -> Result<Self, MintError> {
         Ok(Self {
-            press: Arc::new(Press::new(authority, config)?),
-            cache: Cache::new(config.cache_entries),
+            current: ArcSwap::from_pointee(Signing::new(authority, config)?),
+            config: config.clone(),
+            signed_before: AtomicU64::new(0),
             slots: Semaphore::new(CONCURRENT_MINTS),
             clock,
         })
+    }
+
+    /// Has another CA sign from now on. Leaves of the one before are forgotten, and no session that was begun with one is
+    /// resumed: its client would go on to believe in a certificate of before.
+    ///
+    /// # Errors
+    /// [`MintError::Signing`] where there is no randomness; the one before goes on.
+    pub fn sign_with(&self, authority: Arc<CertificateAuthority>) -> Result<(), MintError> {
+        let before = self.current.swap(Arc::new(Signing::new(authority, &self.config)?));
+        self.signed_before.fetch_add(before.press.authority.signatures_total(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// The configuration to finish a handshake for `host` with: TLS 1.2 and 1.3, ALPN `h2` and `http/1.1`, resumption
@@ -113,7 +148,8 @@ impl Minter {
             LeafName::Ip(address) => Key::Ip(*address),
         };
         let now = (self.clock)();
-        if let Some(entry) = self.cache.get(&key).await
+        let signing = self.current.load_full();
+        if let Some(entry) = signing.cache.get(&key).await
             && now < entry.renew_at
         {
             return Ok(entry.config);
@@ -121,36 +157,38 @@ impl Minter {
         if !host.is_canonical() {
             return Err(MintError::Name);
         }
-        self.mint(key, now).await
+        self.mint(&signing, key, now).await
     }
 
     /// Leaves signed since start.
     pub fn minted_total(&self) -> u64 {
-        self.press.authority.signatures_total()
+        let before = self.signed_before.load(Ordering::Relaxed);
+        before + self.current.load().press.authority.signatures_total()
     }
 
     /// Names in the cache, approximately.
     pub fn cached_entries(&self) -> u64 {
-        self.cache.entry_count()
+        self.current.load().cache.entry_count()
     }
 
     /// Finishes evictions that are due, so that [`Minter::cached_entries`] is exact. The cache does this by itself as it
     /// is used; tests and a metrics scrape may ask for it.
     pub async fn settle(&self) {
-        self.cache.run_pending_tasks().await;
+        self.current.load_full().cache.run_pending_tasks().await;
     }
 
     /// The CA that signs.
-    pub fn authority(&self) -> &CertificateAuthority {
-        &self.press.authority
+    pub fn authority(&self) -> Arc<CertificateAuthority> {
+        Arc::clone(&self.current.load().press.authority)
     }
 
     /// Single flight: the cache runs computations for one key one after the other, and all but the first find a fresh
     /// entry. A caller that goes away takes its turn with it, no lock stays behind.
-    async fn mint(&self, key: Key, now: SystemTime) -> Result<Arc<ServerConfig>, MintError> {
+    async fn mint(&self, signing: &Signing, key: Key, now: SystemTime) -> Result<Arc<ServerConfig>, MintError> {
         let name = key.clone();
         let mut answer = None;
-        self.cache
+        signing
+            .cache
             .entry(key)
             .and_try_compute_with(|current| {
                 let fresh = current.map(|entry| entry.into_value()).filter(|entry| now < entry.renew_at);
@@ -159,7 +197,7 @@ impl Minter {
                     let (entry, op) = match fresh {
                         Some(entry) => (entry, Op::Nop),
                         None => {
-                            let entry = self.press_one(name, now).await?;
+                            let entry = self.press_one(&signing.press, name, now).await?;
                             (entry.clone(), Op::Put(entry))
                         }
                     };
@@ -172,9 +210,9 @@ impl Minter {
     }
 
     /// Signs off the reactor: an operator's RSA key takes a millisecond or more.
-    async fn press_one(&self, key: Key, now: SystemTime) -> Result<Entry, MintError> {
+    async fn press_one(&self, press: &Arc<Press>, key: Key, now: SystemTime) -> Result<Entry, MintError> {
         let _slot = self.slots.acquire().await.map_err(|_| MintError::Cancelled)?;
-        let press = Arc::clone(&self.press);
+        let press = Arc::clone(press);
         tokio::task::spawn_blocking(move || press.press(&key, now)).await.map_err(|_| MintError::Cancelled)?
     }
 }
@@ -222,6 +260,9 @@ impl Press {
     }
 
     fn press(&self, key: &Key, now: SystemTime) -> Result<Entry, MintError> {
+        if !self.authority.admits(&key.name()) {
+            return Err(MintError::Constrained);
+        }
         let at = whole_seconds(now);
         let (begin, end) = self.authority.validity();
         let not_before = (at - SKEW).max(begin);

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::{CertificateAuthority, pem, provider};
+use crate::{Anchor, pem, provider};
 
 /// Where systems keep their bundle: Debian, Alpine, Arch; Fedora, RHEL; openSUSE; others.
 const SYSTEM_BUNDLES: [&str; 5] = [
@@ -57,14 +57,14 @@ impl TrustRoots {
     ///
     /// # Errors
     /// Where a named file does not give at least one good root, holds our own CA, or there is no root at all.
-    pub fn load(extra_ca_files: &[PathBuf], own: &CertificateAuthority) -> Result<RootCertStore, RootsError> {
+    pub fn load(extra_ca_files: &[PathBuf], own: &[Anchor]) -> Result<RootCertStore, RootsError> {
         Self::assemble(system_certificates(), extra_ca_files, own)
     }
 
     fn assemble(
         system: Vec<CertificateDer<'static>>,
         extra_ca_files: &[PathBuf],
-        own: &CertificateAuthority,
+        own: &[Anchor],
     ) -> Result<RootCertStore, RootsError> {
         let mut store = RootCertStore::empty();
         // Single odd ones among a system's hundreds are skipped, as every client does.
@@ -91,9 +91,9 @@ impl TrustRoots {
 }
 
 /// Removes every root with the key of our CA: a re-issued certificate with the same key is just as much our own.
-fn remove_own(store: &mut RootCertStore, own: &CertificateAuthority) {
+fn remove_own(store: &mut RootCertStore, own: &[Anchor]) {
     let mut ours = RootCertStore::empty();
-    ours.add_parsable_certificates([own.issuing().clone()]);
+    ours.add_parsable_certificates(own.iter().filter_map(|own| own.issuing().cloned()));
     store.roots.retain(|root| ours.roots.iter().all(|our| our.subject_public_key_info != root.subject_public_key_info));
 }
 
@@ -126,10 +126,17 @@ pub fn client_config(roots: RootCertStore, alpn: &[&[u8]]) -> Result<Arc<ClientC
     Ok(Arc::new(config))
 }
 
-/// What an agent must trust, as PEM: our CA, and the system's roots where its tools take one file for everything
+/// Whether upstreams would be verified by this CA.
+pub fn is_trusted(store: &RootCertStore, own: &Anchor) -> bool {
+    let mut left = store.clone();
+    remove_own(&mut left, std::slice::from_ref(own));
+    left.len() != store.len()
+}
+
+/// What an agent must trust, as PEM: our CAs, and the system's roots where its tools take one file for everything
 /// (`SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE`).
-pub fn bundle_pem(authority: &CertificateAuthority, include_system: bool) -> String {
-    let mut out = authority.certificate_pem();
+pub fn bundle_pem<'a>(own: impl IntoIterator<Item = &'a Anchor>, include_system: bool) -> String {
+    let mut out: String = own.into_iter().map(Anchor::pem).collect();
     if include_system {
         for certificate in system_certificates() {
             out.push_str(&pem::certificate(&certificate));

@@ -45,7 +45,7 @@ oci_archive() {
     buildah "${store[@]}" config "$@" --stop-signal SIGTERM "$container"
     mkdir -p "$(dirname "$file")"
     rm -f "$file"
-    buildah "${store[@]}" commit --quiet --disable-compression=false --format oci --timestamp "$SOURCE_DATE_EPOCH" "$container" "oci-archive:$file" >/dev/null
+    buildah "${store[@]}" commit --quiet --identity-label=false --disable-compression=false --format oci --timestamp "$SOURCE_DATE_EPOCH" "$container" "oci-archive:$file" >/dev/null
     rm -rf "$work/storage" "$work/run"
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener as StdListener},
+    net::{SocketAddr, TcpListener as StdListener, UdpSocket},
     sync::Arc,
     thread,
     time::Instant,
@@ -86,6 +86,18 @@ impl DnsServer {
             local_addrs.push(local);
         }
         Ok(Bound { config, sockets, stamp: None, local_addrs })
+    }
+
+    /// Serves on sockets that somebody else opened, each bound to one address, instead of on the configured addresses.
+    ///
+    /// # Errors
+    /// Where they can't be used.
+    pub fn given(config: DnsConfig, udp: UdpSocket, tcp: StdListener) -> io::Result<Bound> {
+        let local = udp.local_addr()?;
+        udp.set_nonblocking(true)?;
+        tcp.set_nonblocking(true)?;
+        let sockets = vec![(Port::given(udp), tcp)];
+        Ok(Bound { config, sockets, stamp: None, local_addrs: vec![local] })
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use stubgate_certs::Minter;
 use stubgate_credentials::minted::Minting;
 use stubgate_credentials::{CredentialStore, Keeper};
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::Budgets;
+use crate::ca::Authorities;
 use crate::config::{Limits, Timeouts};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
@@ -95,8 +95,8 @@ pub struct Appliance {
     pub nobody_alarm: scrub::Alarm,
     /// Names for requests.
     pub ids: Ids,
-    /// The certificates that agents must trust, PEM.
-    pub bundle: Bytes,
+    /// The CAs that sign them, and what agents are told of those.
+    pub authorities: Authorities,
     /// Cancelled when others are to take it out of service. Work is taken until it is draining.
     pub leaving: CancellationToken,
     /// Cancelled when no new work is taken.

@@ -121,6 +121,7 @@ pub fn status(reason: Reason) -> StatusCode {
         | Reason::BodyNotInspectable
         | Reason::StubOverPlain
         | Reason::AddressNotPublic
+        | Reason::OutsideCa
         | Reason::PolicyChanged => StatusCode::FORBIDDEN,
     }
 }
@@ -174,6 +175,7 @@ pub fn is_temporary(reason: Reason) -> bool {
         | Reason::BodyNotInspectable
         | Reason::StubOverPlain
         | Reason::AddressNotPublic
+        | Reason::OutsideCa
         | Reason::PolicyChanged => false,
     }
 }

@@ -12,6 +12,7 @@ mod nft;
 mod policy;
 mod records;
 mod run;
+mod sandbox;
 pub(crate) mod say;
 mod stub;
 mod support_bundle;
@@ -19,6 +20,7 @@ mod support_bundle;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -79,6 +81,9 @@ enum Command {
     /// Gather what somebody elsewhere needs to see what is wrong, without a secret
     #[command(after_help = support_bundle::NOTES)]
     SupportBundle(support_bundle::SupportBundle),
+    /// Run a command that reaches nothing but what policy allows
+    #[command(after_help = sandbox::NOTES)]
+    Sandbox(Box<sandbox::Sandbox>),
     #[command(name = programs::HELPER, hide = true)]
     RunPrograms,
     #[command(name = programs::STEP, hide = true)]
@@ -105,8 +110,14 @@ enum Config {
 enum Ca {
     /// Make the certificate authority, if there is none yet
     Init(Place),
-    /// Show its fingerprint and when it ends
-    Show(Place),
+    /// Show its fingerprint, when it ends, and how a rotation stands
+    Show {
+        #[command(flatten)]
+        place: Place,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t = ShowFormat::Human)]
+        format: ShowFormat,
+    },
     /// Print the certificates that an agent must trust, PEM
     Bundle {
         #[command(flatten)]
@@ -115,6 +126,30 @@ enum Ca {
         #[arg(long)]
         only_own: bool,
     },
+    /// Have a new authority take the place of the one that signs, without any agent noticing
+    #[command(after_help = ROTATE_NOTES)]
+    Rotate {
+        #[command(flatten)]
+        place: Place,
+        /// The new one signs after this, also if agents were not seen with it; 24h unless the configuration says otherwise
+        #[arg(long, value_name = "DURATION", value_parser = ca::duration)]
+        deadline: Option<Duration>,
+        /// The new one signs no earlier than this; 15m unless the configuration says otherwise
+        #[arg(long, value_name = "DURATION", value_parser = ca::duration)]
+        at_least: Option<Duration>,
+        /// End a rotation that is under way: the new one signs at once, the old one leaves the bundle
+        #[arg(long, conflicts_with_all = ["deadline", "at_least"])]
+        finish: bool,
+    },
+}
+
+/// How `ca show` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ShowFormat {
+    /// For people
+    Human,
+    /// For programs
+    Json,
 }
 
 #[derive(Debug, clap::Args)]
@@ -130,6 +165,12 @@ struct Place {
 
 const EXIT_CODES: &str = "Exit status: 0 done; 1 the policy, a test or the configuration is wrong; 2 usage, or a path that can't be read; \
      3 the policy widens (policy diff, policy import)";
+
+const ROTATE_NOTES: &str = "\
+A running appliance notices it by itself; one that does not run goes on from here with its next start. The new authority joins
+the bundle at once, and signs when every active agent was seen with that, or at the deadline.
+
+Exit status: 0 begun; 1 a rotation is under way, or it can't be written; 2 usage, or there is no authority";
 
 const RUN_NOTES: &str = "\
 SIGHUP reopens audit files and reads policy and credentials again; SIGTERM drains and exits 0.
@@ -158,6 +199,7 @@ pub fn main() -> ExitCode {
         Command::Attack(asked) => attack::main(*asked),
         Command::Doctor(asked) => doctor::main(&asked),
         Command::SupportBundle(asked) => support_bundle::main(&asked),
+        Command::Sandbox(asked) => sandbox::main(*asked),
         Command::RunPrograms => programs::help(),
         Command::RunProgram { helper, program, arguments } => programs::step(helper, &program, &arguments),
     }

@@ -6,6 +6,7 @@
 //! disk. It says nothing about who may do what: that is policy's, and no setting here can widen it (law 1).
 
 mod audit;
+mod ca;
 pub mod codes;
 mod compile;
 mod escrow;
@@ -29,6 +30,7 @@ use stubgate_policy::diagnostic::Diagnostic;
 use stubgate_policy::source::SourceFile;
 
 pub use audit::{AuditFile, AuditSink};
+pub use ca::{Ca, CaFiles};
 pub use compile::compile;
 pub use escrow::{Escrow, EscrowStore};
 pub use files::{policy_files, policy_files_and_others};
@@ -51,8 +53,8 @@ pub struct Config {
     pub policy: Vec<PathBuf>,
     /// What must survive a restart lies here. Default `/var/lib/stubgate`.
     pub state_dir: PathBuf,
-    /// The operator's own CA; none means that one is made in `state_dir`.
-    pub ca: Option<CaFiles>,
+    /// Whose leaves agents are shown.
+    pub ca: Ca,
     /// Zones whose questions go to other servers.
     pub forward: Vec<Forward>,
     /// How much of everything.
@@ -71,15 +73,6 @@ pub struct Config {
     pub escrow: Option<Escrow>,
     /// The cluster whose pods agents are known by. None: agents are known by their addresses alone.
     pub kubernetes: Option<stubgate_kubernetes::Settings>,
-}
-
-/// Certificate and key of the operator's CA, PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CaFiles {
-    /// The issuing certificate first.
-    pub certificate_file: PathBuf,
-    /// Readable by nobody else.
-    pub key_file: PathBuf,
 }
 
 /// Zones and the servers that know them. Who may ask for what in them stands in policy.

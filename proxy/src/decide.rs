@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use stubgate_policy::{
     AgentId, Answer, Ask, BodyRule, CredentialId, Decision, Denial, Fault, Meaning, Permit, Reason, RequestStage,
     RuleId, Seen, Token,
 };
 
 use crate::authority::Address;
+use crate::ca::Form;
 use crate::identify::Identified;
 use crate::inspect::{self, Refused};
 use crate::request::{Presented, Refusal};
@@ -49,6 +51,16 @@ pub struct Tokens {
     pub login: CredentialId,
 }
 
+/// A request for the certificates to trust.
+pub struct BundleAsked {
+    /// Who asks.
+    pub agent: Arc<str>,
+    /// For which of them.
+    pub form: Form,
+    /// What it trusts already, as it says.
+    pub known: Option<HeaderValue>,
+}
+
 /// What policy was asked, kept so that it can be asked again: live requests are decided again after a reload.
 pub struct Question {
     agent: Arc<str>,
@@ -65,8 +77,8 @@ pub enum Outcome {
     Permitted(Box<Permitted>),
     /// Look at its body first.
     Look(Box<Looking>),
-    /// Answer it here.
-    Answer(Answer),
+    /// Answer it here with the certificates to trust.
+    Bundle(Box<BundleAsked>),
     /// Answer it here, as the provider of this login would.
     Tokens(Box<Tokens>),
 }
@@ -94,7 +106,8 @@ pub fn decide(identified: Identified, address: Address) -> Result<Outcome, Refus
         Decision::Answer(Answer::OauthToken(login)) => {
             Ok(Outcome::Tokens(Box::new(Tokens { identified, address, login })))
         }
-        Decision::Answer(answer) => Ok(Outcome::Answer(answer)),
+        Decision::Answer(Answer::CaBundle) => Ok(bundle(&identified, Form::WithSystem)),
+        Decision::Answer(Answer::CaCertificates) => Ok(bundle(&identified, Form::Own)),
         Decision::Allow(permit) => match permit.to_look() {
             Some(look) => {
                 let (max_bytes, rule) = (look.max_bytes(), look.rules().first().copied());
@@ -103,6 +116,11 @@ pub fn decide(identified: Identified, address: Address) -> Result<Outcome, Refus
             None => permitted(identified, address, places, permit).map(Outcome::Permitted),
         },
     }
+}
+
+fn bundle(identified: &Identified, form: Form) -> Outcome {
+    let known = identified.arrived.headers.get(http::header::IF_NONE_MATCH).cloned();
+    Outcome::Bundle(Box::new(BundleAsked { agent: Arc::clone(&identified.agent_name), form, known }))
 }
 
 fn denied(denial: Denial, identified: &Identified, address: &Address, places: &Places) -> Refusal {

@@ -79,7 +79,8 @@ pub async fn examine(setting: &Setting) -> Findings {
     }
     match timeout_at(end, servers::look(setting)).await {
         Ok(more) => found.extend(more),
-        Err(_) => found.push(Finding::warn("upstream", "this was not finished").advise("look at what hangs: a resolver, a route")),
+        Err(_) => found
+            .push(Finding::warn("upstream", "this was not finished").advise("look at what hangs: a resolver, a route")),
     }
     Findings::new(found)
 }

@@ -183,10 +183,7 @@ pub(crate) fn probe() -> [(Part, State); 2] {
         let ended = std::thread::spawn(try_it).join();
         ended.unwrap_or_else(|_| Err("the try failed".into())).map_or_else(State::Missing, State::InForce)
     };
-    [
-        (Part::Landlock, tried(|| folders::restrict(&Plan::default()))),
-        (Part::Seccomp, tried(calls::filter)),
-    ]
+    [(Part::Landlock, tried(|| folders::restrict(&Plan::default()))), (Part::Seccomp, tried(calls::filter))]
 }
 
 /// What a process gives up that only runs programs for the appliance: capabilities, new privileges, being looked into.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use stubgate_certs::{CertificateAuthority, TrustRoots, client_config};
+use stubgate_certs::{Anchor, TrustRoots, client_config};
 use stubgate_credentials::HttpClient;
 use stubgate_credentials::escrow::{self, Database, Dial, Escrow, PostgresPlace, StorePlace};
 use stubgate_dns::Resolver;
@@ -41,7 +41,7 @@ pub fn is_wanted(config: &Config, policy: Option<&Policy>) -> bool {
 ///
 /// # Errors
 /// Where its key is not to be had, or its store can't be used.
-pub fn open(config: &Config, ca: &CertificateAuthority, dial: Dial) -> anyhow::Result<Escrow> {
+pub fn open(config: &Config, ca: &[Anchor], dial: Dial) -> anyhow::Result<Escrow> {
     let settings = config.escrow.clone().unwrap_or_default();
     let keyed = settings.key.load(&escrow::folder(&config.state_dir))?;
     if let Some(file) = &keyed.made {
@@ -100,7 +100,7 @@ pub fn dial_by(resolver: Arc<Resolver>) -> Dial {
 ///
 /// # Errors
 /// Where what it takes can't be opened.
-pub fn way(config: &Config, ca: &CertificateAuthority) -> anyhow::Result<Arc<dyn HttpClient>> {
+pub fn way(config: &Config, ca: &[Anchor]) -> anyhow::Result<Arc<dyn HttpClient>> {
     Ok(Arc::new(SecretsClient::new(Arc::new(start::dialer(config, ca)?))))
 }
 

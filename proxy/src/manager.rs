@@ -39,7 +39,10 @@ impl Manager {
 
     /// It reads its files again. [`Manager::serving`] must follow.
     pub fn reloading(&self) {
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reading its files again", sys::monotonic().as_micros()));
+        self.tell(&format!(
+            "RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reading its files again",
+            sys::monotonic().as_micros()
+        ));
     }
 
     /// It takes nothing new soon, and ends within this time.

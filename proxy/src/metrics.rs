@@ -3,6 +3,7 @@
 //! Label values come from closed enums and from policy, never from the wire (law 7), and call sites pass typed values,
 //! so that they can't do otherwise. What each is, [`catalogue`] says.
 
+mod ca;
 pub mod catalogue;
 mod kubernetes;
 
@@ -19,6 +20,8 @@ use crate::authority::is_tripwire;
 use crate::budget::Limit;
 use crate::lockdown::Part;
 use catalogue::Catalogue;
+
+pub use ca::Ca;
 
 /// Every metric of the appliance. Cloning shares them.
 #[derive(Clone)]
@@ -41,6 +44,8 @@ pub struct Metrics {
     reloads: IntCounterVec,
     lockdown: IntGaugeVec,
     limits: IntCounterVec,
+    /// Of the CA.
+    pub ca: Ca,
     /// Requests under way.
     pub requests_open: IntGauge,
     /// Agents that all is denied to.
@@ -235,6 +240,7 @@ impl Metrics {
                 "What was refused or ended because a limit was reached, by the limit's key in configuration or policy.",
                 &["limit"],
             ),
+            ca: Ca::new(&registry),
             requests_open: gauge("stubgate_requests_open", "Requests and tunnels of agents that are under way."),
             agents_quarantined: gauge(
                 "stubgate_agents_quarantined",

@@ -55,3 +55,37 @@ pub fn unready(appliance: &Appliance, now: SystemTime) -> Option<Unready> {
     };
     Unready::ALL.into_iter().find(is_so)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use stubgate_policy::{Policy, SourceFile};
+
+    use super::*;
+    use crate::{config, start};
+
+    #[test]
+    fn the_first_reason_is_told_and_a_credential_without_a_value_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "listen: {{ proxy: [\"127.0.0.1:0\"], admin: [] }}\npolicy: [policy.yaml]\nstate_dir: \"{0}\"\naudit: {{ files: [{{ path: \
+             \"{0}/audit\" }}] }}\n",
+            folder.path().display()
+        );
+        let config = config::compile(SourceFile { name: "stubgate.yaml".into(), text }).unwrap();
+        let appliance = start::start(config).unwrap().appliance;
+        let now = SystemTime::now();
+        assert_eq!(unready(&appliance, now), Some(Unready::NoPolicy));
+        let text = "version: 1\nagents: { a: { sources: [\"192.0.2.1/32\"] } }\ncredentials: { c: { stub: proxy-token-c, slots: [bearer], \
+                    hosts: [c.example], source: { file: /nowhere/at/all } } }\n";
+        let file = SourceFile { name: "p.yaml".into(), text: text.into() };
+        let policy: Policy = stubgate_policy::compile(&[file]).unwrap().policy;
+        appliance.snapshot.store(std::sync::Arc::new(crate::snapshot::Snapshot::new(policy, 1, &appliance.metrics)));
+        assert_eq!(unready(&appliance, now), None);
+        let century = Duration::from_secs(100 * 366 * 86_400);
+        assert_eq!(unready(&appliance, now + century), Some(Unready::Authority));
+        appliance.leaving.cancel();
+        assert_eq!(unready(&appliance, now + century), Some(Unready::Draining));
+    }
+}

@@ -413,13 +413,13 @@ impl Reloader {
 }
 
 /// Watches a changing set of folders. What can't be watched is left to the slow clock.
-struct Watch {
+pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
     followed: BTreeSet<PathBuf>,
 }
 
 impl Watch {
-    fn new(wake: impl Fn() + Send + 'static) -> Self {
+    pub(crate) fn new(wake: impl Fn() + Send + 'static) -> Self {
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             // Reading a file is an event too; waking for it would never end.
             if event.is_ok_and(|event| !event.kind.is_access()) {
@@ -435,7 +435,7 @@ impl Watch {
     }
 
     /// Watches these folders and no others; whether some of them were not watched before.
-    fn follow(&mut self, folders: BTreeSet<PathBuf>) -> bool {
+    pub(crate) fn follow(&mut self, folders: BTreeSet<PathBuf>) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         for gone in self.followed.difference(&folders) {
             // It may be gone from the disk too.

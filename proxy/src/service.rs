@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
-use stubgate_policy::{Answer, Reason};
+use http::Response;
+use stubgate_policy::Reason;
 
 use crate::appliance::Appliance;
 use crate::authority;
@@ -92,13 +92,12 @@ fn begin(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'static str, s
     let refusal = match decided(appliance, &snapshot, arrived, &mut transaction) {
         Ok(Outcome::Permitted(permitted)) => return admit(appliance, &snapshot, permitted, transaction, shape),
         Ok(Outcome::Look(looking)) => return Begun::Look(Box::new(Inspected { looking, snapshot, transaction })),
-        Ok(Outcome::Answer(Answer::CaBundle)) => {
-            transaction.answer(&snapshot, StatusCode::OK, None);
-            return Begun::Over(respond::whole("application/x-pem-file", appliance.bundle.clone()));
+        Ok(Outcome::Bundle(asked)) => {
+            let response = appliance.authorities.answer(&asked.agent, asked.form, asked.known.as_ref());
+            transaction.answer(&snapshot, response.status(), None);
+            return Begun::Over(response);
         }
         Ok(Outcome::Tokens(asked)) => return Begun::Tokens(Box::new((asked, transaction))),
-        // Answered above, with what it takes.
-        Ok(Outcome::Answer(Answer::OauthToken(_))) => Reason::Internal.into(),
         Err(refusal) => refusal,
     };
     Begun::Over(refuse(&snapshot, refusal, transaction, shape))

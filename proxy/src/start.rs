@@ -2,6 +2,7 @@
 
 mod drain;
 mod handed;
+mod inside;
 mod sockets;
 
 use std::net::IpAddr;
@@ -11,7 +12,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
-use stubgate_certs::{CertificateAuthority, Minter, MinterConfig, TrustRoots, bundle_pem, client_config, system_clock};
+use rustls::RootCertStore;
+use stubgate_certs::{Anchor, Given, Life, Minter, MinterConfig, Origin, TrustRoots, client_config, system_clock};
 use stubgate_credentials::minted::{self, Minting, Revoked, StubKey};
 use stubgate_credentials::{CredentialStore, VersionKey};
 use stubgate_dns::{ForwardZone, NameBudget, Resolver, ResolverConfig};
@@ -25,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::admin;
 use crate::appliance::Appliance;
 use crate::budget::Budgets;
+use crate::ca::{self, Authorities};
 use crate::config::{AuditSink, Config, policy_files};
 use crate::forward::Pool;
 use crate::forward::dial::Dialer;
@@ -49,6 +52,7 @@ use crate::snapshot::Snapshot;
 
 pub use drain::Stop;
 pub use handed::{Handed, HandedError};
+pub use inside::start_for;
 pub use sockets::Addresses;
 use sockets::{Sockets, listed};
 
@@ -73,33 +77,51 @@ pub struct Started {
     first: Option<First>,
     /// What runs programs for credentials, where there are any; or those that nobody can run.
     helper: Option<Result<Helper, Vec<Exec>>>,
-    ca: Arc<CertificateAuthority>,
+    anchors: Vec<Anchor>,
 }
 
-/// The CA that a configuration means: the operator's files, or the one in `state_dir`, made if it is not there.
+/// The operator's CA, where a configuration names one.
 ///
 /// # Errors
-/// Where it can't be read or made, or ends too soon.
-pub fn certificate_authority(config: &Config) -> anyhow::Result<CertificateAuthority> {
+/// Where it can't be read.
+pub fn given_authority(config: &Config) -> anyhow::Result<Option<Given>> {
+    let files = config.ca.files.as_ref();
+    let given = files.map(|files| Given::read(&files.certificate_file, &files.key_file));
+    given.transpose().context("the certificate authority")
+}
+
+/// The CAs that a configuration means: the operator's files, or the one in `state_dir`, made if it is not there, with what a
+/// rotation has begun.
+///
+/// # Errors
+/// Where they can't be read or made, or end too soon.
+pub fn authorities(config: &Config) -> anyhow::Result<Life> {
+    authorities_with(config, given_authority(config)?)
+}
+
+fn authorities_with(config: &Config, given: Option<Given>) -> anyhow::Result<Life> {
     let now = SystemTime::now();
-    let ca = match &config.ca {
-        Some(files) => CertificateAuthority::load_files(&files.certificate_file, &files.key_file),
-        None => CertificateAuthority::load_or_create(&config.state_dir, now),
-    }
-    .context("the certificate authority")?;
-    ca.check_usable(now).context("the certificate authority")?;
-    Ok(ca)
+    let origin = given.map_or_else(|| Origin::Made(config.ca.subtrees.clone()), Origin::Given);
+    let life = Life::open(&config.state_dir, origin, config.ca.terms, now).context("the certificate authority")?;
+    life.check_usable(now).context("the certificate authority")?;
+    Ok(life)
 }
 
 /// The same, for a command that writes beside the appliance: as the user that the configuration names from then on.
 ///
 /// # Errors
 /// As above, and where that user can't be assumed.
-pub(crate) fn certificate_authority_as_user(config: &Config) -> anyhow::Result<CertificateAuthority> {
-    // The operator's own key is for whoever starts the appliance; the user that it becomes needs no right to it.
-    let given = config.ca.is_some().then(|| certificate_authority(config)).transpose()?;
+pub(crate) fn authorities_as_user(config: &Config) -> anyhow::Result<Life> {
+    // The operator's own key is read by whoever starts the appliance; the user that it becomes needs a right to it only where
+    // the files are exchanged while it runs.
+    let given = given_authority(config)?;
     become_user(config)?;
-    given.map_or_else(|| certificate_authority(config), Ok)
+    authorities_with(config, given)
+}
+
+/// Every CA of ours that agents trust, for what must not trust them.
+pub(crate) fn anchors(life: &Life) -> Vec<Anchor> {
+    life.anchors().into_iter().map(|(_, anchor)| anchor).collect()
 }
 
 /// Opens everything that a configuration names: the sockets, and after them, as the user that it names, the files.
@@ -116,23 +138,38 @@ pub fn start(config: Config) -> anyhow::Result<Started> {
 /// # Errors
 /// As above, and where one was handed over that the configuration does not have.
 pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
+    let sockets = Sockets::open(&config, &zones(&config), handed)?;
+    start_on(config, sockets, Vec::new())
+}
+
+/// The same, on sockets that are open. `stamped` are the agents that have some of them to themselves.
+fn start_on(config: Config, sockets: Sockets, stamped: Vec<Arc<str>>) -> anyhow::Result<Started> {
     let config = Arc::new(config);
     let metrics = Metrics::new();
-    let zones = zones(&config);
-    let sockets = Sockets::open(&config, &zones, handed)?;
-    let ca = certificate_authority_as_user(&config)?;
-    if ca.is_new() {
+    let life = authorities_as_user(&config)?;
+    if life.is_new() {
         tracing::warn!(
             folder = %config.state_dir.join("ca").display(),
-            sha256_fingerprint = ca.fingerprint_sha256(),
+            sha256_fingerprint = life.signing().fingerprint_sha256(),
             "made a new certificate authority; agents must trust its bundle (stubgate ca bundle)"
         );
     }
-    let bundle = bundle_pem(&ca, true).into();
+    if !config.ca.subtrees.is_empty() && life.signing().permitted_subtrees() != config.ca.subtrees.names() {
+        tracing::warn!(
+            "the CA that signs has other name constraints than stubgate.yaml; `stubgate ca rotate` makes one that has them"
+        );
+    }
+    let anchors = anchors(&life);
     let minting = MinterConfig::default().with_cache_entries(config.limits.minted_certificates);
-    let ca = Arc::new(ca);
-    let minter = Minter::new(Arc::clone(&ca), &minting, system_clock())?;
-    let dialer = dialer(&config, &ca)?;
+    let minter = Minter::new(Arc::clone(life.signing()), &minting, system_clock())?;
+    let roots = roots(&config, &anchors)?;
+    let dialer = dialer_trusting(&config, roots.clone())?;
+    if let Some(folder) = config.ca.bundle_file.as_deref().and_then(Path::parent)
+        && let Err(error) = std::fs::create_dir_all(folder)
+    {
+        tracing::warn!(%error, folder = %folder.display(), "the folder of the bundle's file can't be made");
+    }
+    let authorities = Authorities::new(life, config.ca.terms, roots, config.ca.bundle_file.clone());
     let credentials = CredentialStore::new(version_key(&config)?);
     let stubs = minted_stubs(&config)?;
     let audit = Audit::open(&config.audit, config.limits.refusals_per_second, metrics.clone())?;
@@ -154,7 +191,7 @@ pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
         audit,
         held: Budget::new(limits.inspected_bytes, limits.inspected_bytes_per_agent),
         pool: Pool::new(limits.upstream_idle_per_authority, config.timeouts.upstream_idle),
-        stamped: Vec::new(),
+        stamped,
         pods: config.kubernetes.clone().map(Pods::new),
         gateways: Gateways::of_this_machine(),
         nobody_alarm: crate::scrub::Alarm::new(),
@@ -172,7 +209,7 @@ pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
         tripwire_alarm: crate::scrub::Alarm::new(),
         shown_alarm: crate::scrub::Alarm::new(),
         ids: Ids::new(),
-        bundle,
+        authorities,
         leaving: CancellationToken::new(),
         draining: CancellationToken::new(),
         closing: CancellationToken::new(),
@@ -181,15 +218,23 @@ pub fn start_with(config: Config, handed: Handed) -> anyhow::Result<Started> {
         manager: OnceLock::new(),
         confinement: OnceLock::new(),
     });
-    Ok(Started { appliance, config, config_file: None, sockets, first: None, helper: None, ca })
+    ca::announce(&appliance);
+    Ok(Started { appliance, config, config_file: None, sockets, first: None, helper: None, anchors })
 }
 
 /// What makes connections to origins, and to whoever else the configuration names.
 ///
 /// # Errors
 /// What it takes and could not be opened.
-pub(crate) fn dialer(config: &Config, ca: &CertificateAuthority) -> anyhow::Result<Dialer> {
-    let roots = TrustRoots::load(&config.upstream.ca_files, ca).context("the certificates trusted for origins")?;
+pub(crate) fn dialer(config: &Config, own: &[Anchor]) -> anyhow::Result<Dialer> {
+    dialer_trusting(config, roots(config, own)?)
+}
+
+fn roots(config: &Config, own: &[Anchor]) -> anyhow::Result<RootCertStore> {
+    TrustRoots::load(&config.upstream.ca_files, own).context("the certificates trusted for origins")
+}
+
+fn dialer_trusting(config: &Config, roots: RootCertStore) -> anyhow::Result<Dialer> {
     let guard = Guard::new(
         own_addresses(config).context("the addresses of this machine")?,
         config.upstream.allow_private.clone(),
@@ -337,7 +382,7 @@ impl Started {
 
     fn open_escrow(&self) -> anyhow::Result<()> {
         let resolver = resolver(&self.config, zones(&self.config))?;
-        let escrow = logins::open(&self.config, &self.ca, logins::dial_by(Arc::new(resolver)))?;
+        let escrow = logins::open(&self.config, &self.anchors, logins::dial_by(Arc::new(resolver)))?;
         // Nobody locks down twice.
         let _ = self.appliance.escrow.set(Arc::new(escrow));
         Ok(())
@@ -355,7 +400,7 @@ impl Started {
     pub async fn serve(self, stop: impl Future<Output = Stop>) -> anyhow::Result<()> {
         let addresses = self.addresses();
         let Started { appliance, config, config_file, sockets, first, helper, .. } = self;
-        let Sockets { agents, admin, dns, all_handed } = sockets;
+        let Sockets { agents, admin, dns, all_handed, stamp } = sockets;
         // Before anything else: until someone listens for it, SIGHUP ends a process.
         let hangup = signal(SignalKind::hangup())?;
         let said = keeping::start(&appliance, helper);
@@ -374,10 +419,10 @@ impl Started {
             "serving"
         );
         let has_names = dns.is_some();
-        let appliance_of_names = Arc::clone(&appliance);
+        let surroundings = Arc::clone(&appliance);
         for (listener, socket) in agents {
             let socket = TcpListener::from_std(socket)?;
-            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, None));
+            tokio::spawn(listen::accept(Arc::clone(&appliance), socket, listener, stamp));
         }
         for socket in admin {
             let socket = TcpListener::from_std(socket)?;
@@ -387,11 +432,12 @@ impl Started {
         let asked = appliance.closing.child_token();
         let mut names = tokio::spawn(async move {
             match dns {
-                Some(dns) => dns.serve(appliance_of_names, asked).await,
+                Some(dns) => dns.serve(surroundings, asked).await,
                 None => std::future::pending().await,
             }
         });
         let watching = tokio::spawn(pods::watch(Arc::clone(&appliance)));
+        let living = tokio::spawn(ca::run(Arc::clone(&appliance)));
         let ticking = tokio::spawn(tick(Arc::clone(&appliance)));
         let refreshing = tokio::spawn(logins::run(Arc::clone(&appliance)));
         let reloading = tokio::spawn(reloader.run(hangup));
@@ -416,6 +462,7 @@ impl Started {
             let _ = tokio::time::timeout(FAREWELL, names).await;
         }
         refreshing.abort();
+        living.abort();
         if let Some(escrow) = appliance.escrow.get() {
             // A refresh that has begun is seen to its end: its answer may hold the only token that is good from now on.
             let _ = tokio::time::timeout(SETTLE, escrow.settle()).await;

@@ -47,7 +47,11 @@ pub fn collect(setting: &Setting, findings: &Findings, answers: &Answers, wanted
         members.push(member("credentials.json", "how credentials stand", &credentials(report)));
     }
     if let Some(content) = records::last(&setting.config, policy, wanted) {
-        let about = if wanted.hashes { "the last records, with hashes of what agents asked for" } else { "the last records, without what agents asked for" };
+        let about = if wanted.hashes {
+            "the last records, with hashes of what agents asked for"
+        } else {
+            "the last records, without what agents asked for"
+        };
         members.push(Member { name: "audit.jsonl", about, content });
     }
     members
@@ -94,7 +98,9 @@ fn doctor(findings: &Findings) -> Value {
 
 /// Lines as our metrics have them: a name of ours, labels, a number.
 fn is_sample(line: &str) -> bool {
-    let is_ours = |name: &str| name.starts_with("stubgate_") && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let is_ours = |name: &str| {
+        name.starts_with("stubgate_") && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    };
     let name_end = line.find(['{', ' ']).unwrap_or(line.len());
     let (name, rest) = line.split_at(name_end);
     let value = rest.rsplit(' ').next().unwrap_or_default();
@@ -132,7 +138,9 @@ mod tests {
         for line in ["stubgate_draining 0", "stubgate_requests_total{decision=\"allow\",rule=\"r\",reason=\"\"} 12"] {
             assert!(is_sample(line), "{line}");
         }
-        for line in ["", "# HELP stubgate_x y", "other_total 1", "stubgate_x secret", "Stubgate_x 1", "stubgate_x{a=\"b\"}"] {
+        for line in
+            ["", "# HELP stubgate_x y", "other_total 1", "stubgate_x secret", "Stubgate_x 1", "stubgate_x{a=\"b\"}"]
+        {
             assert!(!is_sample(line), "{line}");
         }
     }

@@ -14,7 +14,10 @@ fn document() -> String {
 /// The cells of the row whose first begins so.
 fn row(beginning: &str) -> Vec<String> {
     let text = document();
-    let line = text.lines().find(|line| line.starts_with(&format!("| {beginning}"))).unwrap_or_else(|| panic!("no row {beginning}"));
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("| {beginning}")))
+        .unwrap_or_else(|| panic!("no row {beginning}"));
     line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
 }
 
@@ -26,7 +29,7 @@ fn words(text: &str) -> BTreeSet<String> {
 fn every_preset_that_the_program_has_is_in_the_table_of_versions_and_no_other() {
     let released = preset::released().iter().map(|one| format!("{}@{}", one.name(), one.version())).collect();
     assert_eq!(words(&row("presets")[1]), released);
-    let unknown = compile(&[policy("version: 1\ninclude: [{ preset: github-read@99 }]\n")]).unwrap_err();
+    let unknown = compile(&[policy("version: 1\ninclude: [{ preset: github-read@99, agents: [] }]\n")]).unwrap_err();
     assert!(unknown.iter().any(|found| found.code == "SG0190"), "{unknown:#?}");
 }
 
@@ -38,7 +41,7 @@ fn policy(text: &str) -> SourceFile {
 fn the_version_of_policy_in_the_table_is_taken_and_the_next_one_refused_by_the_code_that_it_names() {
     let known = row("policy files");
     let version: u32 = words(&known[1]).pop_first().unwrap().strip_prefix("version: ").unwrap().parse().unwrap();
-    let text = |version: u32| format!("version: {version}\nagents: {{ a: {{ sources: [\"192.0.2.1/32\"] }} }}\nrules: []\n");
+    let text = |version: u32| format!("version: {version}\nagents: {{ a: {{ sources: [\"192.0.2.1/32\"] }} }}\n");
     compile(&[policy(&text(version))]).unwrap_or_else(|found| panic!("{found:#?}"));
     let refused = compile(&[policy(&text(version + 1))]).unwrap_err();
     assert!(refused.iter().any(|found| known[2].contains(found.code)), "{refused:#?}");

@@ -58,11 +58,18 @@ class Layout:
     def config(self):
         return self.below(self.spec["containers"][0]["args"][2])
 
-    def without(self, key):
-        """Takes a part of stubgate.yaml away."""
+    def without_cluster(self):
+        """As if there were no API server: agents by their addresses. One that there is, is a matter of another suite."""
         wanted = yaml.safe_load(self.config().read_text())
-        wanted.pop(key, None)
+        wanted.pop("kubernetes", None)
         self.config().resolve().write_text(yaml.safe_dump(wanted))
+        for folder in wanted["policy"]:
+            for file in pathlib.Path(folder).glob("*.yaml"):
+                policy = yaml.safe_load(file.read_text())
+                for number, agent in enumerate(policy.get("agents", {}).values()):
+                    if agent.pop("pods", None):
+                        agent["sources"] = [f"10.42.{number}.0/24"]
+                file.resolve().write_text(yaml.safe_dump(policy))
 
     def mount(self, volume, folder):
         folder.mkdir(parents=True)

@@ -27,11 +27,12 @@ class Agent(unittest.TestCase):
                     "STUBGATE_TRUST": "/var/lib/stubgate-agent/trust",
                     "STUBGATE_AGENT_RUN": "/run/stubgate-agent",
                 }
-                mounted = [mount["mountPath"] for mount in layout.spec["initContainers"][0]["volumeMounts"]]
+                [setup] = [container for container in layout.spec["initContainers"] if container["name"] == "setup"]
+                mounted = [mount["mountPath"] for mount in setup["volumeMounts"]]
                 self.assertEqual(mounted, [mount["mountPath"] for mount in layout.spec["containers"][0]["volumeMounts"]])
-                variables = {variable["name"]: variable["value"] for variable in layout.spec["initContainers"][0]["env"]}
+                variables = {variable["name"]: variable["value"] for variable in setup["env"]}
                 environment = {"PATH": os.environ["PATH"], **variables, **{key: str(layout.below(path)) for key, path in places.items()}}
-                done = supervisor(*layout.spec["initContainers"][0]["args"], env=environment)
+                done = supervisor(*setup["args"], env=environment)
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
                 self.assertIn("setup: trust: done", done.stdout)
                 self.assertTrue((layout.below("/home/agent") / ".claude/.credentials.json").exists())
@@ -66,8 +67,32 @@ class Agent(unittest.TestCase):
             for chart in ("stubgate", "stubgate-agent"):
                 for thing, _, spec in pods(rendered(name, chart)):
                     for container in containers(spec):
+                        if container["name"] == "known":
+                            continue
                         self.assertNotIn("command", container)
                         self.assertIn(container["args"][0], ("run", "setup", "bridge", "attack"))
+
+    def test_a_pod_waits_until_it_is_known_and_says_so_if_it_never_is(self):
+        for kind, chart in (("StatefulSet", "stubgate-agent"), ("Pod", "stubgate-agent")):
+            thing = one(rendered("locked", chart), kind)
+            spec = thing["spec"] if kind == "Pod" else thing["spec"]["template"]["spec"]
+            self.assertEqual([container["name"] for container in spec["initContainers"]], ["known", "setup"])
+        [script] = spec["initContainers"][0]["args"]
+        with tempfile.TemporaryDirectory() as folder:
+            # A curl that is refused twice, and then answered; or ever refused.
+            for answers, said, tries in ((3, "", 3), (1000, "is it an agent of its policy?", 60)):
+                log = pathlib.Path(folder) / f"log-{answers}"
+                fake = pathlib.Path(folder) / "curl"
+                fake.write_text(f"#!/bin/bash\necho \"$@\" >>{log}\n[ $(wc -l <{log}) -ge {answers} ]\n")
+                fake.chmod(0o755)
+                (pathlib.Path(folder) / "sleep").write_text("#!/bin/bash\n")
+                (pathlib.Path(folder) / "sleep").chmod(0o755)
+                done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, env={"PATH": f"{folder}:{os.environ['PATH']}"})
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertIn(said, done.stderr)
+                asked = log.read_text().splitlines()
+                self.assertEqual(len(asked), tries)
+                self.assertTrue(asked[0].endswith('If-None-Match: "waiting" http://ca.stubgate.internal/bundle.pem'))
 
     def test_every_agent_has_one_pod_or_none(self):
         for name in SETS:

@@ -1,5 +1,5 @@
 """A real API server takes what is rendered, with namespaces that enforce restricted pods, and gives the rights that are meant and no others.
-Runs where STUBGATE_CLUSTER is set; tests/setup-go --cluster builds what it needs."""
+Runs where STUBGATE_REAL_CLUSTER is set; tests/setup-go --cluster builds what it needs."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import urllib.request
 
 from charts import SETS, TARGET, called, everything, pods, rendered
 
-BIN = TARGET / "lab-cluster" / "bin"
+BIN = pathlib.Path(os.environ.get("STUBGATE_LAB_CLUSTER") or TARGET / "lab-cluster" / "bin")
 # Without a controller, somebody else makes these.
 GIVEN = [
     {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "agents"}, "value": 1000},
@@ -118,7 +118,7 @@ class Cluster:
         return json.loads(text)["status"]["allowed"]
 
 
-@unittest.skipUnless(os.environ.get("STUBGATE_CLUSTER"), "STUBGATE_CLUSTER is not set")
+@unittest.skipUnless(os.environ.get("STUBGATE_REAL_CLUSTER"), "STUBGATE_REAL_CLUSTER is not set")
 class ApiServer(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -222,7 +222,7 @@ class Meeting(unittest.TestCase):
                 with self.subTest(set=name, pod=called(thing)):
                     self.assertEqual(mounted, set(volumes) | claims)
                     for container in containers(spec):
-                        paths = [mount["mountPath"] for mount in container["volumeMounts"]]
+                        paths = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
                         self.assertEqual(len(paths), len(set(paths)))
                     for volume in volumes.values():
                         config_map = volume.get("configMap", {}).get("name")
@@ -248,7 +248,7 @@ class Meeting(unittest.TestCase):
     def test_a_stop_has_the_time_that_it_takes(self):
         for name in SETS:
             times = config(name).get("timeouts", {})
-            needed = times.get("drain_delay_seconds", 5) + times.get("drain_seconds", 25) + (42 if "escrow" in config(name) else 0)
+            needed = times.get("drain_delay_seconds", 5) + times.get("drain_seconds", 20) + (42 if "escrow" in config(name) else 0)
             self.assertGreater(pod_of(name, "stubgate", "Deployment")[1]["terminationGracePeriodSeconds"], needed)
 
     def test_every_key_of_a_bridge_is_in_the_readme(self):

@@ -17,8 +17,6 @@ class Stubgate(unittest.TestCase):
         for name in SETS:
             with self.subTest(set=name), tempfile.TemporaryDirectory() as folder:
                 layout = Layout(name, folder)
-                if "kubernetes" not in json.loads((ROOT / "deploy/schema/config.json").read_text())["properties"]:
-                    layout.without("kubernetes")
                 done = run("config", "check", str(layout.config()))
                 said = done.stdout + done.stderr
                 self.assertEqual(done.returncode, 0, said)
@@ -56,8 +54,7 @@ class Stubgate(unittest.TestCase):
         for name in ("one-replica", "two-replicas"):
             with self.subTest(set=name), tempfile.TemporaryDirectory() as folder:
                 layout = Layout(name, folder)
-                # The API server is a matter of the suite that has one.
-                layout.without("kubernetes")
+                layout.without_cluster()
                 script = pathlib.Path(__file__).parent / "start.py"
                 done = subprocess.run([*ALONE, sys.executable, script, stubgate(), layout.config(), str(GROUP)], capture_output=True, text=True, check=False, timeout=50)
                 self.assertEqual(done.returncode, 0, done.stdout + done.stderr)

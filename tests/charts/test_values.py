@@ -14,7 +14,7 @@ import unittest
 import jsonschema
 import yaml
 
-from charts import CHARTS, RELEASES, SETS, VERSION, documents, helm, rendered, template, template_of, values, values_file
+from charts import CHARTS, RELEASES, SETS, VERSION, documents, helm, pods, rendered, template, template_of, values, values_file
 
 # The program that makes tables and descriptions; it has no ending.
 _loader = importlib.machinery.SourceFileLoader("generate", str(pathlib.Path(__file__).parent / "generate"))
@@ -149,7 +149,9 @@ class Values(unittest.TestCase):
     def test_what_is_packed_is_whole_and_renders_the_same(self):
         for chart in GOOD:
             with self.subTest(chart=chart), tempfile.TemporaryDirectory() as folder:
-                status, out, error = helm("package", str(CHARTS / chart), "--destination", folder)
+                # As a release does.
+                version = yaml.safe_load((CHARTS / chart / "Chart.yaml").read_text())["version"]
+                status, out, error = helm("package", str(CHARTS / chart), "--destination", folder, "--version", version, "--app-version", f"v{version}")
                 self.assertEqual(status, 0, error)
                 [packed] = pathlib.Path(folder).glob("*.tgz")
                 with tarfile.open(packed) as archive:
@@ -158,7 +160,10 @@ class Values(unittest.TestCase):
                 values = str(values_file("monitoring", chart))
                 status, out, error = helm("template", release, str(packed), "-n", namespace, "--kube-version", VERSION, "-f", values)
                 self.assertEqual(status, 0, error)
-                self.assertEqual(documents(out), rendered("monitoring", chart))
+                said = re.sub(r'(app\.kubernetes\.io/version: ")v', r"\1", out)
+                self.assertEqual(documents(said), rendered("monitoring", chart))
+                images = {container["image"] for _, _, spec in pods(documents(out)) for container in spec["containers"]}
+                self.assertTrue(all(image.endswith(f":v{version}") for image in images), images)
 
     def test_defaults_fit_the_schema_but_for_what_must_be_given(self):
         for chart, tree in GOOD.items():

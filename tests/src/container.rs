@@ -6,6 +6,8 @@
 //!
 //! Where the lab is root of a user namespace that knows one user only, the agent is that user under another number.
 
+pub mod runc;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -58,7 +60,7 @@ pub struct Recipe {
     node: Node,
     name: String,
     dir: PathBuf,
-    root: PathBuf,
+    root: Option<PathBuf>,
     mounts: Vec<(PathBuf, String, bool)>,
     sizes: BTreeMap<&'static str, u64>,
     env: Vec<(OsString, OsString)>,
@@ -73,7 +75,7 @@ impl Node {
             node: self.clone(),
             name: name.to_owned(),
             dir,
-            root: root(),
+            root: None,
             mounts: Vec::new(),
             sizes: BTreeMap::new(),
             env: Vec::new(),
@@ -121,7 +123,7 @@ impl Recipe {
 
     /// Another root file system than the image's.
     pub fn root(mut self, root: impl AsRef<Path>) -> Recipe {
-        root.as_ref().clone_into(&mut self.root);
+        self.root = Some(root.as_ref().to_owned());
         self
     }
 
@@ -138,12 +140,13 @@ impl Recipe {
 
     /// Starts it with this as its process 1.
     pub fn start<S: AsRef<OsStr>>(self, argv: impl IntoIterator<Item = S>) -> Container {
+        let root = self.root.clone().unwrap_or_else(root);
         let mut program = self.node.program("bwrap").args(["--unshare-pid", "--unshare-ipc", "--unshare-uts"]);
         program = program.args(["--unshare-cgroup-try", "--as-pid-1", "--clearenv", "--hostname", &self.name]);
         for (key, value) in &self.env {
             program = program.arg("--setenv").arg(key).arg(value);
         }
-        program = program.arg("--ro-bind").arg(&self.root).args(["/", "--proc", "/proc", "--dev", "/dev"]);
+        program = program.arg("--ro-bind").arg(&root).args(["/", "--proc", "/proc", "--dev", "/dev"]);
         for memory in ["/tmp", "/dev/shm"] {
             program = program.args(["--perms", "1777", "--tmpfs", memory]);
         }
@@ -155,11 +158,11 @@ impl Recipe {
         }
         // As every runtime does: what is mounted over must be there.
         for file in ["/etc/resolv.conf", "/etc/hosts"] {
-            stand_in(&self.root, file, Path::new(file));
+            stand_in(&root, file, Path::new(file));
             program = program.args(["--ro-bind", file, file]);
         }
         for (from, at, is_writable) in &self.mounts {
-            stand_in(&self.root, at, from);
+            stand_in(&root, at, from);
             program = program.arg(if *is_writable { "--bind" } else { "--ro-bind" }).arg(from).arg(at);
         }
         program = program.args(drop_privileges()).args(["env", "--chdir=/home/agent"]).args(argv);

@@ -28,6 +28,7 @@ pub mod capture;
 pub mod chores;
 pub mod client;
 pub mod container;
+pub mod coredns;
 pub mod database;
 pub mod dns;
 pub mod escrowed;

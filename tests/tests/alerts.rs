@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ const TOLD: Duration = Duration::from_secs(15);
 struct Watched {
     lab: Lab,
     other: Double,
-    _prometheus: Running,
+    _prometheus: Mutex<Running>,
 }
 
 impl AsRef<Lab> for Watched {
@@ -70,7 +71,7 @@ impl Watched {
             "--web.listen-address=127.0.0.1:9191",
             "--log.level=warn",
         ]);
-        let watched = Watched { other, _prometheus: prometheus.spawn(), lab };
+        let watched = Watched { other, _prometheus: Mutex::new(prometheus.spawn()), lab };
         watched.until("a scrape and an evaluation of every rule", || {
             let groups = watched.ask("/api/v1/rules");
             let groups = groups["data"]["groups"].as_array().cloned().unwrap_or_default();

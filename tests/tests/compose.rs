@@ -2,6 +2,7 @@
 //! and nothing else without any rule of a firewall. Docker is not needed: its internal network is a bridge without a route.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use stubgate_tests::appliance::binary;
+use stubgate_tests::dns::NameServer;
 use stubgate_tests::harness::alone;
 use stubgate_tests::node::{self, Node, Reaper};
 
@@ -145,6 +147,9 @@ fn the_agent_reaches_stubgate_and_has_no_other_way_without_any_firewall() {
         );
         appliance.overlay("/etc/resolv.conf", "nameserver 20.0.0.9\n");
 
+        // It knows no name.
+        let _names = NameServer::start(&outside, SocketAddr::from(([20, 0, 0, 9], 53)));
+
         // The files as they are, but for where they lie.
         let read = |file: &str| std::fs::read_to_string(folder().join(file)).expect("read");
         let here = |text: String| {
@@ -174,7 +179,7 @@ fn the_agent_reaches_stubgate_and_has_no_other_way_without_any_firewall() {
         assert_eq!(dig("api.github.com").trim(), address("stubgate"), "an allowed name is stubgate");
         assert_eq!(dig("example.com").trim(), "", "and no other is anything");
         let curl = |arguments: &[&str]| {
-            let curl = devbot.program("curl").args(["-sS", "--max-time", "10"]).env("CURL_CA_BUNDLE", &bundle);
+            let curl = devbot.program("curl").args(["-sS", "--max-time", "20"]).env("CURL_CA_BUNDLE", &bundle);
             curl.args(arguments).run()
         };
         // No origin is out there: stubgate itself answers, over TLS that the agent trusts, and knows who asks.

@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 
 use stubgate_tests::appliance::{Appliance, binary};
 use stubgate_tests::client::{python, source};
+use stubgate_tests::harness::alone;
 use stubgate_tests::lab::Lab;
 use stubgate_tests::program::Running;
 use stubgate_tests::world::POLICY;
-use stubgate_tests::harness::alone;
 use stubgate_tests::{Way, World};
 
 /// How far the ports of the second replica are from those that agents know.
 const SHIFT: u16 = 20_000;
 /// How long after a replica says that it leaves the balancer goes on to send connections there: a kube-proxy's worth of lag.
-const LAG: Duration = Duration::from_millis(1200);
+const LAG: Duration = Duration::from_secs(1);
 /// How often it asks.
 const PERIOD: Duration = Duration::from_millis(150);
-const TIMEOUTS: &str = "timeouts: { drain_delay_seconds: 2, drain_seconds: 2 }";
+const TIMEOUTS: &str = "timeouts: { drain_delay_seconds: 3, drain_seconds: 2 }";
 
 /// What a cluster's service is: rules of the kernel's that deal new connections and datagrams out among the replicas that were
 /// ready a while ago. Connections that stand stay with whom they have.
@@ -113,7 +113,8 @@ impl<'a> Load<'a> {
     fn curl(&self, way: Way, version: &str) {
         while !self.is_over() {
             for (url, answers) in [("https://other.example/x", 1), ("https://other.example/[1-12]", 12)] {
-                let curl = self.lab.client(way).curl_status().args([version, "-w", "%{http_code} ", "--rate", "10/s", url]);
+                let curl =
+                    self.lab.client(way).curl_status().args([version, "-w", "%{http_code} ", "--rate", "10/s", url]);
                 let ran = curl.run();
                 if ran.status.success() && ran.text() == "200 ".repeat(answers) {
                     self.done.fetch_add(answers, Ordering::Relaxed);
@@ -131,7 +132,13 @@ impl<'a> Load<'a> {
         while !self.is_over() {
             number += 1;
             let to = folder.join(number.to_string());
-            let cloned = self.lab.client(Way::Dns).git().args(["clone", "-q", "https://github.com/acme/site.git"]).arg(&to).run();
+            let cloned = self
+                .lab
+                .client(Way::Dns)
+                .git()
+                .args(["clone", "-q", "https://github.com/acme/site.git"])
+                .arg(&to)
+                .run();
             let fetched = self.lab.client(Way::Dns).git().arg("-C").arg(&to).args(["fetch", "-q", "--force"]).run();
             for ran in [cloned, fetched] {
                 if ran.status.success() {

@@ -13,6 +13,7 @@ mod health;
 mod init;
 mod log;
 mod login;
+mod renew;
 mod session;
 mod supervise;
 mod tasks;

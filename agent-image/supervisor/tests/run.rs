@@ -8,6 +8,8 @@ mod attach;
 mod client;
 #[path = "run/init.rs"]
 mod init;
+#[path = "run/renew.rs"]
+mod renew;
 #[path = "run/supervisor.rs"]
 mod supervisor;
 #[path = "run/tmux.rs"]

@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{CaError, CertificateAuthority};
-use crate::provider;
+use crate::constraints::Subtrees;
 
 /// More than any certificate chain or key needs; a mistyped path must not fill memory.
 const FILE_MAXIMUM_BYTES: usize = 256 * 1024;
@@ -25,7 +25,7 @@ const OTHERS_MAY_WRITE: u32 = 0o002;
 /// ... but only their own: so are folders of mounted secrets in Kubernetes.
 const STICKY: u32 = 0o1000;
 /// The same for an operator's own file, which Kubernetes mounts readable by the pod's group (`fsGroup`).
-const GROUP_MAY_READ: u32 = 0o037;
+pub(crate) const GROUP_MAY_READ: u32 = 0o037;
 
 impl CertificateAuthority {
     /// Reads the CA from the state folder, or makes one there (key mode 0600, folder mode 0700).
@@ -33,13 +33,22 @@ impl CertificateAuthority {
     /// # Errors
     /// Where files cannot be read or written, the key is open to other users, or the two do not fit.
     pub fn load_or_create(state_dir: &Path, now: SystemTime) -> Result<Self, CaError> {
+        Self::load_or_create_within(state_dir, &Subtrees::default(), now)
+    }
+
+    /// The same; one that is made is held to these subtrees.
+    pub(crate) fn load_or_create_within(
+        state_dir: &Path,
+        subtrees: &Subtrees,
+        now: SystemTime,
+    ) -> Result<Self, CaError> {
         let folder = state_dir.join("ca");
         let mut is_new = false;
         if !exists(&folder)? {
             DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(at(state_dir))?;
-            is_new = create_folder(state_dir, &folder, now)?;
+            is_new = create_folder(state_dir, &folder, subtrees, now)?;
         }
-        let authority = read_pair(&folder.join("certificate.pem"), &folder.join("key.pem"), PRIVATE)?;
+        let Pair { authority, .. } = read_pair(&folder.join("certificate.pem"), &folder.join("key.pem"), PRIVATE)?;
         remove_drafts(state_dir, now);
         Ok(Self { is_new, ..authority })
     }
@@ -50,7 +59,19 @@ impl CertificateAuthority {
     /// # Errors
     /// As [`CertificateAuthority::load_or_create`].
     pub fn load_files(certificate_file: &Path, key_file: &Path) -> Result<Self, CaError> {
-        read_pair(certificate_file, key_file, GROUP_MAY_READ)
+        read_pair(certificate_file, key_file, GROUP_MAY_READ).map(|pair| pair.authority)
+    }
+}
+
+/// A CA, and its key as it was read.
+pub(crate) struct Pair {
+    pub(crate) authority: CertificateAuthority,
+    pub(crate) key_pem: Zeroizing<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.authority.fmt(f)
     }
 }
 
@@ -59,13 +80,10 @@ fn exists(path: &Path) -> Result<bool, CaError> {
 }
 
 /// Whether the CA in the folder is the one made here.
-fn create_folder(state_dir: &Path, folder: &Path, now: SystemTime) -> Result<bool, CaError> {
-    let suffix = u64::from_ne_bytes(provider::random()?);
-    // A subject of its own per CA: clients that hold an older one of ours must not try the wrong key.
-    let common_name = format!("stubgate CA {:08x}", suffix >> 32);
-    let (authority, key_pem) = CertificateAuthority::create_with_key(&common_name, now)?;
+fn create_folder(state_dir: &Path, folder: &Path, subtrees: &Subtrees, now: SystemTime) -> Result<bool, CaError> {
+    let (authority, key_pem) = CertificateAuthority::create_new(subtrees, now)?;
 
-    let draft = Draft(state_dir.join(format!(".ca-{suffix:016x}")));
+    let draft = Draft(state_dir.join(format!(".ca-{}", authority.id())));
     DirBuilder::new().mode(0o700).create(&draft.0).map_err(at(&draft.0))?;
     write_new(&draft.0.join("certificate.pem"), authority.certificate_pem().as_bytes(), 0o644)?;
     write_new(&draft.0.join("key.pem"), key_pem.as_bytes(), 0o600)?;
@@ -107,29 +125,34 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), CaError> {
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(at(path))
 }
 
-fn sync(folder: &Path) -> Result<(), CaError> {
+pub(crate) fn sync(folder: &Path) -> Result<(), CaError> {
     File::open(folder).and_then(|file| file.sync_all()).map_err(at(folder))
 }
 
-fn read_pair(certificate: &Path, key: &Path, forbidden: u32) -> Result<CertificateAuthority, CaError> {
+pub(crate) fn read_pair(certificate: &Path, key: &Path, forbidden: u32) -> Result<Pair, CaError> {
+    read_pair_of(certificate, key, forbidden, None)
+}
+
+/// The same, where the key may be this user's as well: root reads beside an appliance what is the appliance's.
+pub(crate) fn read_pair_of(certificate: &Path, key: &Path, forbidden: u32, user: Option<u32>) -> Result<Pair, CaError> {
     for (missing, present) in [(certificate, key), (key, certificate)] {
         if !exists(missing)? && exists(present)? {
             return Err(CaError::Half { missing: missing.to_owned(), present: present.to_owned() });
         }
     }
     let certificate_pem = read(certificate, |_| Ok(()))?;
-    let key_pem = read(key, |file| check_key(key, file, forbidden))?;
-    CertificateAuthority::load(&certificate_pem, &key_pem)
+    let key_pem = read(key, |file| check_key(key, file, forbidden, user))?;
+    Ok(Pair { authority: CertificateAuthority::load(&certificate_pem, &key_pem)?, key_pem })
 }
 
 /// Whether nobody but root and this process's user (and a group, where `forbidden` lets it) can read the key or put
 /// another in its place. Permissions are those of the open file; of the folders, of the one that is named and the one
 /// that symlinks lead to. What is above them is not looked at.
-fn check_key(path: &Path, file: &File, forbidden: u32) -> Result<(), CaError> {
+fn check_key(path: &Path, file: &File, forbidden: u32, user: Option<u32>) -> Result<(), CaError> {
     let own = rustix::process::geteuid().as_raw();
     let check_owner = |path: &Path, owner| match owner {
         0 => Ok(()),
-        owner if owner == own => Ok(()),
+        owner if owner == own || Some(owner) == user => Ok(()),
         owner => Err(CaError::KeyOwner { path: path.to_owned(), owner }),
     };
     let found = file.metadata().map_err(at(path))?;
@@ -152,7 +175,10 @@ fn check_key(path: &Path, file: &File, forbidden: u32) -> Result<(), CaError> {
 }
 
 /// Reads a file into memory that is wiped on drop, if the open file passes a check.
-fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), CaError>) -> Result<Zeroizing<Vec<u8>>, CaError> {
+pub(crate) fn read(
+    path: &Path,
+    check: impl FnOnce(&File) -> Result<(), CaError>,
+) -> Result<Zeroizing<Vec<u8>>, CaError> {
     let file = File::open(path).map_err(at(path))?;
     check(&file)?;
     // Reserved up front: growing would leave copies of the key in freed memory.
@@ -166,6 +192,6 @@ fn read(path: &Path, check: impl FnOnce(&File) -> Result<(), CaError>) -> Result
     Ok(bytes)
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> CaError + '_ {
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> CaError + '_ {
     move |error| CaError::Io { path: path.to_owned(), error }
 }

@@ -28,7 +28,8 @@ fn common_names_are_bounded() {
 
 #[test]
 fn the_encoded_key_is_wiped_once_loaded() {
-    let (authority, key_pem) = CertificateAuthority::create_with_key("test", SystemTime::now()).unwrap();
+    let (authority, key_pem) =
+        CertificateAuthority::create_with_key("test", &Subtrees::default(), SystemTime::now()).unwrap();
     assert!(authority.issuer.key().key.serialized_der().is_empty());
     let loaded = CertificateAuthority::load(authority.certificate_pem().as_bytes(), key_pem.as_bytes()).unwrap();
     assert!(loaded.issuer.key().key.serialized_der().is_empty());

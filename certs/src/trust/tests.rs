@@ -1,9 +1,10 @@
 use std::time::SystemTime;
 
 use super::*;
+use crate::CertificateAuthority;
 
-fn authority() -> CertificateAuthority {
-    CertificateAuthority::create("test", SystemTime::now()).unwrap()
+fn authority() -> Anchor {
+    CertificateAuthority::create("test", SystemTime::now()).unwrap().anchor()
 }
 
 fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
@@ -15,8 +16,10 @@ fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
 #[test]
 fn own_ca_is_never_among_the_systems_roots() {
     let (own, other) = (authority(), authority());
-    let system = vec![own.issuing().clone(), other.issuing().clone()];
-    let store = TrustRoots::assemble(system, &[], &own).unwrap();
+    let system = vec![own.issuing().unwrap().clone(), other.issuing().unwrap().clone()];
+    assert!(!is_trusted(&TrustRoots::assemble(system.clone(), &[], std::slice::from_ref(&own)).unwrap(), &own));
+    assert!(is_trusted(&TrustRoots::assemble(system.clone(), &[], &[]).unwrap(), &own));
+    let store = TrustRoots::assemble(system, &[], &[own]).unwrap();
     assert_eq!(store.len(), 1);
 }
 
@@ -24,8 +27,8 @@ fn own_ca_is_never_among_the_systems_roots() {
 fn own_ca_in_a_named_file_is_an_error() {
     let (own, other) = (authority(), authority());
     let folder = tempfile::tempdir().unwrap();
-    let both = file(&folder, "both.pem", &(other.certificate_pem() + &own.certificate_pem()));
-    let error = TrustRoots::assemble(Vec::new(), &[both], &own).unwrap_err();
+    let both = file(&folder, "both.pem", &(other.pem() + &own.pem()));
+    let error = TrustRoots::assemble(Vec::new(), &[both], std::slice::from_ref(&own)).unwrap_err();
     assert!(matches!(error, RootsError::OwnAuthority { .. }), "{error}");
 }
 
@@ -33,8 +36,8 @@ fn own_ca_in_a_named_file_is_an_error() {
 fn named_files_add_to_the_systems_roots() {
     let own = authority();
     let folder = tempfile::tempdir().unwrap();
-    let extra = file(&folder, "extra.pem", &authority().certificate_pem());
-    let store = TrustRoots::assemble(vec![authority().issuing().clone()], &[extra], &own).unwrap();
+    let extra = file(&folder, "extra.pem", &authority().pem());
+    let store = TrustRoots::assemble(vec![authority().issuing().unwrap().clone()], &[extra], &[own]).unwrap();
     assert_eq!(store.len(), 2);
 }
 
@@ -45,25 +48,28 @@ fn files_without_roots_and_no_roots_at_all_are_errors() {
     let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     for (name, text) in [("empty.pem", ""), ("text.pem", "hello"), ("broken.pem", broken)] {
         let path = file(&folder, name, text);
-        let error = TrustRoots::assemble(Vec::new(), &[path], &own).unwrap_err();
+        let error = TrustRoots::assemble(Vec::new(), &[path], std::slice::from_ref(&own)).unwrap_err();
         assert!(matches!(error, RootsError::File { .. }), "{name}: {error}");
     }
     let missing = folder.path().join("missing.pem");
-    assert!(matches!(TrustRoots::assemble(Vec::new(), &[missing], &own), Err(RootsError::File { .. })));
-    assert!(matches!(TrustRoots::assemble(Vec::new(), &[], &own), Err(RootsError::Empty)));
+    assert!(matches!(
+        TrustRoots::assemble(Vec::new(), &[missing], std::slice::from_ref(&own)),
+        Err(RootsError::File { .. })
+    ));
+    assert!(matches!(TrustRoots::assemble(Vec::new(), &[], &[own]), Err(RootsError::Empty)));
 }
 
 #[test]
 fn bundle_holds_our_ca_first() {
     let own = authority();
-    assert_eq!(bundle_pem(&own, false), own.certificate_pem());
-    assert!(bundle_pem(&own, true).starts_with(&own.certificate_pem()));
+    assert_eq!(bundle_pem([&own], false), own.pem());
+    assert!(bundle_pem([&own], true).starts_with(&own.pem()));
 }
 
 /// Run by the test below, in a process of its own; by itself it checks that loading works at all or says why not.
 #[test]
 fn says_how_many_roots_there_are() {
-    let said = match TrustRoots::load(&[], &authority()) {
+    let said = match TrustRoots::load(&[], &[authority()]) {
         Ok(store) => store.len().to_string(),
         Err(RootsError::Empty) => "none".into(),
         Err(error) => panic!("{error}"),
@@ -74,7 +80,7 @@ fn says_how_many_roots_there_are() {
 #[test]
 fn environment_does_not_choose_the_roots() {
     let folder = tempfile::tempdir().unwrap();
-    let poison = file(&folder, "poison.pem", &authority().certificate_pem());
+    let poison = file(&folder, "poison.pem", &authority().pem());
     let count = |poisoned: bool| {
         let mut command = std::process::Command::new(std::env::current_exe().unwrap());
         command.args(["--exact", "trust::tests::says_how_many_roots_there_are", "--nocapture"]);

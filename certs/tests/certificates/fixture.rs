@@ -132,7 +132,7 @@ pub(super) async fn leaf(minter: &Minter, host: LeafName<'_>, now: SystemTime) -
         LeafName::Dns(name) => name.to_owned(),
         LeafName::Ip(address) => address.to_string(),
     };
-    let client = client_at(minter.authority(), now);
+    let client = client_at(&minter.authority(), now);
     shake(server, client, &name).await.unwrap().chain[0].clone()
 }
 

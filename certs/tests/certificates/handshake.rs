@@ -14,7 +14,7 @@ use super::fixture::{authority, client, client_tls12, dns, ip, minter, shake};
 async fn speaks_tls13_and_h2_where_the_client_can() {
     let minter = minter(authority());
     let server = minter.server_config(&dns("api.github.com")).await.unwrap();
-    let outcome = shake(server, client(minter.authority()), "api.github.com").await.unwrap();
+    let outcome = shake(server, client(&minter.authority()), "api.github.com").await.unwrap();
     assert_eq!(outcome.version, ProtocolVersion::TLSv1_3);
     assert_eq!(outcome.alpn.as_deref(), Some(&b"h2"[..]));
     assert_eq!(outcome.chain.len(), 1);
@@ -24,7 +24,7 @@ async fn speaks_tls13_and_h2_where_the_client_can() {
 async fn speaks_tls12_and_http1_where_the_client_can_only_do_that() {
     let minter = minter(authority());
     let server = minter.server_config(&dns("api.github.com")).await.unwrap();
-    let outcome = shake(server, client_tls12(minter.authority()), "api.github.com").await.unwrap();
+    let outcome = shake(server, client_tls12(&minter.authority()), "api.github.com").await.unwrap();
     assert_eq!(outcome.version, ProtocolVersion::TLSv1_2);
     assert_eq!(outcome.alpn.as_deref(), Some(&b"http/1.1"[..]));
 }
@@ -34,7 +34,7 @@ async fn serves_ip_hosts_with_ip_sans() {
     let minter = minter(authority());
     for address in ["192.0.2.7", "2001:db8::1"] {
         let server = minter.server_config(&ip(address)).await.unwrap();
-        shake(server, client(minter.authority()), address).await.unwrap();
+        shake(server, client(&minter.authority()), address).await.unwrap();
     }
 }
 
@@ -43,7 +43,7 @@ async fn a_leaf_is_good_for_its_own_name_only() {
     let minter = minter(authority());
     let server = minter.server_config(&dns("a.example.com")).await.unwrap();
     for other in ["b.example.com", "x.a.example.com", "example.com", "192.0.2.7"] {
-        let error = shake(Arc::clone(&server), client(minter.authority()), other).await.unwrap_err();
+        let error = shake(Arc::clone(&server), client(&minter.authority()), other).await.unwrap_err();
         assert!(error.to_string().contains("certificate"), "{other}: {error}");
     }
 }
@@ -67,7 +67,7 @@ async fn offers_the_hybrid_key_exchange_first() {
 async fn resumes_for_the_same_name() {
     let minter = minter(authority());
     for make in [client, client_tls12] {
-        let client = make(minter.authority());
+        let client = make(&minter.authority());
         for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
             let server = minter.server_config(&dns("api.github.com")).await.unwrap();
             let outcome = shake(server, Arc::clone(&client), "api.github.com").await.unwrap();
@@ -80,7 +80,7 @@ async fn resumes_for_the_same_name() {
 #[tokio::test]
 async fn resumes_for_an_ip_host() {
     let minter = minter(authority());
-    let client = client(minter.authority());
+    let client = client(&minter.authority());
     for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
         let server = minter.server_config(&ip("192.0.2.7")).await.unwrap();
         let outcome = shake(server, Arc::clone(&client), "192.0.2.7").await.unwrap();
@@ -159,7 +159,7 @@ fn forgetful_of_names(minter: &Minter, tls12: bool) -> Arc<ClientConfig> {
         }
     }
 
-    let base = if tls12 { client_tls12(minter.authority()) } else { client(minter.authority()) };
+    let base = if tls12 { client_tls12(&minter.authority()) } else { client(&minter.authority()) };
     let mut config = (*base).clone();
     let drawer = OneDrawer(
         Arc::new(rustls::client::ClientSessionMemoryCache::new(8)),
@@ -208,5 +208,5 @@ async fn upstream_configuration_refuses_an_untrusted_server_and_another_name() {
     let server = minter.server_config(&dns("a.example.com")).await.unwrap();
     let trusting_none = stubgate_certs::client_config(RootCertStore::empty(), &[]).unwrap();
     assert!(shake(Arc::clone(&server), trusting_none, "a.example.com").await.is_err());
-    assert!(shake(server, client(minter.authority()), "b.example.com").await.is_err());
+    assert!(shake(server, client(&minter.authority()), "b.example.com").await.is_err());
 }

@@ -36,6 +36,8 @@ complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "stub" -d 'Make st
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "audit" -d 'Read audit records'
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "credential" -d 'Say how credentials stand, and try one'
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "attack" -d 'Try the ways out of the container that this runs in, and say which are open'
+complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "doctor" -d 'Say what of the appliance\'s set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners'
+complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "support-bundle" -d 'Gather what somebody elsewhere needs to see what is wrong, without a secret'
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c stubgate -n "__fish_stubgate_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c stubgate -n "__fish_stubgate_using_subcommand run" -l config -d 'Configuration of the appliance, YAML' -r -F
@@ -50,6 +52,7 @@ complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and not __fish
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and not __fish_seen_subcommand_from check test explain diff import suggest preset schema help" -f -a "preset" -d 'Look at the rule files that a policy can include, and find the hosts for the one of packages'
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and not __fish_seen_subcommand_from check test explain diff import suggest preset schema help" -f -a "schema" -d 'Print the JSON Schema of a file format, for editors'
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and not __fish_seen_subcommand_from check test explain diff import suggest preset schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l cluster -d 'Also look at the `pods:` of agents beside the pods of a cluster: the output of `kubectl get pods --all-namespaces --output json`, or `-` to read it from standard input' -r -F
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l format -d 'How to write what is found: for people on standard error, the others on standard output' -r -f -a "human\t'Source lines with what is wrong underlined'
 json\t'One object with places, for scripts'
 sarif\t'SARIF 2.1.0, for code hosting'"
@@ -65,6 +68,7 @@ complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_see
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help'
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from explain" -l agent -d 'Who asks, by name' -r
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from explain" -l peer -d 'Who asks, by address' -r
+complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from explain" -l pod -d 'Who asks, by the pod that it runs in: its namespace, its service account, and its labels, such as agents/devbot,app=devbot,tier=dev' -r
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from explain" -s H -l header -d 'A header of the request; what stands in credential places is found as in a real one' -r
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from explain" -l body -d 'A file that holds the body of the request' -r -F
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from explain" -s d -l data -d 'The body of the request; its Content-Type is application/json unless a header says it' -r
@@ -191,17 +195,29 @@ complete -c stubgate -n "__fish_stubgate_using_subcommand attack" -l only -d 'On
 complete -c stubgate -n "__fish_stubgate_using_subcommand attack" -l list -d 'Show what would be tried, and try nothing'
 complete -c stubgate -n "__fish_stubgate_using_subcommand attack" -l json -d 'JSON instead of a table'
 complete -c stubgate -n "__fish_stubgate_using_subcommand attack" -s h -l help -d 'Print help'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "demo" -d 'Show the main job on loopback; nothing to configure, no root, no network'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "run" -d 'Run the appliance'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "policy" -d 'Work on policy files'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "config" -d 'Work on the appliance\'s configuration'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "ca" -d 'Work on the certificate authority that agents must trust'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "login" -d 'Put an OAuth login in escrow, so that stubgate alone holds and refreshes it'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "stub" -d 'Make stubs that one agent can use and nobody else, and call them back'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "audit" -d 'Read audit records'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "credential" -d 'Say how credentials stand, and try one'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "attack" -d 'Try the ways out of the container that this runs in, and say which are open'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c stubgate -n "__fish_stubgate_using_subcommand doctor" -l config -d 'Configuration of the appliance' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand doctor" -l format -d 'How to tell' -r -f -a "human\t'A line for each check, and what to do'
+json\t'One object: `version`, `ok` and `checks`'"
+complete -c stubgate -n "__fish_stubgate_using_subcommand doctor" -l offline -d 'Ask nobody beyond this machine'
+complete -c stubgate -n "__fish_stubgate_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c stubgate -n "__fish_stubgate_using_subcommand support-bundle" -l config -d 'Configuration of the appliance' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand support-bundle" -s o -l output -d 'The bundle to write; never one that is there already' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand support-bundle" -l offline -d 'Ask nobody beyond this machine'
+complete -c stubgate -n "__fish_stubgate_using_subcommand support-bundle" -l hashes -d 'Tell hosts, names and paths that agents asked for as hashes, by which records can be compared with each other'
+complete -c stubgate -n "__fish_stubgate_using_subcommand support-bundle" -s h -l help -d 'Print help'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "demo" -d 'Show the main job on loopback; nothing to configure, no root, no network'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "run" -d 'Run the appliance'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "policy" -d 'Work on policy files'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "config" -d 'Work on the appliance\'s configuration'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "ca" -d 'Work on the certificate authority that agents must trust'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "login" -d 'Put an OAuth login in escrow, so that stubgate alone holds and refreshes it'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "stub" -d 'Make stubs that one agent can use and nobody else, and call them back'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "audit" -d 'Read audit records'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "credential" -d 'Say how credentials stand, and try one'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "attack" -d 'Try the ways out of the container that this runs in, and say which are open'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "doctor" -d 'Say what of the appliance\'s set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "support-bundle" -d 'Gather what somebody elsewhere needs to see what is wrong, without a secret'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "check" -d 'Check policy files: every error at once, with its place and what to write instead'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "test" -d 'Run the tests of a policy, and name the rules that none of them reaches'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "explain" -d 'Explain the decision on one request: each phase, and each rule and why it does not fit'

@@ -20,7 +20,7 @@ pub fn files() -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
         completions(&shown(&program), &mut files);
         let mut whole = program.disable_help_subcommand(true);
         whole.build();
-        pages(&whole, &whole.get_name().to_owned(), None, &mut files)?;
+        pages(&whole, whole.get_name(), None, &mut files)?;
     }
     Ok(files)
 }

@@ -16,7 +16,7 @@ pub(super) fn read(items: &[Item<'_>], place: Place, reader: &mut Reader<'_>) ->
     for item in items {
         match HostRule::parse(item.value, place) {
             Ok(host) if is_own(&host) => {
-                let ours = Diagnostic::error(codes::RESERVED_HOST, format!("`{}` is stubgate's own", own::HOST));
+                let ours = Diagnostic::error(codes::RESERVED_HOST, format!("`{}` is stubgate's own", item.value));
                 reader.report(ours, item.span, "", "every agent reaches it without a rule; remove it");
             }
             // In the same spelling it has been said.
@@ -52,7 +52,7 @@ fn is_repeated(items: &[Item<'_>], item: &Item<'_>) -> bool {
 }
 
 fn is_own(host: &HostRule) -> bool {
-    matches!(&host.pattern, HostPattern::Exact(name) if name.as_str() == own::HOST)
+    matches!(&host.pattern, HostPattern::Exact(name) if own::is_own_name(name))
 }
 
 fn explain(text: &str, place: Place, error: &HostRuleError) -> (&'static str, String, String) {

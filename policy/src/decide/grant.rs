@@ -57,8 +57,10 @@ pub struct Denial {
 /// What stubgate answers by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// The certificates that an agent must trust, at `http://stubgate.internal/ca.pem`.
+    /// The certificates that an agent must trust, and the system's, at `http://stubgate.internal/ca.pem`.
     CaBundle,
+    /// The certificates that an agent must trust and no others, at `http://ca.stubgate.internal/bundle.pem`.
+    CaCertificates,
     /// The token endpoint of a login in escrow.
     OauthToken(CredentialId),
 }

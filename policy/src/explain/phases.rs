@@ -147,6 +147,14 @@ fn decided_at(asked: &Asked<'_>, verdict: &Verdict) -> PhaseName {
     }
 }
 
+fn asked_host(asked: &Asked<'_>) -> Option<crate::model::Host> {
+    match asked.question {
+        Question::Request(request) => Some(request.authority().host().clone()),
+        Question::Connect { authority } => Some(authority.host().clone()),
+        Question::Name { .. } => None,
+    }
+}
+
 fn text(name: PhaseName, asked: &Asked<'_>, verdict: &Verdict, fits: &[(RuleId, Fit)]) -> String {
     let said = || verdict.reason.map_or_else(String::new, |reason| reason.sentence().to_owned());
     match name {
@@ -159,7 +167,10 @@ fn text(name: PhaseName, asked: &Asked<'_>, verdict: &Verdict, fits: &[(RuleId, 
         PhaseName::Own => match (verdict.outcome, verdict.reason) {
             (Outcome::Answer, _) => words::answer(verdict),
             _ if decided_at(asked, verdict) != PhaseName::Own => "not a host of stubgate itself".to_owned(),
-            (_, Some(_)) => format!("a host of stubgate itself, which answers GET http://{}/ca.pem only", own::HOST),
+            (_, Some(_)) => match asked_host(asked) {
+                Some(host) => format!("a host of stubgate itself, which answers GET {} only", own::address(&host)),
+                None => "a host of stubgate itself".to_owned(),
+            },
             (_, None) => "a host of stubgate itself".to_owned(),
         },
         PhaseName::Deny => {

@@ -36,7 +36,9 @@ pub(super) fn decision(verdict: &Verdict, rule: Option<&str>, swap: Option<&Swap
 /// What stubgate answers by itself.
 pub(super) fn answer(verdict: &Verdict) -> String {
     match verdict.answer {
-        Some(Answer::CaBundle) => "Answered by stubgate itself with the certificates to trust.".to_owned(),
+        Some(Answer::CaBundle | Answer::CaCertificates) => {
+            "Answered by stubgate itself with the certificates to trust.".to_owned()
+        }
         Some(Answer::OauthToken(_)) => "Answered by stubgate itself: a login in escrow.".to_owned(),
         None => String::new(),
     }

@@ -147,7 +147,8 @@ impl Policy {
     /// Every authority that some allow rule names without a wildcard, sorted.
     pub fn origins(&self) -> Vec<Authority> {
         let allowing = self.rules.iter().filter(|rule| rule.effect == Effect::Allow);
-        let mut origins: Vec<Authority> = allowing.flat_map(|rule| &rule.hosts).filter_map(HostRule::authority).collect();
+        let mut origins: Vec<Authority> =
+            allowing.flat_map(|rule| &rule.hosts).filter_map(HostRule::authority).collect();
         origins.sort_by_key(ToString::to_string);
         origins.dedup();
         origins

@@ -106,6 +106,8 @@ reasons! {
     BadRequest "bad_request" "the request is malformed",
     /// The host or port is malformed.
     BadAuthority "bad_authority" "the host or port is malformed",
+    /// The certificate authority may not sign for the host: it lies outside of its name constraints.
+    OutsideCa "outside_ca" "the environment's certificate authority may not sign for this host; ask the operator",
     /// The name did not resolve.
     Unresolvable "unresolvable" "the host name can't be resolved at the moment",
     /// The name resolves to an address that is not public.

@@ -37,8 +37,13 @@ pub struct ClusterPod {
 #[derive(Debug, Error)]
 pub enum NotPods {
     /// Not JSON, or not of that shape.
-    #[error("this is not what `kubectl get pods --all-namespaces --output json` writes: {0}")]
-    Json(#[from] serde_json::Error),
+    #[error("this is not what `kubectl get pods --all-namespaces --output json` writes: line {line}, column {column}")]
+    Json {
+        /// The line at which that shows, from 1.
+        line: usize,
+        /// The column.
+        column: usize,
+    },
     /// A list of something else.
     #[error("this lists more than pods; write it with `kubectl get pods --all-namespaces --output json`")]
     Others,
@@ -49,7 +54,9 @@ pub enum NotPods {
 /// # Errors
 /// It is none; the text of the error holds nothing of the file.
 pub fn read(text: &[u8]) -> Result<Vec<ClusterPod>, NotPods> {
-    let List { items } = serde_json::from_slice(text)?;
+    // What serde says may quote what stands there.
+    let wrong = |error: serde_json::Error| NotPods::Json { line: error.line(), column: error.column() };
+    let List { items } = serde_json::from_slice(text).map_err(wrong)?;
     items.into_iter().map(ClusterPod::try_from).collect()
 }
 

@@ -72,6 +72,9 @@ pub(super) fn because(reason: Reason) -> Result<(), Because> {
         R::AuthorityMismatch => "the request was for another host than its connection",
         R::BadRequest => "the request was malformed",
         R::BadAuthority => "the host was malformed",
+        R::OutsideCa => {
+            "the host lies outside of the CA's name constraints; that is `ca` of stubgate.yaml and a rotation, not policy"
+        }
         R::Unresolvable => "the name did not resolve",
         R::AddressNotPublic => "the address is not public; that is `allow_private` of stubgate.yaml, not policy",
         R::UpstreamTls | R::UpstreamUnreachable | R::UpstreamProtocol | R::UpstreamTimeout | R::UpgradeRefused => {

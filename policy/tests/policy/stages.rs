@@ -246,6 +246,7 @@ fn dns_entries_name_names_and_types_that_carry_data() {
         ("agents: [a], names: [any], types: [A]", &["SG0135"]),
         ("agents: [a], names: ['*.com'], types: [A]", &["SG0132"]),
         ("agents: [a], names: [stubgate.internal], types: [A]", &["SG0136"]),
+        ("agents: [a], names: [ca.stubgate.internal], types: [A]", &["SG0136"]),
         ("agents: [a], names: [x.local], types: [A], zone: x", &["SG0010"]),
     ] {
         assert_eq!(errors(&with(entry)), codes, "{entry}");
@@ -265,7 +266,16 @@ fn the_ca_bundle_is_answered_to_every_known_agent_before_any_rule() {
         assert_eq!(dns(&policy, agent, "internal A"), "nodata");
         assert!(connect(&policy, agent, "http://stubgate.internal").granted().is_some());
     }
+    for agent in ["a", "b"] {
+        let answer = ask(&policy, agent, "GET http://ca.stubgate.internal/bundle.pem");
+        assert_eq!(answer, Decision::Answer(Answer::CaCertificates));
+        assert_eq!(dns(&policy, agent, "ca.stubgate.internal A"), "advertise");
+    }
     for (request, expected) in [
+        ("GET https://ca.stubgate.internal/bundle.pem", "deny host_not_allowed"),
+        ("GET http://ca.stubgate.internal/ca.pem", "deny path_not_allowed"),
+        ("GET http://stubgate.internal/bundle.pem", "deny path_not_allowed"),
+        ("PUT http://ca.stubgate.internal/bundle.pem", "deny method_not_allowed"),
         ("GET https://stubgate.internal/ca.pem", "deny host_not_allowed"),
         ("GET http://stubgate.internal:8080/ca.pem", "deny host_not_allowed"),
         ("POST http://stubgate.internal/ca.pem", "deny method_not_allowed"),

@@ -61,8 +61,9 @@ fn next(listener: BorrowedFd<'_>) -> io::Result<Call> {
 fn connect(listener: BorrowedFd<'_>, call: Call) -> Result<(), Errno> {
     let [number, at, length, ..] = call.arguments;
     // The kernel takes the lower halves, and a length that is negative is none.
-    let number = number as u32;
-    let length = u64::from(length as u32);
+    let lower = |argument: u64| u32::try_from(argument & u64::from(u32::MAX)).map_err(|_| Errno::INVAL);
+    let number = lower(number)?;
+    let length = u64::from(lower(length)?);
     if length > LONGEST {
         return Err(Errno::INVAL);
     }

@@ -271,7 +271,8 @@ mod tests {
 
     #[test]
     fn what_to_trust_is_ours_alone_and_options_for_java_stay() {
-        let outside = [("SSL_CERT_FILE", "/corp.pem"), ("JAVA_TOOL_OPTIONS", "-Xmx1g"), ("XDG_RUNTIME_DIR", "/run/user/1")];
+        let outside =
+            [("SSL_CERT_FILE", "/corp.pem"), ("JAVA_TOOL_OPTIONS", "-Xmx1g"), ("XDG_RUNTIME_DIR", "/run/user/1")];
         let made = made(&outside, &[], &[], false);
         assert_eq!(value(&made, "SSL_CERT_FILE"), Some("/run/stubgate/ca-certificates.crt"));
         assert!(value(&made, "JAVA_TOOL_OPTIONS").unwrap().starts_with("-Xmx1g -Djavax"));

@@ -245,7 +245,8 @@ fn take_in(command: Pid) -> Option<u8> {
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((ended, status))) if ended == command => {
-                let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| BY_SIGNAL + signal));
+                let code =
+                    status.exit_status().or_else(|| status.terminating_signal().map(|signal| BY_SIGNAL + signal));
                 return Some(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(BROKEN));
             }
             Ok(Some(_)) => {}

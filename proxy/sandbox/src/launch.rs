@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, geteuid, getegid, kill_process, pidfd_open, set_parent_process_death_signal, setsid,
-    waitpid,
+    Pid, PidfdFlags, Signal, WaitOptions, getegid, geteuid, kill_process, pidfd_open, set_parent_process_death_signal,
+    setsid, waitpid,
 };
 
 use crate::inside::{self, BROKEN};
@@ -21,8 +21,7 @@ use crate::wire::{self, End, Kind, Message};
 use crate::{Plan, trust};
 
 /// Signals that are passed on to the command.
-const PASSED_ON: [i32; 6] =
-    [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+const PASSED_ON: [i32; 6] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 
 /// Why nothing was run.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +110,8 @@ pub fn run(plan: &Plan, serve: impl FnOnce(Listeners, Ready) -> u8) -> Result<u8
         let message = any(&ours)?;
         match message.kind {
             Kind::Terminal => {
-                let front = message.descriptors.into_iter().next().ok_or_else(|| outside(io::ErrorKind::InvalidData))?;
+                let front =
+                    message.descriptors.into_iter().next().ok_or_else(|| outside(io::ErrorKind::InvalidData))?;
                 relay = Some(Relay::new(front, plan.terminals).map_err(outside)?);
             }
             Kind::Started => break,
@@ -225,13 +225,7 @@ fn give_trust(inside: &End, bundle: &[u8]) -> Result<(), Error> {
 }
 
 /// Passes on keys, output and signals until the command has ended; its status.
-fn attend(
-    inside: &End,
-    signals: &OwnedFd,
-    mut relay: Option<Relay>,
-    waiter: Pid,
-    appliance: Pid,
-) -> Result<u8, Error> {
+fn attend(inside: &End, signals: &OwnedFd, mut relay: Option<Relay>, waiter: Pid, appliance: Pid) -> Result<u8, Error> {
     let waiting = pidfd_open(waiter, PidfdFlags::empty()).map_err(outside)?;
     let serving = pidfd_open(appliance, PidfdFlags::empty()).map_err(outside)?;
     let mut is_served = true;
@@ -261,13 +255,13 @@ fn attend(
                 libc::SIGWINCH => relay.iter().for_each(Relay::fit),
                 libc::SIGCHLD | libc::SIGPIPE => {}
                 // Where it has ended meanwhile, that is seen below.
-                _ => drop(inside.send(Kind::Signal, &[signal.unsigned_abs() as u8], &[])),
+                _ => drop(inside.send(Kind::Signal, &[byte(signal)], &[])),
             }
         }
         if let Some(relay) = &mut relay
             && relay.pass(front, keys)
         {
-            let _ = inside.send(Kind::Signal, &[libc::SIGHUP.unsigned_abs() as u8], &[]);
+            let _ = inside.send(Kind::Signal, &[byte(libc::SIGHUP)], &[]);
         }
         if ended_inside {
             if let Some(relay) = &mut relay {
@@ -276,6 +270,11 @@ fn attend(
             return Ok(ended(waiter));
         }
     }
+}
+
+/// Signals have small numbers.
+fn byte(signal: i32) -> u8 {
+    u8::try_from(signal).unwrap_or(0)
 }
 
 fn ended(process: Pid) -> u8 {

@@ -22,7 +22,10 @@ mod inside;
 mod launch;
 mod mounts;
 pub mod refused;
-#[expect(unsafe_code, reason = "processes, filters of system calls and a few calls that no library wraps are had in no other way")]
+#[expect(
+    unsafe_code,
+    reason = "processes, filters of system calls and a few calls that no library wraps are had in no other way"
+)]
 mod sys;
 mod terminal;
 mod trust;

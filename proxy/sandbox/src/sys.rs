@@ -4,7 +4,7 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use rustix::process::Pid;
@@ -76,9 +76,8 @@ pub(crate) fn listen_to_calls(program: &[libc::sock_filter]) -> io::Result<Owned
     // With the second flag a call that is being answered is not begun anew because of a signal; kernels before 5.19 lack it.
     for flags in [listener | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, listener] {
         // SAFETY: the program is there for the length of the call, and the kernel only reads it.
-        let answer = unsafe {
-            libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
-        };
+        let answer =
+            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
         if let Ok(number) = RawFd::try_from(answer)
             && number >= 0
         {
@@ -164,7 +163,7 @@ pub(crate) fn connect(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> 
 /// The process on the other side of a Unix socket, as this pid namespace numbers it: 0 where it is in none of ours.
 pub(crate) fn peer_process(socket: BorrowedFd<'_>) -> io::Result<i32> {
     let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
-    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let mut length = libc::socklen_t::try_from(size_of::<libc::ucred>()).map_err(io::Error::other)?;
     // SAFETY: the structure is there for the length of the call, and the length is its own.
     let answer = unsafe {
         libc::getsockopt(
@@ -229,6 +228,9 @@ pub(crate) fn close_from_on_exec(first: u32) -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// `IFF_UP`, as wide as the field that it goes into.
+const IFF_UP: libc::c_short = 1;
+
 /// Asks for an IPv4 address and the state "up" for an interface.
 pub(crate) fn bring_up(interface: &str, address: std::net::Ipv4Addr) -> io::Result<()> {
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)?;
@@ -244,7 +246,7 @@ pub(crate) fn bring_up(interface: &str, address: std::net::Ipv4Addr) -> io::Resu
             return Err(io::Error::last_os_error());
         }
         let inet = libc::sockaddr_in {
-            sin_family: libc::AF_INET as libc::sa_family_t,
+            sin_family: libc::sa_family_t::try_from(libc::AF_INET).map_err(io::Error::other)?,
             sin_port: 0,
             sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(address.octets()) },
             sin_zero: [0; 8],
@@ -259,15 +261,10 @@ pub(crate) fn bring_up(interface: &str, address: std::net::Ipv4Addr) -> io::Resu
                 return Err(io::Error::last_os_error());
             }
         }
-        flagged.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        flagged.ifr_ifru.ifru_flags |= IFF_UP;
         if libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut flagged) != 0 {
             return Err(io::Error::last_os_error());
         }
     }
     Ok(())
-}
-
-/// Whether two descriptors may be waited for: `poll` without a limit, interrupted by nothing that matters.
-pub(crate) fn has_terminal(fd: impl AsFd) -> bool {
-    rustix::termios::isatty(fd)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
@@ -49,8 +49,7 @@ impl Relay {
             (false, false) => Shown::Input,
         };
         fcntl_setfl(&front, fcntl_getfl(&front)? | OFlags::NONBLOCK)?;
-        let mut relay =
-            Relay { front, reads: false, writes: true, typed: VecDeque::new(), before: None, shown_on };
+        let mut relay = Relay { front, reads: false, writes: true, typed: VecDeque::new(), before: None, shown_on };
         relay.fit();
         let stdin = io::stdin();
         // In the background a change of settings would stop this process.
@@ -89,7 +88,8 @@ impl Relay {
         let flags = if self.typed.is_empty() { PollFlags::IN } else { PollFlags::IN | PollFlags::OUT };
         [
             self.writes.then(|| PollFd::new(&self.front, flags)),
-            (self.reads && self.typed.is_empty()).then(|| PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)),
+            (self.reads && self.typed.is_empty())
+                .then(|| PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)),
         ]
     }
 
@@ -154,11 +154,6 @@ impl Relay {
     /// Shows what is left.
     pub(crate) fn finish(&mut self) {
         while self.show() {}
-    }
-
-    /// The front, for whoever must know when it is gone.
-    pub(crate) fn front(&self) -> BorrowedFd<'_> {
-        self.front.as_fd()
     }
 }
 

@@ -57,12 +57,12 @@ pub(super) fn demo() -> ExitCode {
     }
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// A single core gains nothing from handing tasks between threads.
-fn runtime(cores: usize) -> std::io::Result<Runtime> {
+pub(super) fn runtime(cores: usize) -> std::io::Result<Runtime> {
     let mut builder = if cores == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
     builder.worker_threads(cores).enable_all().build()
 }

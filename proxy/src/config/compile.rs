@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use stubgate_policy::source::{self, SourceFile};
 
 use super::node::Node;
-use super::reader::{FILE, Map, Reader};
+use super::reader::{FILE, Reader};
 use super::upstream::Own;
 use super::{
-    Advertise, AuditFile, CaFiles, Config, ConfigProblem, Escrow, Forward, Limits, Listen, Process, Stubs, Timeouts,
+    Advertise, AuditFile, Ca, Config, ConfigProblem, Escrow, Forward, Limits, Listen, Process, Stubs, Timeouts,
     Upstream,
 };
-use super::{codes, kubernetes, process, stubs, upstream};
+use super::{kubernetes, process, stubs, upstream};
 
 pub(super) const KEYS: &[&str] = &[
     "listen",
@@ -30,7 +30,6 @@ pub(super) const KEYS: &[&str] = &[
     "kubernetes",
 ];
 pub(super) const DNS_KEYS: &[&str] = &["forward"];
-pub(super) const CA_KEYS: &[&str] = &["certificate_file", "key_file"];
 pub(super) const AUDIT_KEYS: &[&str] = &["files"];
 const STATE_DIR: &str = "/var/lib/stubgate";
 
@@ -68,7 +67,8 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
     let policy = policy.iter().filter_map(|node| reader.path(node)).collect();
     let state_dir = root.get("state_dir");
     let state_dir = state_dir.map_or_else(|| Some(PathBuf::from(STATE_DIR)), |node| reader.path(node));
-    let ca = ca(reader, root);
+    let section = reader.section(root, "ca", super::ca::KEYS);
+    let ca = Ca::read(reader, section);
     let limits = reader.section(root, "limits", Limits::KEYS);
     let limits = Limits::read(reader, limits);
     let timeouts = reader.section(root, "timeouts", Timeouts::KEYS);
@@ -98,27 +98,4 @@ fn config(reader: &mut Reader<'_>, node: &Node) -> Option<Config> {
         escrow,
         kubernetes,
     })
-}
-
-fn ca(reader: &mut Reader<'_>, root: Map<'_>) -> Option<CaFiles> {
-    let section = reader.section(root, "ca", CA_KEYS);
-    let certificate = section.get("certificate_file");
-    let key = section.get("key_file");
-    let one = match (certificate, key) {
-        (Some(node), None) => Some((node, "key_file")),
-        (None, Some(node)) => Some((node, "certificate_file")),
-        (Some(_), Some(_)) | (None, None) => None,
-    };
-    if let Some((node, missing)) = one {
-        let message = format!("`{missing}` is missing beside this");
-        reader.refuse(
-            codes::HALF_CA,
-            message,
-            &node.span,
-            format!("add `{missing}`, or leave both out and let stubgate make a CA"),
-        );
-    }
-    let certificate_file = certificate.and_then(|node| reader.path(node));
-    let key_file = key.and_then(|node| reader.path(node));
-    Some(CaFiles { certificate_file: certificate_file?, key_file: key_file? })
 }

@@ -1,5 +1,5 @@
 //! `limits` and `timeouts`: how much and how long (law 7). Each has a default that suits most, and a range that keeps
-//! a slip of the finger from turning a bound off: none can be 0 or endless.
+//! a slip of the finger from turning a bound off: none can be endless, and none but a delay 0.
 
 use std::time::Duration;
 

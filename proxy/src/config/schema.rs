@@ -4,9 +4,9 @@
 use serde_json::{Map, Value, json};
 use stubgate_policy::schema::document;
 
-use super::compile::{AUDIT_KEYS, CA_KEYS, DNS_KEYS, KEYS};
+use super::compile::{AUDIT_KEYS, DNS_KEYS, KEYS};
 use super::upstream::{FORWARD_KEYS, GRANT_KEYS};
-use super::{Limits, Timeouts, audit, escrow, kubernetes, listen, process, stubs, upstream};
+use super::{Limits, Timeouts, audit, ca, escrow, kubernetes, listen, process, stubs, upstream};
 
 /// Of stubgate.yaml.
 pub fn schema() -> Value {
@@ -108,13 +108,25 @@ fn redirected() -> Value {
 }
 
 fn ca() -> Value {
-    map(CA_KEYS, &[], |key| {
+    map(ca::KEYS, &[], |key| {
         Some(match key {
             "certificate_file" => ("PEM, the issuing certificate first.", text()),
             "key_file" => ("PEM, readable by nobody else.", text()),
+            "name_constraints" => (
+                "Names, each with all below it, that a CA which is made may sign for, and no addresses. Default: any.",
+                full_list(&text()),
+            ),
+            "bundle_file" => ("Where the certificates that agents must trust are kept, for others to mount.", text()),
+            "overlap_seconds" => ("The new CA signs after this, whoever was not seen. Default 86400.", seconds()),
+            "overlap_least_seconds" => ("The new CA signs no earlier than this. Default 900.", seconds()),
             _ => return None,
         })
     })
+}
+
+fn seconds() -> Value {
+    let (low, high) = ca::OVERLAP;
+    json!({ "type": "integer", "minimum": low, "maximum": high })
 }
 
 fn own_stubs() -> Value {

@@ -73,7 +73,7 @@ audit:
     assert_eq!(config.advertise.v4, ["10.43.100.100".parse::<std::net::Ipv4Addr>().unwrap()]);
     assert_eq!(config.forward[0].zones[0].as_str(), "cluster.local");
     assert_eq!(config.policy, [Path::new("/etc/stubgate/policy")]);
-    assert_eq!(config.ca, None);
+    assert_eq!(config.ca, Ca::default());
     assert_eq!(config.audit[0].sink, AuditSink::Stdout);
     assert_eq!(config.limits, Limits::default());
     assert_eq!(config.timeouts, Timeouts::default());
@@ -112,7 +112,7 @@ process: { user: "65532:101", require_lockdown: true, credential_folders: [more,
     assert_eq!(config.listen.admin, []);
     assert_eq!(config.policy, [Path::new("/etc/stubgate/policy"), Path::new("/srv/extra.yaml")]);
     assert_eq!(config.state_dir, Path::new("/etc/stubgate/state"));
-    let ca = config.ca.unwrap();
+    let ca = config.ca.files.unwrap();
     assert_eq!(ca.certificate_file, Path::new("/etc/stubgate/ca.pem"));
     assert_eq!(ca.key_file, Path::new("/run/secrets/ca.key"));
     assert_eq!((config.limits.connections, config.limits.header_bytes), (9, 2048));
@@ -259,9 +259,10 @@ fn every_number_takes_its_bounds_and_nothing_beyond() {
             let is_taken = |value: String| findings(&with(&format!("{section}: {{ {key}: {value} }}"))).is_empty();
             assert!(low <= default && default <= high, "{key}");
             assert!(is_taken(low.to_string()) && is_taken(high.to_string()), "{key}");
-            let beyond = [(low - 1).to_string(), (high + 1).to_string(), "-1".into(), "0".into(), "1.5".into()];
+            let below = low.checked_sub(1).iter().flat_map(|less| [less.to_string(), "0".into()]).collect::<Vec<_>>();
+            let beyond = [(high + 1).to_string(), "-1".into(), "1.5".into()].into_iter().chain(below);
             let odd = ["\"10\"".to_owned(), "true".into(), "[10]".into(), "0x7fffffffffffffff0".into()];
-            for value in beyond.into_iter().chain(odd) {
+            for value in beyond.chain(odd) {
                 assert!(!is_taken(value.clone()), "{key}: {value}");
             }
         }

@@ -78,7 +78,10 @@ async fn get(address: SocketAddr, path: &str) -> std::io::Result<Option<(u16, St
 /// What it says.
 pub(super) fn look(setting: &Setting, answers: &Answers) -> Vec<Finding> {
     let Some(admin) = setting.config.listen.admin.first() else {
-        return vec![Finding::warn("appliance", "the configuration has no admin endpoint to ask").advise("give listen.admin an address")];
+        return vec![
+            Finding::warn("appliance", "the configuration has no admin endpoint to ask")
+                .advise("give listen.admin an address"),
+        ];
     };
     let Some((status, body)) = &answers.readyz else {
         return vec![Finding::warn("appliance", format!("nobody answers at {admin}")).advise("start it: stubgate run")];
@@ -101,9 +104,53 @@ pub(super) fn look(setting: &Setting, answers: &Answers) -> Vec<Finding> {
     let telling = lines.filter(|line| !line.contains(": in force")).take(MOST);
     for line in telling {
         let known = |part: Part| line.starts_with(part.as_str());
-        let is_known = Part::ALL.into_iter().any(known) || line.starts_with("programs: ") || line.starts_with("credential ");
-        let finding = Finding::warn("appliance.says", line).advise("docs/operations.md says what each line of /readyz means");
+        let is_known =
+            Part::ALL.into_iter().any(known) || line.starts_with("programs: ") || line.starts_with("credential ");
+        let finding =
+            Finding::warn("appliance.says", line).advise("docs/operations.md says what each line of /readyz means");
         found.push(if is_known { finding } else { finding.quoting() });
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Grade;
+    use super::*;
+    use crate::config::Checked;
+
+    fn said(readyz: Option<(u16, &str)>, version: &str) -> Vec<Finding> {
+        let text = "listen: { proxy: [\"127.0.0.1:1\"] }\npolicy: [nowhere.yaml]\n".to_owned();
+        let file = stubgate_policy::SourceFile { name: "stubgate.yaml".into(), text };
+        let config = crate::config::compile(file).unwrap();
+        let checked = Checked { config, warnings: Vec::new(), files: Vec::new() };
+        let setting = Setting::new(std::path::Path::new("stubgate.yaml"), checked, true);
+        let answers = Answers {
+            readyz: readyz.map(|(status, body)| (status, body.to_owned())),
+            metrics: Some(format!("stubgate_build_info{{version=\"{version}\"}} 1\n")),
+            credentials: None,
+        };
+        look(&setting, &answers)
+    }
+
+    #[test]
+    fn another_version_than_the_one_that_asks_is_a_warning() {
+        let own = env!("CARGO_PKG_VERSION");
+        let grades = |found: Vec<Finding>| found.into_iter().map(|one| (one.check, one.grade)).collect::<Vec<_>>();
+        let ready = Some((200, "ready\nlandlock: in force (ABI 6)\n"));
+        assert_eq!(grades(said(ready, own)), [("appliance", Grade::Ok)]);
+        assert_eq!(grades(said(ready, "9.9.9")), [("appliance", Grade::Ok), ("appliance.version", Grade::Warn)]);
+        assert_eq!(grades(said(Some((503, "draining\n")), own)), [("appliance", Grade::Bad)]);
+        assert_eq!(grades(said(None, own)), [("appliance", Grade::Warn)]);
+    }
+
+    #[test]
+    fn lines_that_are_no_word_of_ours_go_into_no_bundle() {
+        let found = said(
+            Some((200, "ready\nlandlock: missing (old)\ncredential a: no value\nsomething odd\n")),
+            env!("CARGO_PKG_VERSION"),
+        );
+        let quotes: Vec<bool> = found.iter().skip(1).map(|one| one.quotes).collect();
+        assert_eq!(quotes, [false, false, true]);
+    }
 }

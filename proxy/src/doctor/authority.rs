@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use stubgate_certs::CertificateAuthority;
+use stubgate_certs::{Given, Life, Phase};
 
 use super::files::exposed;
 use super::{Finding, Setting};
@@ -12,41 +12,48 @@ const SOON: Duration = Duration::from_secs(30 * DAY);
 const DAY: u64 = 86_400;
 
 pub(super) fn look(setting: &Setting) -> Vec<Finding> {
-    let (certificate, key) = match &setting.config.ca {
-        Some(files) => (files.certificate_file.clone(), files.key_file.clone()),
+    let config = &setting.config;
+    let (at, life) = match &config.ca.files {
+        Some(files) => {
+            let given = Given::read(&files.certificate_file, &files.key_file);
+            (files.certificate_file.clone(), given.and_then(|given| Life::look(&config.state_dir, Some(given))))
+        }
         None => {
-            let folder = setting.config.state_dir.join("ca");
+            let folder = config.state_dir.join("ca");
             if !folder.exists() {
                 let what = format!("there is none yet; one is made in {} at the first start", folder.display());
                 return vec![Finding::warn("ca", what).advise("or make it now: stubgate ca init --config FILE")];
             }
-            (folder.join("certificate.pem"), folder.join("key.pem"))
+            (folder, Life::look(&config.state_dir, None))
         }
     };
-    let mut found = Vec::new();
     let now = SystemTime::now();
-    match CertificateAuthority::load_files(&certificate, &key) {
+    let life = match life {
+        Ok(life) => life,
         Err(error) => {
             let advice = "run this as who runs stubgate; if it fails there too, nothing starts without it";
-            found.push(Finding::bad("ca", format!("{}: {error}", certificate.display())).advise(advice));
+            return vec![Finding::bad("ca", format!("{}: {error}", at.display())).advise(advice)];
         }
-        Ok(ca) => found.push(match (ca.check_usable(now), ca.not_after().duration_since(now)) {
-            (Err(error), _) => Finding::bad("ca", error.to_string()).advise("see docs/runbooks for rotating it"),
-            (Ok(()), Ok(left)) if left < SOON => {
-                let what = format!("{} ends in {} days", ca.fingerprint_sha256(), left.as_secs() / DAY);
-                Finding::warn("ca", what).advise("rotate it before; agents must have the new bundle by then")
-            }
-            (Ok(()), left) => {
-                let days = left.unwrap_or_default().as_secs() / DAY;
-                Finding::ok("ca", format!("{} ends in {days} days", ca.fingerprint_sha256()))
-            }
-        }),
-    }
+    };
+    let ca = life.signing();
+    let mut found = vec![match (life.check_usable(now), ca.not_after().duration_since(now)) {
+        (Err(error), _) => Finding::bad("ca", error.to_string()).advise("see docs/runbooks for rotating it"),
+        (Ok(()), Ok(left)) if left < SOON && life.phase() != Phase::Overlap => {
+            let what = format!("{} ends in {} days", ca.fingerprint_sha256(), left.as_secs() / DAY);
+            Finding::warn("ca", what).advise("rotate it before: stubgate ca rotate --config FILE")
+        }
+        (Ok(()), left) => {
+            let days = left.unwrap_or_default().as_secs() / DAY;
+            Finding::ok("ca", format!("{} ends in {days} days; {}", ca.fingerprint_sha256(), life.phase().as_str()))
+        }
+    }];
+    let Some(key) = life.key_file() else { return found };
     found.push(match exposed(&key) {
         None => Finding::ok("ca.key", "nobody else can read it"),
         Some(why) => {
             let what = format!("{}: {why}; who has it can be any host to every agent", key.display());
-            Finding::bad("ca.key", what).advise(format!("chmod 600 {}, and rotate it if anybody could have read it", key.display()))
+            let advice = format!("chmod 600 {}, and rotate it if anybody could have read it", key.display());
+            Finding::bad("ca.key", what).advise(advice)
         }
     });
     found

@@ -9,15 +9,15 @@ use std::path::Path;
 use super::{Finding, Setting};
 use crate::config::AuditSink;
 
-/// Anybody but the owner.
-const OTHERS: u32 = 0o077;
+/// Reading by others than owner and group, and writing by anybody else.
+const OTHERS: u32 = 0o027;
 /// Anybody at all: groups are the operator's matter where secrets are handed over.
 const ALL: u32 = 0o007;
 
 /// Who else may read or write a file that holds a key, if somebody may.
 pub(super) fn exposed(path: &Path) -> Option<String> {
     let mode = fs::metadata(path).ok()?.permissions().mode();
-    (mode & OTHERS != 0).then(|| format!("others than its owner have rights to it (mode {:o})", mode & 0o7777))
+    (mode & OTHERS != 0).then(|| format!("others can read it, or its group write it (mode {:o})", mode & 0o7777))
 }
 
 pub(super) fn look(setting: &Setting) -> Vec<Finding> {
@@ -38,9 +38,10 @@ fn state(setting: &Setting) -> Vec<Finding> {
         return vec![Finding::bad("state", format!("{at} is no folder")).advise("correct state_dir")];
     }
     let mut found = Vec::new();
-    if there.mode() & 0o022 != 0 {
-        let what = format!("others can write to {at} (mode {:o}): they can exchange keys", there.mode() & 0o7777);
-        found.push(Finding::bad("state", what).advise(format!("chmod go-w {at}")));
+    if there.mode() & 0o1002 == 0o002 {
+        let what =
+            format!("every user can write to {at} (mode {:o}) and exchange what is kept there", there.mode() & 0o7777);
+        found.push(Finding::warn("state", what).advise(format!("chmod o-w {at}")));
     }
     // Whatever is called a key, in it and one folder below.
     let folders = fs::read_dir(folder).into_iter().flatten().map_while(Result::ok).map(|entry| entry.path());
@@ -70,11 +71,16 @@ fn audit(setting: &Setting) -> Vec<Finding> {
         let folder = path.ancestors().skip(1).find(|above| above.exists());
         found.push(match (fs::metadata(path), folder) {
             (Ok(there), _) if there.mode() & ALL != 0 => {
-                let what = format!("{at}: every user of the machine has rights to the records (mode {:o})", there.mode() & 0o7777);
+                let what = format!(
+                    "{at}: every user of the machine has rights to the records (mode {:o})",
+                    there.mode() & 0o7777
+                );
                 Finding::warn("audit", what).advise(format!("chmod o= {at}"))
             }
             (Ok(_), _) => Finding::ok("audit", format!("records go to {at}")),
-            (Err(_), Some(above)) => Finding::ok("audit", format!("records will go to {at}, below {}", above.display())),
+            (Err(_), Some(above)) => {
+                Finding::ok("audit", format!("records will go to {at}, below {}", above.display()))
+            }
             (Err(error), None) => Finding::bad("audit", format!("{at}: {error}")).advise("correct audit.files"),
         });
     }
@@ -84,7 +90,8 @@ fn audit(setting: &Setting) -> Vec<Finding> {
 /// The files that credentials are read from. Of their content nothing is read.
 fn secrets(setting: &Setting) -> Vec<Finding> {
     let policy = setting.policy().into_iter();
-    let files: BTreeSet<&Path> = policy.flat_map(|policy| policy.credentials()).flat_map(|one| one.source().files()).collect();
+    let files: BTreeSet<&Path> =
+        policy.flat_map(|policy| policy.credentials()).flat_map(|one| one.source().files()).collect();
     let mut found = Vec::new();
     for path in &files {
         let at = path.display();
@@ -95,7 +102,9 @@ fn secrets(setting: &Setting) -> Vec<Finding> {
             }
             Ok(there) if there.mode() & ALL != 0 => {
                 let what = format!("{at}: every user of the machine can read it (mode {:o})", there.mode() & 0o7777);
-                found.push(Finding::warn("secrets", what).advise("chmod o= it; of a Secret in Kubernetes: defaultMode: 0440"));
+                found.push(
+                    Finding::warn("secrets", what).advise("chmod o= it; of a Secret in Kubernetes: defaultMode: 0440"),
+                );
             }
             Ok(_) => {}
         }

@@ -24,7 +24,8 @@ pub(super) fn look(setting: &Setting) -> Vec<Finding> {
             State::InForce(note) if note.is_empty() => Finding::ok(check, "it can be had"),
             State::InForce(note) => Finding::ok(check, note),
             State::Missing(why) => {
-                let advice = "docs/hardening.md says what goes without it; process.require_lockdown refuses to start without it";
+                let advice =
+                    "docs/hardening.md says what goes without it; process.require_lockdown refuses to start without it";
                 Finding::warn(check, format!("it can't be had: {why}")).advise(advice)
             }
         });
@@ -44,9 +45,13 @@ pub(super) fn look(setting: &Setting) -> Vec<Finding> {
     found.push(match files.maximum {
         Some(most) if most < wanted => {
             let what = format!("{most} files can be open here, and limits.connections may need {wanted}");
-            Finding::warn("kernel.open_files", what).advise("raise the limit of the service (LimitNOFILE=), or lower limits.connections")
+            Finding::warn("kernel.open_files", what)
+                .advise("raise the limit of the service (LimitNOFILE=), or lower limits.connections")
         }
-        most => Finding::ok("kernel.open_files", most.map_or("any number".to_owned(), |most| format!("{most} files can be open here"))),
+        most => Finding::ok(
+            "kernel.open_files",
+            most.map_or("any number".to_owned(), |most| format!("{most} files can be open here")),
+        ),
     });
     found.extend(source_nat(setting));
     found
@@ -64,7 +69,9 @@ fn source_nat(setting: &Setting) -> Option<Finding> {
     Some(match named {
         None => Finding::ok("identity", "no gateway of this machine is an agent"),
         Some((gateway, agent)) => {
-            let what = format!("the gateway {gateway} of this machine is among the sources of {agent}: whoever comes through it is that agent");
+            let what = format!(
+                "the gateway {gateway} of this machine is among the sources of {agent}: whoever comes through it is that agent"
+            );
             Finding::warn("identity", what).advise("name the agents' own addresses, and turn source NAT off on the way (externalTrafficPolicy: Local, no masquerade)")
         }
     })

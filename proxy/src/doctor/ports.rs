@@ -44,9 +44,8 @@ fn judge(check: &'static str, address: SocketAddr, tried: std::io::Result<()>, a
             let what = format!("this user may not listen on {address}");
             Finding::warn(check, what).advise("run this as who starts stubgate: as root with process.user, with CAP_NET_BIND_SERVICE, or by a socket unit")
         }
-        Err(ErrorKind::AddrNotAvailable) => {
-            Finding::bad(check, format!("{address} is no address of this machine")).advise("correct listen, or give the machine the address")
-        }
+        Err(ErrorKind::AddrNotAvailable) => Finding::bad(check, format!("{address} is no address of this machine"))
+            .advise("correct listen, or give the machine the address"),
         Err(kind) => Finding::bad(check, format!("{address}: {kind}")),
     }
 }

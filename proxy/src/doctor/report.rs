@@ -71,7 +71,8 @@ pub struct Findings(Vec<Finding>);
 impl Findings {
     /// Fit to be printed: names come from files and from peers, and a terminal must not obey them.
     pub fn new(found: Vec<Finding>) -> Self {
-        let plain = |text: &str| text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).take(400).collect();
+        let plain =
+            |text: &str| text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).take(400).collect();
         let fit = |finding: Finding| Finding {
             what: plain(&finding.what),
             advice: finding.advice.as_deref().map(plain),
@@ -140,7 +141,10 @@ mod tests {
         assert!(found.lines(true).starts_with("\x1b[32mok  \x1b[0m"));
         let json: serde_json::Value = serde_json::from_str(&found.json()).unwrap();
         assert_eq!((&json["version"], &json["ok"]), (&json!(1), &json!(false)));
-        assert_eq!(json["checks"][1], json!({ "check": "clock", "grade": "warn", "what": "?[2Jlate", "advice": "set it" }));
+        assert_eq!(
+            json["checks"][1],
+            json!({ "check": "clock", "grade": "warn", "what": "?[2Jlate", "advice": "set it" })
+        );
         assert!(!Findings::new(vec![Finding::warn("ca", "x")]).is_bad());
     }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::{Method, Request, header};
-use stubgate_certs::CertificateAuthority;
 use stubgate_credentials::HttpClient as _;
 use stubgate_dns::{ForwardZone, ResolveError, Resolver, ResolverConfig};
 use stubgate_policy::{Authority, Host, Name, Scheme};
@@ -54,7 +53,10 @@ async fn resolvers(setting: &Setting, origins: &[Authority]) -> Vec<Finding> {
     let configured = setting.config.upstream.nameservers.clone();
     let servers = if configured.is_empty() { of_the_system() } else { configured };
     if servers.is_empty() {
-        return vec![Finding::bad("resolvers", "there is none").advise("name some in upstream.nameservers, or in /etc/resolv.conf")];
+        return vec![
+            Finding::bad("resolvers", "there is none")
+                .advise("name some in upstream.nameservers, or in /etc/resolv.conf"),
+        ];
     }
     let mut found = Vec::new();
     for server in servers {
@@ -104,17 +106,18 @@ fn of_the_system() -> Vec<SocketAddr> {
 async fn upstream(setting: &Setting, mut origins: Vec<Authority>) -> (Vec<Finding>, Vec<f64>) {
     let mut found = Vec::new();
     if origins.len() > MOST {
-        found.push(Finding::ok("upstream", format!("{MOST} of the {} hosts that policy names are asked", origins.len())));
+        found.push(Finding::ok(
+            "upstream",
+            format!("{MOST} of the {} hosts that policy names are asked", origins.len()),
+        ));
         origins.truncate(MOST);
     }
-    // Its own authority is trusted for no origin; any other does in its place.
-    let dialer = CertificateAuthority::create("stubgate doctor", SystemTime::now())
-        .map_err(anyhow::Error::from)
-        .and_then(|ca| start::dialer(&setting.config, &ca));
-    let client = match dialer {
+    let client = match start::dialer(&setting.config, &[]) {
         Ok(dialer) => Arc::new(SecretsClient::new(Arc::new(dialer)).within(LIMIT)),
         Err(error) => {
-            found.push(Finding::bad("upstream", format!("nobody can be asked: {error:#}")).advise("nothing starts without it"));
+            found.push(
+                Finding::bad("upstream", format!("nobody can be asked: {error:#}")).advise("nothing starts without it"),
+            );
             return (found, Vec::new());
         }
     };
@@ -166,7 +169,8 @@ fn clock(ahead: &[f64]) -> Finding {
     ahead.sort_by(f64::total_cmp);
     // Of some, whoever is wrong alone is not believed.
     let Some(off) = ahead.get(ahead.len() / 2).copied() else {
-        return Finding::warn("clock", "nobody said what time it is").advise("see that the machine's clock is kept (timedatectl)");
+        return Finding::warn("clock", "nobody said what time it is")
+            .advise("see that the machine's clock is kept (timedatectl)");
     };
     let what = format!(
         "{:.0} seconds {} what {} say",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use rustls::server::Acceptor;
-use stubgate_certs::LeafName;
+use stubgate_certs::{LeafName, MintError};
 use stubgate_policy::{Ask, Authority, ConnectStage, Decision, Host, Name, Reason, Scheme};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +15,7 @@ use super::refuse::Unserved;
 use super::{h1, h2};
 use crate::appliance::Appliance;
 use crate::budget::Limit;
+use crate::ca;
 use crate::client::{Client, Entry, Whence};
 use crate::identify::identify;
 use crate::record::{Event, Layer, Line};
@@ -82,8 +83,15 @@ async fn handshake(
         Host::Name(name) => LeafName::Dns(name.as_str()),
         Host::Ip(ip) => LeafName::Ip(*ip),
     };
+    appliance.authorities.hear(&agent);
     let config = match appliance.minter.server_config(&name).await {
         Ok(config) => config,
+        Err(MintError::Constrained) => {
+            // Its record is enough: an agent may try as often as it likes.
+            tracing::debug!(%host, "policy allows a host that the CA may not sign for: it lies outside of its name constraints");
+            alert(appliance, started.io, &whence, Some(&authority), Reason::OutsideCa.into()).await;
+            return None;
+        }
         Err(error) => {
             tracing::error!(%error, %host, "no certificate could be minted");
             record(appliance, &whence, Some(&authority), Reason::Internal.into());
@@ -97,8 +105,13 @@ async fn handshake(
             record(appliance, &whence, Some(&authority), Reason::BadRequest.into());
             return None;
         }
-        Ok(Err(_)) | Err(_) => {
+        Ok(Err((error, _open))) => {
             // An agent that does not trust our certificate, or went away.
+            ca::distrusted(appliance, &error);
+            tracing::debug!(peer = %whence.peer.address, %authority, "a TLS handshake with an agent failed");
+            return None;
+        }
+        Err(_) => {
             tracing::debug!(peer = %whence.peer.address, %authority, "a TLS handshake with an agent failed");
             return None;
         }

@@ -25,6 +25,10 @@ pub struct Plan {
     pub read: BTreeSet<PathBuf>,
     /// Folders in which files are made, written and renamed.
     pub write: BTreeSet<PathBuf>,
+    /// Folders of the CA: listed, read, written and renamed in. Of what policy names, nothing is read there.
+    pub kept: BTreeSet<PathBuf>,
+    /// Folders of the operator's CA, which are read. Likewise.
+    pub given: BTreeSet<PathBuf>,
     /// Pipes and devices that are opened anew for writing.
     pub write_files: BTreeSet<PathBuf>,
     /// Programs that credentials come from, as they are named. This process can run none: its helper does, and no others.
@@ -72,6 +76,16 @@ impl Plan {
         if let Some(path) = config.escrow.as_ref().and_then(Escrow::read_later) {
             plan.reads_beside(path);
         }
+        // Made before, too.
+        plan.kept.extend(config.state_dir.join("ca").canonicalize());
+        if let Some(files) = &config.ca.files {
+            for file in [&files.certificate_file, &files.key_file] {
+                plan.given.extend(beside(file));
+            }
+        }
+        if let Some(path) = &config.ca.bundle_file {
+            plan.writes(path);
+        }
         for file in &config.audit {
             if let AuditSink::File(path) = &file.sink {
                 plan.writes(path);
@@ -104,7 +118,10 @@ impl Plan {
     }
 
     fn writes(&mut self, path: &Path) {
-        let Ok(real) = path.canonicalize() else { return };
+        let Ok(real) = path.canonicalize() else {
+            self.write.extend(folder_of(path).and_then(|folder| folder.canonicalize().ok()));
+            return;
+        };
         let is_special = real.metadata().is_ok_and(|found| {
             let kind = found.file_type();
             kind.is_fifo() || kind.is_char_device() || kind.is_socket()
@@ -117,6 +134,13 @@ impl Plan {
             self.write.extend(folder.canonicalize());
         }
     }
+}
+
+/// The folder of a file, as it is named and as symlinks lead to it.
+fn beside(path: &Path) -> Vec<PathBuf> {
+    let target = path.canonicalize().ok();
+    let folders = [Some(path), target.as_deref()].into_iter().flatten().filter_map(folder_of);
+    folders.filter_map(|folder| folder.canonicalize().ok()).filter(|real| real != Path::new("/")).collect()
 }
 
 /// The folder that a file stands in; the root folder stands in none.
@@ -197,7 +221,7 @@ fn try_restrict(plan: &Plan) -> Result<landlock::RestrictionStatus, landlock::Ru
         .handle_access(AccessNet::BindTcp)?
         .scope(Scope::from_all(NEWEST))?
         .create()?;
-    for (paths, access) in [(&plan.read, READ), (&plan.write, WRITE)] {
+    for (paths, access) in [(&plan.read, READ), (&plan.given, READ), (&plan.write, WRITE), (&plan.kept, READ | WRITE)] {
         for path in paths {
             // One that has gone meanwhile can't be read later either.
             let Ok(folder) = PathFd::new(path) else { continue };

@@ -5,10 +5,12 @@
 //! as lists that come from the enums which the values are made from; a label without its list fails a test (law 7).
 
 use std::fmt::Write as _;
+use std::time::UNIX_EPOCH;
 
 use prometheus::Registry;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricType;
+use stubgate_certs::{Phase, Role};
 use stubgate_credentials::kinds::Kind;
 use stubgate_dns::QueryOutcome;
 use stubgate_policy::{OnCredential, Reason};
@@ -107,6 +109,10 @@ fn values(metric: &str, label: &str) -> Values {
         ("stubgate_lockdown", "part") => words(&mut Part::ALL.into_iter().map(Part::as_str)),
         ("stubgate_limits_reached_total", "limit") => words(&mut Limit::ALL.iter().map(|limit| limit.as_str())),
         ("stubgate_kubernetes_nobody_total", "why") => words(&mut Nobody::ALL.iter().map(|why| why.as_str())),
+        ("stubgate_ca_phase", "phase") => words(&mut Phase::ALL.into_iter().map(Phase::as_str)),
+        ("stubgate_ca_expiry_timestamp_seconds", "role") => {
+            words(&mut [Role::Signing, Role::Next, Role::Past(UNIX_EPOCH)].into_iter().map(Role::as_str))
+        }
         _ => Values::Unknown,
     }
 }

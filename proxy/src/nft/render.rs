@@ -54,7 +54,7 @@ fn internet(fence: &Fence, interface: &Interface) -> String {
     let input = vec![format!("iifname \"{name}\" jump agents")];
     let mut chains = Vec::new();
     if fence.place == Place::Host && !doors.redirected.is_empty() {
-        chains.push(("redirect", Some("nat hook prerouting priority dstnat - 10"), redirects(doors, name)));
+        chains.push(("redirected", Some("nat hook prerouting priority dstnat - 10"), redirects(doors, name)));
     }
     chains.push(("agents", None, agents));
     chains.push(("input", Some("filter hook input priority filter - 10"), input));

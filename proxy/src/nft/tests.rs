@@ -112,7 +112,7 @@ fn every_chain_ends_by_refusing() {
                 "agents" => "counter reject with icmpx admin-prohibited",
                 "forward" => "counter drop",
                 // What comes by other interfaces is not ours to judge.
-                "input" | "redirect" => continue,
+                "input" | "redirected" => continue,
                 other => panic!("{other}"),
             };
             assert_eq!(last, ends, "{what}: {name}");

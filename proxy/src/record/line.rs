@@ -46,6 +46,8 @@ pub enum Event {
     PolicyFile,
     /// An agent set off one tripwire too many: all is denied to it from now on.
     Quarantined,
+    /// A CA comes, signs, or leaves.
+    Ca,
     /// The appliance started or stopped.
     Lifecycle,
 }
@@ -67,6 +69,8 @@ pub enum Layer {
     Policy,
     /// A credential's value.
     Credential,
+    /// The CA that agents trust.
+    Ca,
     /// The audit log itself.
     Audit,
 }
@@ -276,7 +280,7 @@ impl Line<'_> {
 impl Event {
     /// Every event, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Event; 14] = [
+    pub(super) const ALL: [Event; 15] = [
         Event::Begin,
         Event::End,
         Event::Refused,
@@ -290,6 +294,7 @@ impl Event {
         Event::PolicyChanged,
         Event::PolicyFile,
         Event::Quarantined,
+        Event::Ca,
         Event::Lifecycle,
     ];
 
@@ -308,6 +313,7 @@ impl Event {
             Event::PolicyChanged => "policy_changed",
             Event::PolicyFile => "policy_file",
             Event::Quarantined => "quarantined",
+            Event::Ca => "ca",
             Event::Lifecycle => "lifecycle",
         }
     }
@@ -316,7 +322,7 @@ impl Event {
 impl Layer {
     /// Every layer, for the documents.
     #[cfg(test)]
-    pub(super) const ALL: [Layer; 8] = [
+    pub(super) const ALL: [Layer; 9] = [
         Layer::Dns,
         Layer::Accept,
         Layer::Tls,
@@ -324,6 +330,7 @@ impl Layer {
         Layer::Http,
         Layer::Policy,
         Layer::Credential,
+        Layer::Ca,
         Layer::Audit,
     ];
 
@@ -336,6 +343,7 @@ impl Layer {
             Layer::Http => "http",
             Layer::Policy => "policy",
             Layer::Credential => "credential",
+            Layer::Ca => "ca",
             Layer::Audit => "audit",
         }
     }

@@ -144,7 +144,8 @@ impl Handed {
 /// A name for each descriptor.
 fn names(count: Option<&str>, names: Option<&str>) -> Result<Vec<String>, HandedError> {
     let wrong = |why: String| Err(HandedError::Variables(why));
-    let Some(count) = count.and_then(|count| count.parse::<i32>().ok()).filter(|count| (0..=MOST).contains(count)) else {
+    let Some(count) = count.and_then(|count| count.parse::<i32>().ok()).filter(|count| (0..=MOST).contains(count))
+    else {
         return wrong("LISTEN_FDS is no number of descriptors".to_owned());
     };
     let names: Vec<String> = names.unwrap_or_default().split(':').filter(|_| count > 0).map(str::to_owned).collect();
@@ -167,7 +168,8 @@ fn names(count: Option<&str>, names: Option<&str>) -> Result<Vec<String>, Handed
 /// What a descriptor is.
 fn examine(name: &str, socket: &Socket) -> Result<(Kind, SocketAddr), String> {
     let address = socket.local_addr().ok().and_then(|address| address.as_socket());
-    let address = address.ok_or("it is no socket of an Internet address; write ListenStream= or ListenDatagram= with one")?;
+    let address =
+        address.ok_or("it is no socket of an Internet address; write ListenStream= or ListenDatagram= with one")?;
     let is_listening = socket.is_listener().unwrap_or(false);
     let kind = match socket.r#type() {
         Ok(kind) if kind == Type::STREAM && is_listening => Kind::Tcp,
@@ -179,9 +181,11 @@ fn examine(name: &str, socket: &Socket) -> Result<(Kind, SocketAddr), String> {
     };
     let is_any = address.ip() == Ipv6Addr::UNSPECIFIED;
     if is_any && socket.domain().is_ok_and(|domain| domain == Domain::IPV6) && !socket.only_v6().unwrap_or(false) {
-        return Err("it takes IPv4 as well, which is an address of its own in `listen`; write BindIPv6Only=ipv6-only, and \
+        return Err(
+            "it takes IPv4 as well, which is an address of its own in `listen`; write BindIPv6Only=ipv6-only, and \
                     ListenStream=0.0.0.0:PORT for IPv4"
-            .to_owned());
+                .to_owned(),
+        );
     }
     // Of the open socket, which its keeper shares: it never reads from it.
     socket.set_nonblocking(true).map_err(|error| format!("it can't be used: {error}"))?;

@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow};
 use stubgate_dns::{DnsConfig, DnsServer, ForwardZone, Transport};
 
 use super::handed::{Handed, Kind};
+use crate::client::Stamp;
 use crate::config::Config;
 use crate::listen::BACKLOG;
 use crate::metrics::Listener;
@@ -22,6 +23,8 @@ pub(super) struct Sockets {
     pub(super) dns: Option<stubgate_dns::Bound>,
     /// Whether somebody else keeps all that agents connect to, so that nobody is refused while this process is not there.
     pub(super) all_handed: bool,
+    /// Whose all of them are, where it is one agent's; `dns` knows it already.
+    pub(super) stamp: Option<Stamp>,
 }
 
 /// Where the appliance listens, as the system chose where port 0 was asked for.
@@ -70,7 +73,8 @@ impl Sockets {
         }
         for &address in &config.listen.tproxy {
             let given = tcp(Listener::Transparent.as_str(), address);
-            let socket = bind_transparent(address, given).with_context(|| format!("listen.transparent tproxy {address}"))?;
+            let socket =
+                bind_transparent(address, given).with_context(|| format!("listen.transparent tproxy {address}"))?;
             agents.push((Listener::Transparent, socket));
         }
         let mut admin = Vec::new();
@@ -94,7 +98,7 @@ impl Sockets {
             })?)
         };
         handed.finish()?;
-        Ok(Sockets { agents, admin, dns, all_handed })
+        Ok(Sockets { agents, admin, dns, all_handed, stamp: None })
     }
 
     /// Where it listens.
@@ -153,6 +157,7 @@ fn bind_transparent(address: SocketAddr, given: Option<socket2::Socket>) -> anyh
     }
     let set = if address.is_ipv6() { socket.set_ip_transparent_v6(true) } else { socket.set_ip_transparent_v4(true) };
     set.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied if is_given => anyhow!("it was handed over without what TPROXY takes; write Transparent=yes in its socket unit"),
         ErrorKind::PermissionDenied => {
             anyhow!("TPROXY takes the capability CAP_NET_ADMIN (or CAP_NET_RAW), which stubgate was not given; REDIRECT does without")
         }
@@ -161,7 +166,7 @@ fn bind_transparent(address: SocketAddr, given: Option<socket2::Socket>) -> anyh
     Ok(if is_given { socket.into() } else { listening(socket, address)? })
 }
 
-fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
+pub(super) fn dns_config(config: &Config, forward: Vec<ForwardZone>) -> DnsConfig {
     let v4 = config.advertise.v4.iter().copied().map(IpAddr::V4);
     DnsConfig {
         udp_and_tcp: config.listen.dns.clone(),

@@ -73,8 +73,11 @@ mod tests {
     fn tar_unpacks_what_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("b.tar.gz");
-        let members = [("a.txt", 0), ("b.txt", 512), ("c.json", 1300)]
-            .map(|(name, length)| Member { name, about: "", content: vec![b'x'; length] });
+        let members = [("a.txt", 0), ("b.txt", 512), ("c.json", 1300)].map(|(name, length)| Member {
+            name,
+            about: "",
+            content: vec![b'x'; length],
+        });
         write(std::fs::File::create(&path).unwrap(), &members).unwrap();
         let unpacked = Command::new("tar").arg("xzf").arg(&path).arg("-C").arg(folder.path()).status().unwrap();
         assert!(unpacked.success());

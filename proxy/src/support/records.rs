@@ -22,8 +22,20 @@ const LONGEST: usize = 64 << 10;
 /// Our own words, of a closed list each.
 const WORDS: &[&str] = &["event", "layer", "protocol", "decision", "reason", "outcome"];
 const NUMBERS: &[&str] = &[
-    "seq", "qtype", "stubs_in_body", "scrubbed", "credentials_shown", "status", "bytes_in", "bytes_out", "first_byte_us", "total_us",
-    "count", "generation", "widens", "narrows",
+    "seq",
+    "qtype",
+    "stubs_in_body",
+    "scrubbed",
+    "credentials_shown",
+    "status",
+    "bytes_in",
+    "bytes_out",
+    "first_byte_us",
+    "total_us",
+    "count",
+    "generation",
+    "widens",
+    "narrows",
 ];
 /// Names that policy gives; others are not ours.
 const NAMES: &[&str] = &["agent", "rule", "credential", "stub_of", "stub_agent"];
@@ -104,7 +116,9 @@ impl Allowed {
             "tripwire" => value.as_bool().map(Value::from),
             _ if NUMBERS.contains(&field) => value.as_u64().map(Value::from),
             _ if WORDS.contains(&field) => text.filter(|word| is_word(word)).map(Value::from),
-            _ if NAMES.contains(&field) => text.filter(|name| self.names.iter().any(|known| known == name)).map(Value::from),
+            _ if NAMES.contains(&field) => {
+                text.filter(|name| self.names.iter().any(|known| known == name)).map(Value::from)
+            }
             _ if CHOSEN.contains(&field) => Some(self.hash(text?)?.into()),
             // What is new to us is not told.
             _ => None,
@@ -124,7 +138,8 @@ fn is_of_a_time(byte: u8) -> bool {
 }
 
 fn is_word(word: &str) -> bool {
-    word.len() <= 40 && word.bytes().filter(u8::is_ascii_digit).count() <= 2
+    word.len() <= 40
+        && word.bytes().filter(u8::is_ascii_digit).count() <= 2
         && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_ ".contains(&byte))
 }
 

@@ -24,7 +24,7 @@ pub(super) fn config(config: &Config) -> Value {
         },
         "policy": texts(config.policy.iter().map(|one| path(one)).collect()),
         "state_dir": path(&config.state_dir),
-        "has_own_ca": config.ca.is_some(),
+        "has_own_ca": config.ca.files.is_some(),
         "forward": config.forward.iter().map(|forward| {
             json!({ "zones": texts(forward.zones.iter().map(ToString::to_string).collect()), "to": all(&forward.to) })
         }).collect::<Vec<_>>(),

@@ -18,6 +18,7 @@ mod frames;
 mod goaway;
 mod guesses;
 mod handshakes;
+mod leaving;
 mod limits;
 mod logins;
 mod messages;

@@ -221,7 +221,7 @@ impl Server for Real {
 
     async fn quiet(&mut self, _: &Cluster) {
         self.shut_until = None;
-        self.relay.shut.send_if_modified(|shut| std::mem::take(shut));
+        self.relay.shut.send_if_modified(std::mem::take);
     }
 
     fn is_heard(&self) -> bool {

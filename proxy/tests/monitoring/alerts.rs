@@ -8,7 +8,7 @@ use crate::expression::Known;
 use crate::{promtool, root, yaml};
 
 /// Every alert by its name.
-pub fn alerts() -> BTreeMap<String, Value> {
+pub(crate) fn alerts() -> BTreeMap<String, Value> {
     let file = yaml("deploy/prometheus/alerts.yaml");
     let groups = file["groups"].as_array().unwrap();
     let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone());
@@ -21,7 +21,7 @@ pub fn alerts() -> BTreeMap<String, Value> {
 }
 
 /// The file name of an alert's runbook.
-pub fn runbook(rule: &Value) -> &str {
+pub(crate) fn runbook(rule: &Value) -> &str {
     rule["annotations"]["runbook_url"].as_str().unwrap_or_default()
 }
 

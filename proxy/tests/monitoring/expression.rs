@@ -8,11 +8,11 @@ use crate::{read, yaml};
 const SCRAPED: [&str; 4] = ["instance", "job", "namespace", "pod"];
 
 /// What there is: for each metric its labels, and the words of those that are closed.
-pub struct Known(BTreeMap<String, BTreeMap<String, Option<BTreeSet<String>>>>);
+pub(crate) struct Known(BTreeMap<String, BTreeMap<String, Option<BTreeSet<String>>>>);
 
 impl Known {
     /// As the document says.
-    pub fn read() -> Known {
+    pub(crate) fn read() -> Known {
         let text = read("docs/metrics.md");
         let mut known = BTreeMap::new();
         for line in text.lines().filter(|line| line.starts_with("| `stubgate_")) {
@@ -49,7 +49,7 @@ impl Known {
     }
 
     /// The metrics that an expression names. Every metric, label and word in it must be there.
-    pub fn check(&self, expression: &str) -> BTreeSet<String> {
+    pub(crate) fn check(&self, expression: &str) -> BTreeSet<String> {
         let mut named = BTreeSet::new();
         let mut labels: BTreeSet<&str> = SCRAPED.into();
         let words = |text: &str, at: usize| -> usize {
@@ -104,7 +104,7 @@ impl Known {
     }
 
     /// The labels of what an expression gives, as far as templates may ask for them.
-    pub fn labels(&self, expression: &str) -> BTreeSet<String> {
+    pub(crate) fn labels(&self, expression: &str) -> BTreeSet<String> {
         if let Some((_, list)) = expression.split_once("by (") {
             return list.split_once(')').unwrap().0.split(',').map(|label| label.trim().to_owned()).collect();
         }
@@ -114,7 +114,7 @@ impl Known {
     }
 
     /// Names of all metrics, with the series of histograms.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 }

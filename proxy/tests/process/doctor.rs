@@ -53,7 +53,8 @@ fn documented(checks: &[Value]) {
 /// What a check says, whatever it says of others of its kind.
 #[track_caller]
 fn graded(checks: &[Value], check: &str, grade: &str, part: &str) {
-    let is_it = |one: &&Value| one["check"] == check && one["grade"] == grade && one["what"].as_str().unwrap().contains(part);
+    let is_it =
+        |one: &&Value| one["check"] == check && one["grade"] == grade && one["what"].as_str().unwrap().contains(part);
     assert!(checks.iter().any(|one| is_it(&one)), "no {check} {grade} {part}: {checks:#?}");
 }
 
@@ -91,7 +92,8 @@ fn without_an_appliance_it_says_what_is_missing_and_beside_one_how_that_stands()
     fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     fs::set_permissions(site.path("secrets/api"), PermissionsExt::from_mode(0o644)).unwrap();
     let (code, open) = checks(&site, &["--offline"]);
-    graded(&open, "ca.key", "bad", "644");
+    graded(&open, "state.keys", "bad", "644");
+    graded(&open, "ca", "bad", "644");
     documented(&open);
     graded(&open, "secrets", "warn", "every user");
     assert_eq!(code, Some(1));
@@ -146,7 +148,8 @@ fn a_support_bundle_holds_no_secret_of_any_kind_is_nobody_elses_and_replaces_not
     let client = site.client();
     let mut agent = Agent::connect(proxy, &client).unwrap();
     let _ = agent.get();
-    let refused = "GET http://planted-in-a-host.example/planted-in-a-request HTTP/1.1\r\nhost: planted-in-a-host.example\r\n\r\n";
+    let refused =
+        "GET http://planted-in-a-host.example/planted-in-a-request HTTP/1.1\r\nhost: planted-in-a-host.example\r\n\r\n";
     let mut plain = std::net::TcpStream::connect(proxy).unwrap();
     std::io::Write::write_all(&mut plain, refused.as_bytes()).unwrap();
     let _ = plain.read(&mut [0; 1024]).unwrap();
@@ -159,10 +162,19 @@ fn a_support_bundle_holds_no_secret_of_any_kind_is_nobody_elses_and_replaces_not
         assert!(output.status.success(), "{output:?}");
         let said = String::from_utf8_lossy(&output.stdout);
         let text = unpacked(&path);
-        for name in ["versions.json", "config.json", "policy.json", "doctor.json", "metrics.txt", "credentials.json", "audit.jsonl"] {
+        for name in [
+            "versions.json",
+            "config.json",
+            "policy.json",
+            "doctor.json",
+            "metrics.txt",
+            "credentials.json",
+            "audit.jsonl",
+        ] {
             assert!(said.contains(name) && text.contains(&format!("stubgate-support/{name}")), "{name}: {said}");
         }
-        let leaked: Vec<&str> = text.match_indices("planted").map(|(at, _)| &text[at.saturating_sub(80)..at + 40]).collect();
+        let leaked: Vec<&str> =
+            text.match_indices("planted").map(|(at, _)| &text[at.saturating_sub(80)..at + 40]).collect();
         assert!(leaked.is_empty(), "{leaked:#?}");
         // And what it is for is there.
         for wanted in ["stubgate_draining 0", "\"ready\": true", HOST, "\"exec\"", "drain_delay"] {

@@ -1,6 +1,7 @@
 //! The process as the system sees it: locked down, killed, and looked into; and as an operator meets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod ca;
 mod doctor;
 mod health;
 mod kill;

@@ -153,9 +153,10 @@ fn a_socket_that_nobody_configured_stops_the_start_with_what_to_write() {
     let site = Site::new(SECRET);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let at = listener.local_addr().unwrap();
-    for (name, expected) in
-        [("https", format!("`listen.https` has no such address: write \"{at}\" there")), ("web", "FileDescriptorName=".into())]
-    {
+    for (name, expected) in [
+        ("https", format!("`listen.https` has no such address: write \"{at}\" there")),
+        ("web", "FileDescriptorName=".into()),
+    ] {
         let (status, said) = Running::start(handed(&site, &listener, name)).ended();
         assert_eq!(status, Some(1), "{said}");
         assert!(said.replace("\\\"", "\"").contains(&expected), "{said}");
@@ -220,7 +221,10 @@ fn without_records_it_is_not_ready_until_they_can_be_written_again() {
     }
     let emptying = thread::spawn(move || {
         let mut room = [0; 65536];
-        while reader.read(&mut room).is_ok_and(|length| !String::from_utf8_lossy(&room[..length]).contains("\"stopped\"")) {}
+        while reader
+            .read(&mut room)
+            .is_ok_and(|length| !String::from_utf8_lossy(&room[..length]).contains("\"stopped\""))
+        {}
     });
     let until = Instant::now() + Duration::from_secs(30);
     while !readiness(admin).starts_with("HTTP/1.1 200 ") {

@@ -100,11 +100,14 @@ impl Default for Login {
 pub struct Trust {
     /// Asked for it. Empty: nobody is asked.
     pub address: String,
+    /// A client that does not trust a new bundle is started again once it has been idle for so many minutes, and at the latest
+    /// when what it trusts is about to be signed with no more. 0: never.
+    pub restart_idle_minutes: u64,
 }
 
 impl Default for Trust {
     fn default() -> Self {
-        Trust { address: "http://stubgate.internal/ca.pem".into() }
+        Trust { address: "http://ca.stubgate.internal/bundle.pem".into(), restart_idle_minutes: 10 }
     }
 }
 

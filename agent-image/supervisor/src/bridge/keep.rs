@@ -91,6 +91,8 @@ enum Ended {
     Stopped,
     /// Another version is the current one.
     Replaced,
+    /// Another bundle is trusted than when it was started.
+    Distrusts,
     /// It ended, or had to, after it had worked for so long.
     Failed(String, Duration),
 }
@@ -186,6 +188,10 @@ impl Kept {
             match ended {
                 Ended::Stopped => return,
                 Ended::Replaced => tracing::info!(bridge = self.bridge.name, "a bridge goes on in another version"),
+                Ended::Distrusts => tracing::info!(
+                    bridge = self.bridge.name,
+                    "a bridge is started again, so that it trusts the new bundle"
+                ),
                 Ended::Failed(why, worked) => {
                     let wait = backoff.ended(worked, chance());
                     let milliseconds = wait.as_millis();
@@ -204,6 +210,7 @@ impl Kept {
     async fn watch(&self, child: &mut Child) -> Ended {
         let begun = Instant::now();
         let runs = self.versions().current();
+        let trusts = self.bridge.trust_mark();
         let mut look = interval(self.pace.look);
         let mut wait = Duration::ZERO;
         let mut failures = 0;
@@ -222,6 +229,9 @@ impl Kept {
                     _ = look.tick() => {
                         if self.versions().current() != runs {
                             return Ended::Replaced;
+                        }
+                        if self.bridge.trust_mark() != trusts {
+                            return Ended::Distrusts;
                         }
                     }
                 }

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use jiff::Timestamp;
@@ -52,6 +53,12 @@ impl Bridge {
         }
         let voice = Arc::new(Voice::new(name, hidden));
         Bridge { name: name.into(), entry, environment, kept, voice, web: None }
+    }
+
+    /// What tells whether the file changed that its processes read their trust from.
+    pub(super) fn trust_mark(&self) -> Option<(u64, SystemTime)> {
+        let found = std::fs::metadata(self.environment.get("SSL_CERT_FILE")?).ok()?;
+        Some((found.ino(), found.modified().ok()?))
     }
 
     /// With a client for what is elsewhere.

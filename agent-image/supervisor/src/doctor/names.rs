@@ -154,14 +154,17 @@ async fn bundle(setting: &Setting, address: SocketAddr) -> Finding {
     match trust::parsed(&given).ok().and_then(|given| given.into_iter().next()) {
         Some(own) if ours.contains(&own) => Finding::ok(CHECK, "the bundle has the authority that stubgate signs with"),
         Some(_) => Finding::bad(CHECK, "the bundle has not the authority that stubgate signs with")
-            .advise("it was rotated: mount the new bundle (`stubgate ca bundle`), run `stubgate-agent setup`"),
+            .advise("it was rotated: mount the new bundle (`stubgate ca bundle`), or run `stubgate-agent setup`"),
         None => Finding::warn(CHECK, format!("http://{OWN}/ca.pem: no certificates")),
     }
 }
 
 async fn fetch(address: SocketAddr) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(format!("GET /ca.pem HTTP/1.1\r\nHost: {OWN}\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+    // It looks on, and must not be taken for the client, which may not trust what is given here.
+    let request =
+        format!("GET /ca.pem HTTP/1.1\r\nHost: {OWN}\r\nIf-None-Match: \"doctor\"\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(BUNDLE).read_to_end(&mut answer).await?;
     if !answer.starts_with(b"HTTP/1.1 200") {

@@ -25,6 +25,7 @@ use super::command::Start;
 use super::console::Handle;
 use super::hang::{self, Hang, Verdict};
 use super::login;
+use super::renew::Trusted;
 use super::times::Times;
 use crate::backoff::{Backoff, chance};
 
@@ -43,6 +44,8 @@ pub(crate) struct Keeper {
     pub(crate) masked: Vec<String>,
     /// Asks for a new start at once.
     pub(crate) again: Arc<Notify>,
+    /// What the one that is started last trusts.
+    pub(crate) trusted: Trusted,
 }
 
 /// How a run of the client ended.
@@ -99,6 +102,7 @@ impl Keeper {
             warn!(%error, "the login can't be put right before the start");
         }
         let start = self.start(is_fresh);
+        self.trusted.starts(&self.agent);
         let started = Instant::now();
         let mut child = match self.spawn(&start).await {
             Ok(child) => child,

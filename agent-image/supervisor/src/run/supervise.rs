@@ -24,6 +24,7 @@ use crate::{bridge, event};
 
 use super::client::{self, Keeper};
 use super::console::{Console, listen};
+use super::renew::{Renewal, Trusted};
 use super::tasks::{forever, why};
 use super::times::Times;
 use super::tmux::Tmux;
@@ -71,6 +72,7 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
     let guard = Guard::new(dialogs(&agent)?, "").in_folder(&workspace, &command::folder(&agent));
     let (console, handle) = Console::new(state.clone(), guard, log, masked.clone(), listener);
 
+    let trusted = Trusted::default();
     // The supervisor is nothing without these two: it ends with them, and the container is started again.
     let mut vital = JoinSet::new();
     vital.spawn(console.keep());
@@ -82,6 +84,7 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
         stop: stop.clone(),
         masked: masked.clone(),
         again: Arc::clone(&again),
+        trusted: trusted.clone(),
     };
     let mut client = tokio::spawn(keeper.keep());
 
@@ -101,6 +104,17 @@ async fn supervise(agent: Agent, options: &Run) -> anyhow::Result<()> {
     {
         let (agent, state) = (agent.clone(), state.clone());
         others.keep("login", Duration::ZERO, move |_| Box::pin(login::guard(agent.clone(), state.clone(), times)));
+    }
+    {
+        let renewal = Renewal {
+            agent: agent.clone(),
+            state: state.clone(),
+            console: handle.clone(),
+            times,
+            trusted,
+            again: Arc::clone(&again),
+        };
+        others.keep("trust", Duration::ZERO, move |_| Box::pin(renewal.clone().follow()));
     }
     {
         let (agent, state, masked, hurry) = (agent.clone(), state.clone(), masked, options.hurry);

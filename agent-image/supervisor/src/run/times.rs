@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::agent::Agent;
 use crate::backoff::Limits;
 
 /// Every time that the supervisor waits for.
@@ -31,6 +32,12 @@ pub(crate) struct Times {
     pub(crate) tmux: Duration,
     /// How often disks are looked at.
     pub(crate) disk: Duration,
+    /// Between two questions for the appliance's bundle, give or take a fifth.
+    pub(crate) trust: Duration,
+    /// How often trust is looked at besides.
+    pub(crate) trust_look: Duration,
+    /// What all of it is divided by.
+    hurry: u32,
     /// Before a task that died is started again.
     pub(crate) task: Duration,
 }
@@ -53,7 +60,21 @@ impl Times {
             restore: seconds(1),
             tmux: seconds(5),
             disk: seconds(15),
+            trust: seconds(300),
+            trust_look: seconds(15),
+            hurry,
             task: seconds(1),
         }
+    }
+
+    /// How long a client must have been idle to be started again for a new bundle; `None`: it never is.
+    pub(crate) fn trust_idle(&self, agent: &Agent) -> Option<Duration> {
+        let minutes = agent.file.trust.restart_idle_minutes;
+        (minutes > 0).then(|| Duration::from_secs(minutes.saturating_mul(60)) / self.hurry)
+    }
+
+    /// How near an end is near.
+    pub(crate) fn trust_near(&self, near: Duration) -> Duration {
+        near / self.hurry
     }
 }

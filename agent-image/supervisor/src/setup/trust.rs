@@ -13,6 +13,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use http::header::IF_NONE_MATCH;
 use http::{Request, StatusCode};
 use http_body_util::Full;
 use rustls_pki_types::CertificateDer;
@@ -37,16 +38,38 @@ pub(crate) async fn write(agent: &Agent) -> Outcome {
         Ok(found) => found,
         Err(why) => return Outcome::Failed(why),
     };
-    let mut changed = false;
-    for (path, content) in forms(place, &certificates) {
-        match files::replace(&path, &content, 0o644) {
-            Ok(is_new) => changed |= is_new,
-            Err(error) => {
-                return Outcome::Failed(format!("{}: {error}: mount a writable folder there", path.display()));
-            }
-        }
+    match put(place, &certificates) {
+        Ok(changed) => Outcome::of(changed, format!("{} certificates of {origin}", certificates.len())),
+        Err(why) => Outcome::Failed(why),
     }
-    Outcome::of(changed, format!("{} certificates of {origin}", certificates.len()))
+}
+
+/// Writes these certificates in every form, and whether any was another.
+///
+/// # Errors
+///
+/// A form can't be written, in words for a person; each is as it was, or new.
+pub(crate) fn put(place: &Place, certificates: &[CertificateDer<'static>]) -> Result<bool, String> {
+    let mut changed = false;
+    for (path, content) in forms(place, certificates) {
+        changed |= files::replace(&path, &content, 0o644)
+            .map_err(|error| format!("{}: {error}: mount a writable folder there", path.display()))?;
+    }
+    Ok(changed)
+}
+
+/// What is written.
+///
+/// # Errors
+///
+/// Nothing is, or nothing that can be read.
+pub(crate) fn written(place: &Place) -> Result<Vec<CertificateDer<'static>>, String> {
+    read(&bundle_file(place))
+}
+
+/// What is mounted; `None` where nothing is.
+pub(crate) fn mounted(place: &Place) -> Option<Result<Vec<CertificateDer<'static>>, String>> {
+    place.bundle.exists().then(|| read(&place.bundle))
 }
 
 /// Whether the trust that setup wrote is in order: there in every form, the same in each, and that of the mounted bundle.
@@ -135,20 +158,48 @@ fn read(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     certificates(&bytes).map_err(wrong)
 }
 
+/// The appliance's answer to a question for its bundle.
+pub(crate) struct Answer {
+    /// What it calls it.
+    pub(crate) tag: Option<String>,
+    /// How long what was signed with before is still signed with; `None` where no other takes its place.
+    pub(crate) left: Option<Duration>,
+    /// The bundle; `None` where it is the known one.
+    pub(crate) certificates: Option<Vec<CertificateDer<'static>>>,
+}
+
 async fn fetch(address: &str) -> Result<Vec<CertificateDer<'static>>, String> {
-    let request = Request::get(address).body(Full::<Bytes>::default()).map_err(|error| error.to_string())?;
+    // Whoever asks without a name for what it has is taken to trust what it gets; a client that runs beside us may not.
+    let answer = ask(address, "\"setup\"").await?;
+    answer.certificates.ok_or_else(|| format!("answered {}", StatusCode::NOT_MODIFIED))
+}
+
+/// Asks for the bundle of whoever trusts the one of this name.
+///
+/// # Errors
+///
+/// No answer, or no bundle.
+pub(crate) async fn ask(address: &str, known: &str) -> Result<Answer, String> {
+    let request = Request::get(address)
+        .header(IF_NONE_MATCH, known)
+        .body(Full::<Bytes>::default())
+        .map_err(|error| error.to_string())?;
     // Nothing is trusted yet, so an address of https leads nowhere.
     let client =
         web::Client::trusting(Vec::new(), Duration::from_secs(10), LARGEST).map_err(|error| error.to_string())?;
     let answer = client.send(request).await.map_err(|error| error.to_string())?;
-    if answer.status() != StatusCode::OK {
-        return Err(format!("answered {}", answer.status()));
-    }
-    certificates(answer.body())
+    let found = match answer.status() {
+        StatusCode::OK => Some(certificates(answer.body())?),
+        StatusCode::NOT_MODIFIED => None,
+        status => return Err(format!("answered {status}")),
+    };
+    let tag = web::header(answer.headers(), "etag").map(str::to_owned);
+    let left = web::header(answer.headers(), "stubgate-ca-seconds-left").and_then(|left| left.parse().ok());
+    Ok(Answer { tag, left: left.map(Duration::from_secs), certificates: found })
 }
 
 /// The certificates of a text of PEM, each once.
-fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(crate) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut found: Vec<CertificateDer<'static>> = Vec::new();
     let mut roots = rustls::RootCertStore::empty();
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(text) {

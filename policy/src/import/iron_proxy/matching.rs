@@ -42,7 +42,7 @@ impl Host {
                 "`{text}`: ports are cut off before hosts are compared there, so that this never matched"
             ));
         }
-        if base.eq_ignore_ascii_case(own::HOST) {
+        if [own::HOST, own::CA_HOST].iter().any(|own| base.eq_ignore_ascii_case(own)) {
             return Err(format!("`{text}` is stubgate's own, and no rule may name it"));
         }
         let wanted = if under { format!("**.{base}") } else { base.to_owned() };

@@ -131,7 +131,7 @@ fn only_lists_of_pods_are_read_and_nothing_of_others_is_told() {
     let secret = r#"{"items":[{"kind":"Secret","metadata":{"name":"a","namespace":"n"},"data":{"x":"aHVzaA=="}}]}"#;
     assert!(matches!(of(secret), Err(NotPods::Others)));
     for text in ["", "[]", "NAME READY\n", r#"{"items":[{}]}"#, r#"{"items":[{"metadata":{"name":"a"}}]}"#, "{}"] {
-        assert!(matches!(of(text), Err(NotPods::Json(_))), "{text}");
+        assert!(matches!(of(text), Err(NotPods::Json { .. })), "{text}");
     }
     let bad = r#"{"items":[{"metadata":{"name":"a","namespace":"n"},"status":{"podIPs":[{"ip":"10.0.0.256"}]}}]}"#;
     assert!(of(bad).is_err());

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, anyhow, bail};
 use http::StatusCode;
-use stubgate_certs::CertificateAuthority;
+use stubgate_certs::Anchor;
 use stubgate_credentials::escrow::{self, Escrow, system_dial};
 use stubgate_credentials::{Fetched, Means, describe, opener, trial};
 use stubgate_policy::{Check, Credential, Source};
@@ -53,7 +53,7 @@ pub(super) fn main(asked: &Test) -> ExitCode {
 /// Reads the value, and shows it to the check's server; the status of its answer.
 fn attempt(config: &Config, credential: &Credential) -> anyhow::Result<StatusCode> {
     // As who the appliance is, and with what it may read.
-    let ca = start::certificate_authority_as_user(config)?;
+    let ca = start::anchors(&start::authorities_as_user(config)?);
     let helper = match programs::of(credential) {
         // While there are no threads.
         Some(program) => Some(Helper::start(vec![program.clone()]).context("programs can't be run")?),
@@ -80,11 +80,7 @@ fn attempt(config: &Config, credential: &Credential) -> anyhow::Result<StatusCod
 }
 
 /// The escrow, where the credential is a login in it. A look makes none where there is none.
-fn open_escrow(
-    config: &Config,
-    credential: &Credential,
-    ca: &CertificateAuthority,
-) -> anyhow::Result<Option<Arc<Escrow>>> {
+fn open_escrow(config: &Config, credential: &Credential, ca: &[Anchor]) -> anyhow::Result<Option<Arc<Escrow>>> {
     let Source::Oauth(oauth) = credential.source() else { return Ok(None) };
     let is_here = config.escrow.as_ref().is_none_or(|escrow| escrow.store == EscrowStore::Sqlite);
     if is_here && !escrow::folder(&config.state_dir).exists() {

@@ -1,0 +1,628 @@
+//! The CAs of an appliance over time: which signs, which comes, which have been; and how one takes the place of another without
+//! a moment in which an agent is shown a leaf that it does not trust.
+//!
+//! [`Life`] is asked now and then ([`Life::turn`]) and does what is due. What it did is on disk before it is in force, so that a
+//! process that is killed at any moment goes on where it was (a test kills one at every step). It never signs: [`crate::Minter`]
+//! is told who does. A CA of the operator's that can't be used is said, and changes nothing.
+
+mod record;
+mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use zeroize::Zeroizing;
+
+pub use record::{Audience, Heard, Terms};
+use record::{Due, Entry, MOST_PAST, Record};
+use store::Store;
+
+use crate::authority::Anchor;
+use crate::authority::store::{GROUP_MAY_READ, Pair, read, read_pair};
+use crate::constraints::Subtrees;
+use crate::{CaError, CertificateAuthority};
+
+/// Where the CA is from.
+#[derive(Debug)]
+pub enum Origin {
+    /// Made in the state folder, with these constraints.
+    Made(Subtrees),
+    /// The operator's files.
+    Given(Given),
+}
+
+/// A CA in files of the operator's, which are exchanged at any time.
+#[derive(Debug)]
+pub struct Given {
+    certificate_file: PathBuf,
+    key_file: PathBuf,
+    /// As it was read last; taken when it is put in place.
+    pair: Option<Box<Pair>>,
+    /// What the certificate file held when the pair was good.
+    certificate_pem: Zeroizing<Vec<u8>>,
+}
+
+impl Given {
+    /// Reads the files: PEM, the issuing certificate first.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::load_files`].
+    pub fn read(certificate_file: &Path, key_file: &Path) -> Result<Self, CaError> {
+        let pair = read_swapped(certificate_file, key_file)?;
+        let certificate_pem = read(certificate_file, |_| Ok(()))?;
+        Ok(Self {
+            certificate_file: certificate_file.into(),
+            key_file: key_file.into(),
+            pair: Some(Box::new(pair)),
+            certificate_pem,
+        })
+    }
+
+    /// The CA that was read.
+    pub fn authority(&self) -> Option<&CertificateAuthority> {
+        self.pair.as_ref().map(|pair| &pair.authority)
+    }
+
+    /// Reads the files again if the certificate is another; the key is not touched otherwise.
+    fn read_again(&mut self) -> Result<Option<Pair>, CaError> {
+        if let Some(pair) = self.pair.take() {
+            return Ok(Some(*pair));
+        }
+        let certificate_pem = read(&self.certificate_file, |_| Ok(()))?;
+        if certificate_pem == self.certificate_pem {
+            return Ok(None);
+        }
+        let pair = read_swapped(&self.certificate_file, &self.key_file)?;
+        self.certificate_pem = certificate_pem;
+        Ok(Some(pair))
+    }
+}
+
+/// Two files are not exchanged in one moment: a pair that does not fit is looked at once more.
+fn read_swapped(certificate_file: &Path, key_file: &Path) -> Result<Pair, CaError> {
+    match read_pair(certificate_file, key_file, GROUP_MAY_READ) {
+        Err(CaError::KeyMismatch | CaError::Half { .. }) => {
+            std::thread::sleep(Duration::from_millis(200));
+            read_pair(certificate_file, key_file, GROUP_MAY_READ)
+        }
+        read => read,
+    }
+}
+
+/// Where in its life an appliance's CA is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// One CA, and no other.
+    Stable,
+    /// One signs, and the one that comes is in the bundle.
+    Overlap,
+    /// The new one signs, and the one before it is in the bundle.
+    Trailing,
+}
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Phase; 3] = [Phase::Stable, Phase::Overlap, Phase::Trailing];
+
+    /// Its word in metrics, records and `ca show`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Stable => "stable",
+            Phase::Overlap => "overlap",
+            Phase::Trailing => "trailing",
+        }
+    }
+}
+
+/// A CA's part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Signs leaves.
+    Signing,
+    /// Comes.
+    Next,
+    /// Signed; in the bundle until this time at most.
+    Past(SystemTime),
+}
+
+impl Role {
+    /// Its word in metrics and `ca show`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Signing => "signing",
+            Role::Next => "next",
+            Role::Past(_) => "past",
+        }
+    }
+}
+
+/// When the CA that comes signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// Since when it is in the bundle.
+    pub since: SystemTime,
+    /// Not before this.
+    pub least_until: SystemTime,
+    /// From here on, whoever was not seen.
+    pub deadline: SystemTime,
+}
+
+/// What a turn did.
+#[derive(Debug, Default)]
+pub struct Turned {
+    /// Whether who signs or what is in the bundle is other than before.
+    pub is_changed: bool,
+    /// What could not be done; all is as it was.
+    pub problem: Option<CaError>,
+}
+
+/// The CAs of an appliance.
+#[derive(Debug)]
+pub struct Life {
+    origin: Origin,
+    /// `None` where nothing can be kept over a restart.
+    store: Option<Store>,
+    unkept: Option<String>,
+    record: Record,
+    signing: Arc<CertificateAuthority>,
+    next: Option<Arc<CertificateAuthority>>,
+    /// As in the record.
+    past: Vec<Anchor>,
+}
+
+impl Life {
+    /// The CAs of an appliance that starts. A CA of the operator's that is not the one of before begins an overlap with it; so does
+    /// a first own one after the operator's.
+    ///
+    /// # Errors
+    /// Where the one that signs, or what the state folder says, can't be used. What can't be *kept* of the operator's is no
+    /// error: see [`Life::unkept`].
+    pub fn open(state_dir: &Path, origin: Origin, terms: Terms, now: SystemTime) -> Result<Self, CaError> {
+        let store = Store::new(state_dir);
+        match origin {
+            Origin::Made(subtrees) => Self::open_made(state_dir, store, subtrees, terms, now),
+            Origin::Given(mut given) => {
+                let Some(pair) = given.pair.take() else { return Err(CaError::Certificate) };
+                pair.authority.check_usable(now)?;
+                match Self::open_kept(store, *pair, terms, now) {
+                    Ok(life) => Ok(Life { origin: Origin::Given(given), ..life }),
+                    Err(unkept) => {
+                        let (pair, error) = *unkept;
+                        let entry = Entry { id: pair.authority.id(), given: true };
+                        let mut life = Self::of(Origin::Given(given), None, entry, pair.authority);
+                        life.unkept = Some(error.to_string());
+                        Ok(life)
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is there, without making, moving or removing anything: for whoever looks on beside an appliance. `given` is the
+    /// operator's, where there is one.
+    ///
+    /// # Errors
+    /// Where there is none, or it can't be used.
+    pub fn look(state_dir: &Path, given: Option<Given>) -> Result<Self, CaError> {
+        let store = Store::beside(state_dir);
+        let Some(mut given) = given else {
+            return match store.record()? {
+                Some(record) => Self::load(Origin::Made(Subtrees::default()), store, record),
+                None => {
+                    let first = store.authority("")?;
+                    Ok(Self::of(Origin::Made(Subtrees::default()), Some(store), Entry::first(), first))
+                }
+            };
+        };
+        let kept = store.record().ok().flatten();
+        let kept = kept.and_then(|record| Self::load(Origin::Made(Subtrees::default()), store, record).ok());
+        let Some(pair) = given.pair.take().map(|pair| *pair) else { return Err(CaError::Certificate) };
+        let id = pair.authority.id();
+        Ok(match kept {
+            // What an appliance knows of it. One that it has not noticed yet is none of its CAs.
+            Some(life) if life.role_of(&id).is_some() => Life { origin: Origin::Given(given), ..life },
+            _ => Self::of(Origin::Given(given), None, Entry { id, given: true }, pair.authority),
+        })
+    }
+
+    /// Begins an overlap with a CA that is made now.
+    ///
+    /// # Errors
+    /// [`CaError::UnderWay`] where one comes already, [`CaError::Crowded`] where too many have been, [`CaError::GivenByFiles`]
+    /// where the CA is the operator's; or it can't be written.
+    pub fn rotate(&mut self, subtrees: &Subtrees, terms: Terms, now: SystemTime) -> Result<(), CaError> {
+        if matches!(self.origin, Origin::Given(_)) {
+            return Err(CaError::GivenByFiles);
+        }
+        let store = self.store.clone().ok_or(CaError::GivenByFiles)?;
+        let locked = store.lock()?;
+        self.adopt(&store)?;
+        if self.record.next.is_some() {
+            return Err(CaError::UnderWay);
+        }
+        if self.record.past.len() >= MOST_PAST {
+            return Err(CaError::Crowded { most: MOST_PAST });
+        }
+        let (authority, key_pem) = CertificateAuthority::create_new(subtrees, now)?;
+        let entry = Entry { id: authority.id(), given: false };
+        locked.put(&entry.id, &authority.certificate_pem(), key_pem.as_bytes())?;
+        let mut record = self.record.clone();
+        record.begin(entry, terms, leaf_life(), seconds(now));
+        locked.write(&record)?;
+        locked.clean(&record)?;
+        self.record = record;
+        self.next = Some(Arc::new(authority));
+        Ok(())
+    }
+
+    /// Has the CA that comes sign, and all that have been leave, with the next turn of the appliance.
+    ///
+    /// # Errors
+    /// [`CaError::NotUnderWay`] where there is nothing to end; or it can't be written.
+    pub fn finish(&mut self, now: SystemTime) -> Result<(), CaError> {
+        let store = self.store.clone().ok_or(CaError::NotUnderWay)?;
+        let locked = store.lock()?;
+        self.adopt(&store)?;
+        let mut record = self.record.clone();
+        if !record.finish(seconds(now)) {
+            return Err(CaError::NotUnderWay);
+        }
+        locked.write(&record)?;
+        self.record = record;
+        Ok(())
+    }
+
+    /// Does what is due. `looks` also compares with the disk, where a command or the operator may have put something new; a CA
+    /// that comes from there has to pass `vet`. `audience` tells who was heard of, by the CA that comes.
+    pub fn turn(
+        &mut self,
+        now: SystemTime,
+        terms: Terms,
+        looks: bool,
+        vet: impl Fn(&CertificateAuthority) -> Result<(), CaError>,
+        audience: impl FnOnce(&str) -> Audience,
+    ) -> Turned {
+        let before = (Arc::clone(&self.signing), self.record.clone());
+        let problem = self.try_turn(now, terms, looks, vet, audience).err();
+        let is_same = Arc::ptr_eq(&before.0, &self.signing) && before.1.entries().eq(self.record.entries());
+        Turned { is_changed: !is_same, problem }
+    }
+
+    fn try_turn(
+        &mut self,
+        now: SystemTime,
+        terms: Terms,
+        looks: bool,
+        vet: impl Fn(&CertificateAuthority) -> Result<(), CaError>,
+        audience: impl FnOnce(&str) -> Audience,
+    ) -> Result<(), CaError> {
+        let mut problem = Ok(());
+        if looks {
+            problem = self.look_again(now, terms, vet);
+        }
+        let at = seconds(now);
+        if let Some(next) = &self.next {
+            let agents = audience(&next.id());
+            let told = |agents: &Audience| {
+                agents.iter().map(|(name, heard)| (name.clone(), heard.seen.is_some())).collect::<Vec<_>>()
+            };
+            let is_news = told(&agents) != told(&self.record.agents);
+            self.record.agents = agents;
+            if is_news && let Some(store) = &self.store {
+                let locked = store.lock()?;
+                // A command may have changed the rest meanwhile; the next look takes it.
+                if let Some(mut record) = store.record()?.filter(|record| record.entries().eq(self.record.entries())) {
+                    record.agents.clone_from(&self.record.agents);
+                    locked.write(&record)?;
+                    self.record = record;
+                }
+            }
+        }
+        match self.due(at) {
+            Some(due) => self.make_due(due, at).and(problem),
+            None => problem,
+        }
+    }
+
+    /// The CA that signs.
+    pub fn signing(&self) -> &Arc<CertificateAuthority> {
+        &self.signing
+    }
+
+    /// Every certificate that agents must trust, by part; the one that signs is the first.
+    pub fn anchors(&self) -> Vec<(Role, Anchor)> {
+        let next = self.next.iter().map(|next| (Role::Next, next.anchor()));
+        let past = self.past.iter().zip(&self.record.past);
+        let past = past.map(|(anchor, past)| (Role::Past(time(past.until)), anchor.clone()));
+        std::iter::once((Role::Signing, self.signing.anchor())).chain(next).chain(past).collect()
+    }
+
+    /// Where in its life it is.
+    pub fn phase(&self) -> Phase {
+        match (&self.next, self.past.is_empty()) {
+            (Some(_), _) => Phase::Overlap,
+            (None, false) => Phase::Trailing,
+            (None, true) => Phase::Stable,
+        }
+    }
+
+    /// When the CA that comes signs; `None` where none does.
+    pub fn overlap(&self) -> Option<Overlap> {
+        let next = self.record.next.as_ref()?;
+        let (since, least_until, deadline) = (time(next.since), time(next.least_until), time(next.deadline));
+        Some(Overlap { since, least_until, deadline })
+    }
+
+    /// The name of the CA that comes, as an audience is told by.
+    pub fn coming(&self) -> Option<String> {
+        self.next.as_ref().map(|next| next.id())
+    }
+
+    /// Who was heard of since it comes, as it is kept.
+    pub fn audience(&self) -> &Audience {
+        &self.record.agents
+    }
+
+    /// Why an overlap would not outlive a restart, where it would not.
+    pub fn unkept(&self) -> Option<&str> {
+        self.unkept.as_deref()
+    }
+
+    /// Whether the one that signs was made just now.
+    pub fn is_new(&self) -> bool {
+        self.signing.is_new()
+    }
+
+    /// Whether the operator gives the CA.
+    pub fn is_given(&self) -> bool {
+        matches!(self.origin, Origin::Given(_))
+    }
+
+    /// Whether an appliance may start: the one that signs lasts, or the one that comes takes its place.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::check_usable`].
+    pub fn check_usable(&self, now: SystemTime) -> Result<(), CaError> {
+        let signing = self.signing.check_usable(now);
+        match (&self.next, signing) {
+            (Some(next), Err(CaError::Ending { .. })) => next.check_usable(now),
+            (_, signing) => signing,
+        }
+    }
+
+    /// The folder that is read and written while the appliance runs.
+    pub fn folder(&self) -> Option<&Path> {
+        self.store.as_ref().map(Store::folder)
+    }
+
+    /// The operator's files.
+    pub fn files(&self) -> Option<[&Path; 2]> {
+        match &self.origin {
+            Origin::Given(given) => Some([&given.certificate_file, &given.key_file]),
+            Origin::Made(_) => None,
+        }
+    }
+
+    /// The key of the one that signs.
+    pub fn key_file(&self) -> Option<PathBuf> {
+        match (&self.origin, &self.store) {
+            (Origin::Given(given), _) => Some(given.key_file.clone()),
+            (Origin::Made(_), Some(store)) => Some(store.key_file(&self.record.signing.id)),
+            (Origin::Made(_), None) => None,
+        }
+    }
+
+    fn open_made(
+        state_dir: &Path,
+        store: Store,
+        subtrees: Subtrees,
+        terms: Terms,
+        now: SystemTime,
+    ) -> Result<Self, CaError> {
+        let Some(record) = store.record()? else {
+            let first = CertificateAuthority::load_or_create_within(state_dir, &subtrees, now)?;
+            return Ok(Self::of(Origin::Made(subtrees), Some(store), Entry::first(), first));
+        };
+        let mut life = Self::load(Origin::Made(subtrees.clone()), store.clone(), record)?;
+        store.lock()?.clean(&life.record)?;
+        if life.record.signing.given && life.next.is_none() {
+            life.rotate(&subtrees, terms, now)?;
+        }
+        Ok(life)
+    }
+
+    /// With the state folder; the pair is given back where that can't be used.
+    fn open_kept(store: Store, pair: Pair, terms: Terms, now: SystemTime) -> Result<Self, Box<(Pair, CaError)>> {
+        // Its origin is put in by the caller, who has the files.
+        let origin = || Origin::Made(Subtrees::default());
+        let prepared = (|| {
+            store.make_folder()?;
+            let locked = store.lock()?;
+            let life = match store.record()? {
+                Some(record) => Some(Self::load(origin(), store.clone(), record)?),
+                None if store.has_first() => {
+                    let first = store.authority("")?;
+                    Some(Self::of(origin(), Some(store.clone()), Entry::first(), first))
+                }
+                None => None,
+            };
+            let record = match &life {
+                Some(life) => life.record.clone(),
+                None => {
+                    let entry = Entry { id: pair.authority.id(), given: true };
+                    locked.put(&entry.id, &pair.authority.certificate_pem(), &pair.key_pem)?;
+                    Record::of(entry)
+                }
+            };
+            locked.write(&record)?;
+            locked.clean(&record)?;
+            Ok::<_, CaError>(life)
+        })();
+        match prepared {
+            Err(error) => Err(Box::new((pair, error))),
+            Ok(None) => {
+                let entry = Entry { id: pair.authority.id(), given: true };
+                Ok(Self::of(origin(), Some(store), entry, pair.authority))
+            }
+            Ok(Some(mut life)) => life.offer(pair, terms, now).map(|()| life),
+        }
+    }
+
+    fn of(origin: Origin, store: Option<Store>, entry: Entry, signing: CertificateAuthority) -> Self {
+        let record = Record::of(entry);
+        Self { origin, store, unkept: None, record, signing: Arc::new(signing), next: None, past: Vec::new() }
+    }
+
+    fn load(origin: Origin, store: Store, record: Record) -> Result<Self, CaError> {
+        let signing = store.authority(&record.signing.id)?;
+        let next = record.next.as_ref().map(|next| store.authority(&next.entry.id).map(Arc::new)).transpose()?;
+        let past = record.past.iter().map(|past| store.anchor(&past.entry.id)).collect::<Result<_, _>>()?;
+        Ok(Self { origin, store: Some(store), unkept: None, record, signing: Arc::new(signing), next, past })
+    }
+
+    /// Takes over what another process wrote.
+    fn adopt(&mut self, store: &Store) -> Result<(), CaError> {
+        let Some(record) = store.record()?.filter(|record| *record != self.record) else { return Ok(()) };
+        let held = |id: &str| {
+            let known = [(&self.record.signing.id, &self.signing)].into_iter();
+            let next = self.record.next.as_ref().map(|next| &next.entry.id).zip(self.next.as_ref());
+            known.chain(next).find(|(known, _)| *known == id).map(|(_, authority)| Arc::clone(authority))
+        };
+        let authority = |id: &str| held(id).map_or_else(|| store.authority(id).map(Arc::new), Ok);
+        let signing = authority(&record.signing.id)?;
+        let next = record.next.as_ref().map(|next| authority(&next.entry.id)).transpose()?;
+        let past = record.past.iter().map(|past| store.anchor(&past.entry.id)).collect::<Result<_, _>>()?;
+        (self.signing, self.next, self.past, self.record) = (signing, next, past, record);
+        Ok(())
+    }
+
+    fn look_again(
+        &mut self,
+        now: SystemTime,
+        terms: Terms,
+        vet: impl Fn(&CertificateAuthority) -> Result<(), CaError>,
+    ) -> Result<(), CaError> {
+        if let Some(store) = self.store.clone() {
+            self.adopt(&store)?;
+        }
+        let Origin::Given(given) = &mut self.origin else { return Ok(()) };
+        let Some(pair) = given.read_again()? else { return Ok(()) };
+        let vetted = pair.authority.check_usable(now).and_then(|()| vet(&pair.authority));
+        if let Err(error) = vetted {
+            // It is looked at again: it may become usable, or what is wrong with it may.
+            given.certificate_pem.clear();
+            return Err(error);
+        }
+        self.offer(pair, terms, now).map_err(|unkept| {
+            let (pair, error) = *unkept;
+            if let Origin::Given(given) = &mut self.origin {
+                given.pair = Some(Box::new(pair));
+            }
+            error
+        })
+    }
+
+    /// The operator's CA: nothing new, or one that comes.
+    fn offer(&mut self, pair: Pair, terms: Terms, now: SystemTime) -> Result<(), Box<(Pair, CaError)>> {
+        let id = pair.authority.id();
+        let is_known = [Some(&self.signing), self.next.as_ref()].into_iter().flatten().any(|one| one.id() == id);
+        let mut record = self.record.clone();
+        if !is_known {
+            record.begin(Entry { id: id.clone(), given: true }, terms, leaf_life(), seconds(now));
+        }
+        let kept = self.store.as_ref().map_or(Ok(()), |store| {
+            let locked = store.lock()?;
+            locked.put(&self.name_of(&id), &pair.authority.certificate_pem(), &pair.key_pem)?;
+            locked.write(&record)?;
+            locked.clean(&record)
+        });
+        if let Err(error) = kept {
+            return Err(Box::new((pair, error)));
+        }
+        let authority = Arc::new(pair.authority);
+        if self.signing.id() == id {
+            self.signing = authority;
+            return Ok(());
+        }
+        let before = self.next.replace(authority);
+        if !is_known {
+            let ids: Vec<String> = record.past.iter().map(|past| past.entry.id.clone()).collect();
+            let mut held: Vec<Anchor> = before.map(|before| before.anchor()).into_iter().collect();
+            held.append(&mut self.past);
+            self.past = ids.iter().filter_map(|id| held.iter().find(|one| one.id() == *id).cloned()).collect();
+        }
+        self.record = record;
+        Ok(())
+    }
+
+    fn due(&self, at: u64) -> Option<Due> {
+        self.record.due(at, |id| self.end_of(id))
+    }
+
+    fn make_due(&mut self, due: Due, at: u64) -> Result<(), CaError> {
+        let store = self.store.clone();
+        let locked = store.as_ref().map(Store::lock).transpose()?;
+        if let Some(store) = &store {
+            self.adopt(store)?;
+            if self.due(at) != Some(due) {
+                return Ok(());
+            }
+        }
+        let mut record = self.record.clone();
+        match due {
+            Due::Promote => record.promote(leaf_life(), at),
+            Due::Retire => record.retire(at, |id| self.end_of(id)),
+        }
+        if let Some(locked) = &locked {
+            locked.write(&record)?;
+        }
+        if let (Due::Promote, Some(next)) = (due, self.next.take()) {
+            let before = std::mem::replace(&mut self.signing, next);
+            self.past.insert(0, before.anchor());
+            self.past.truncate(record.past.len());
+        }
+        if due == Due::Retire {
+            let stays = |entry: &Entry| record.past.iter().any(|past| past.entry == *entry);
+            let mut all = self.record.past.iter().map(|past| stays(&past.entry));
+            self.past.retain(|_| all.next().unwrap_or(true));
+        }
+        self.record = record;
+        // Only now: what is removed is needed by nobody, whatever happens from here on.
+        locked.as_ref().map_or(Ok(()), |locked| locked.clean(&self.record))
+    }
+
+    /// When the certificate of an entry is over.
+    fn end_of(&self, id: &str) -> Option<u64> {
+        if self.record.signing.id == id {
+            return Some(seconds(self.signing.not_after()));
+        }
+        let past = self.record.past.iter().zip(&self.past).find(|(past, _)| past.entry.id == id);
+        past.map(|(_, anchor)| seconds(anchor.not_after()))
+    }
+
+    /// The name of the files of a CA: the first one's have none.
+    fn name_of(&self, id: &str) -> String {
+        if self.signing.id() == id { self.record.signing.id.clone() } else { id.to_owned() }
+    }
+
+    fn role_of(&self, id: &str) -> Option<Role> {
+        self.anchors().into_iter().find(|(_, anchor)| anchor.id() == id).map(|(role, _)| role)
+    }
+}
+
+/// No leaf is good for longer than this.
+fn leaf_life() -> Duration {
+    crate::minter::LONGEST_LEAF
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn time(seconds: u64) -> SystemTime {
+    UNIX_EPOCH.checked_add(Duration::from_secs(seconds)).unwrap_or(UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests;
