@@ -240,6 +240,7 @@ process: { user: stubgate, require_lockdown: true, credential_folders: [/run/mor
 escrow:
   store: { postgres: { host: db.corp.example, port: 5432, database: logins, user: stubgate, password_file: /run/p, ca_file: /ca.pem } }
   key: { file: /run/key }
+kubernetes: { kubeconfig: /etc/stubgate/kubeconfig, context: c, namespaces: [agents], stale_after_seconds: 60 }
 "#
         .into(),
     };
