@@ -1,5 +1,6 @@
 //! All pods once, for commands that end.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use kube::Client;
@@ -24,8 +25,8 @@ pub struct ListedPod {
     pub service_account: Box<str>,
     /// All of its labels.
     pub labels: Labels,
-    /// Whether it has addresses of its own: it is not on the host network, has not ended and is not ending.
-    pub has_address: bool,
+    /// The addresses that are its own: none where it is on the host network, has ended, is ending, or has none yet.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Every pod of these namespaces, or of all where none is named.
@@ -42,7 +43,7 @@ pub async fn list(access: &Access, namespaces: &[String]) -> Result<Vec<ListedPo
             name: pod.name,
             service_account: pod.service_account,
             labels: pod.labels,
-            has_address: !pod.addresses.is_empty(),
+            addresses: pod.addresses,
         }));
     }
     Ok(found)

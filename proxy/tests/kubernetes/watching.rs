@@ -203,7 +203,7 @@ async fn pods_are_listed_once_for_commands() {
     let access = stubgate_kubernetes::Access::Kubeconfig { file: double.kubeconfig(folder.path()), context: None };
     let all = stubgate_kubernetes::list(&access, &[]).await.unwrap();
     let names: Vec<_> =
-        all.iter().map(|pod| (&*pod.namespace, &*pod.name, pod.labels.len(), pod.has_address)).collect();
-    assert_eq!(names, [("agents", "p1", 2, true), ("other", "q", 2, true)]);
+        all.iter().map(|pod| (&*pod.namespace, &*pod.name, pod.labels.len(), pod.addresses.len())).collect();
+    assert_eq!(names, [("agents", "p1", 2, 1), ("other", "q", 2, 1)]);
     assert_eq!(stubgate_kubernetes::list(&access, &["other".into()]).await.unwrap().len(), 1);
 }

@@ -17,10 +17,10 @@ pub(in crate::cli) struct Args {
     /// Files, or folders of which every *.yaml is read; checked together, as one policy
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Also look at the `pods:` of agents beside the pods of a cluster: the output of
-    /// `kubectl get pods --all-namespaces --output json`, or `-` to read it from standard input
-    #[arg(long, value_name = "FILE")]
-    cluster: Option<PathBuf>,
+    /// Also look at the `pods:` of agents beside the pods of a cluster, which is asked as kubectl would; or beside those of
+    /// a file (`-` is standard input) with the output of `kubectl get pods --all-namespaces --output json`
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    cluster: Option<Option<PathBuf>>,
     /// How to write what is found: for people on standard error, the others on standard output
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -59,7 +59,7 @@ pub(super) fn main(args: &Args) -> ExitCode {
         Ok(found) => found,
         Err(error) => return fail(UNUSABLE, error),
     };
-    let pods = match args.cluster.as_deref().map(cluster::pods).transpose() {
+    let pods = match args.cluster.as_ref().map(|file| cluster::pods(file.as_deref())).transpose() {
         Ok(pods) => pods,
         Err(error) => return fail(UNUSABLE, error),
     };

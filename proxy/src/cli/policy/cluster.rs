@@ -1,16 +1,25 @@
-//! The pods that `stubgate policy check --cluster` looks at.
+//! The pods that `stubgate policy check --cluster` looks at: of a file, or of the cluster that this machine is set up for.
 
+use std::env;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use stubgate_kubernetes::{Access, ListedPod};
 use stubgate_policy::pods::cluster::{ClusterPod, read};
 
-/// The pods that a file lists; `-` is standard input.
+/// The pods that a file lists; `-` is standard input. Without a file, all that the API server lists.
 ///
 /// # Errors
-/// It can't be read, is too long, or lists something else; the sentence begins with its name.
-pub(super) fn pods(path: &Path) -> Result<Vec<ClusterPod>, String> {
+/// It can't be read, is too long, or lists something else; the API server does not say. The sentence names which.
+pub(super) fn pods(file: Option<&Path>) -> Result<Vec<ClusterPod>, String> {
+    match file {
+        Some(path) => listed(path),
+        None => current(),
+    }
+}
+
+fn listed(path: &Path) -> Result<Vec<ClusterPod>, String> {
     let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let text = if path == Path::new("-") { whole(io::stdin().lock()) } else { File::open(path).and_then(whole) };
     read(&text.map_err(|error| said(&error))?).map_err(|error| said(&error))
@@ -22,6 +31,36 @@ fn whole(from: impl Read) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {} MiB", MOST_BYTES >> 20)));
     }
     Ok(text)
+}
+
+fn current() -> Result<Vec<ClusterPod>, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let pods = runtime.block_on(stubgate_kubernetes::list(&access(), &[])).map_err(|error| error.to_string())?;
+    Ok(pods.into_iter().map(of_the_cluster).collect())
+}
+
+/// As kubectl finds it: the first file of `KUBECONFIG`, the one in the home folder, and in a pod its own service account.
+fn access() -> Access {
+    let named = env::var_os("KUBECONFIG").and_then(|files| env::split_paths(&files).find(|file| file.exists()));
+    let at_home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".kube/config"));
+    match named.or_else(|| at_home().filter(|file| file.exists())) {
+        Some(file) => Access::Kubeconfig { file, context: None },
+        None => Access::ServiceAccount,
+    }
+}
+
+fn of_the_cluster(pod: ListedPod) -> ClusterPod {
+    ClusterPod {
+        name: pod.name.into(),
+        namespace: pod.namespace.into(),
+        service_account: pod.service_account.into(),
+        labels: pod.labels.into_iter().collect(),
+        // One on its node's network, or that has none yet, is nobody either.
+        ended: pod.addresses.is_empty(),
+        host_network: false,
+        addresses: pod.addresses,
+    }
 }
 
 /// Ten thousand pods are some hundred mebibytes.
