@@ -57,8 +57,9 @@ image: toolchain
 
 # The lab's appliance is the program of the image.
 static := $(abspath $(images))/x86_64-unknown-linux-musl/release/stubgate
-images-test: image
-	command -v runc >/dev/null || { echo "runc is missing: apt-get install runc" >&2; exit 1; }
+images-test: toolchain
+	./tests/setup --images
+	$(MAKE) image
 	STUBGATE_BIN=$(static) STUBGATE_IMAGE=$(abspath $(images))/image/stubgate.tar \
 	STUBGATE_AGENT_IMAGE=$(abspath $(images))/agent-image/stubgate-agent.tar \
 	cargo test --locked --package stubgate-tests --test images -- --ignored --nocapture --test-threads 1
@@ -76,10 +77,12 @@ fuzz: toolchain
 outside: toolchain
 	./tests/outside/run
 
-# Takes kube-apiserver and etcd in target/lab-cluster/bin, or in the folder that STUBGATE_LAB_CLUSTER names.
+# Builds kube-apiserver and etcd once, some twenty minutes; STUBGATE_LAB_CLUSTER names another folder with them.
 real-cluster: toolchain
-	STUBGATE_REAL_CLUSTER=1 cargo test --locked --package stubgate-proxy --test kubernetes -- --nocapture real
 	./tests/setup
+	./tests/setup-go --cluster
+	cargo build --locked --package stubgate-proxy --package stubgate-agent
+	STUBGATE_REAL_CLUSTER=1 cargo test --locked --package stubgate-proxy --test kubernetes -- --nocapture real
 	STUBGATE_REAL_CLUSTER=1 ./tests/charts/run test_cluster
 
 # aws-lc-rs compiles C.

@@ -5,6 +5,8 @@
 //! process that is killed at any moment goes on where it was (a test kills one at every step). It never signs: [`crate::Minter`]
 //! is told who does. A CA of the operator's that can't be used is said, and changes nothing.
 
+mod given;
+mod phase;
 mod record;
 mod store;
 
@@ -12,14 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use zeroize::Zeroizing;
-
+pub use given::Given;
+pub use phase::{Overlap, Phase, Role, Turned};
 pub use record::{Audience, Heard, Terms};
 use record::{Due, Entry, MOST_PAST, Record};
 use store::Store;
 
 use crate::authority::Anchor;
-use crate::authority::store::{GROUP_MAY_READ, Pair, read, read_pair};
+use crate::authority::store::Pair;
 use crate::constraints::Subtrees;
 use crate::{CaError, CertificateAuthority};
 
@@ -30,131 +32,6 @@ pub enum Origin {
     Made(Subtrees),
     /// The operator's files.
     Given(Given),
-}
-
-/// A CA in files of the operator's, which are exchanged at any time.
-#[derive(Debug)]
-pub struct Given {
-    certificate_file: PathBuf,
-    key_file: PathBuf,
-    /// As it was read last; taken when it is put in place.
-    pair: Option<Box<Pair>>,
-    /// What the certificate file held when the pair was good.
-    certificate_pem: Zeroizing<Vec<u8>>,
-}
-
-impl Given {
-    /// Reads the files: PEM, the issuing certificate first.
-    ///
-    /// # Errors
-    /// As [`CertificateAuthority::load_files`].
-    pub fn read(certificate_file: &Path, key_file: &Path) -> Result<Self, CaError> {
-        let pair = read_swapped(certificate_file, key_file)?;
-        let certificate_pem = read(certificate_file, |_| Ok(()))?;
-        Ok(Self {
-            certificate_file: certificate_file.into(),
-            key_file: key_file.into(),
-            pair: Some(Box::new(pair)),
-            certificate_pem,
-        })
-    }
-
-    /// The CA that was read.
-    pub fn authority(&self) -> Option<&CertificateAuthority> {
-        self.pair.as_ref().map(|pair| &pair.authority)
-    }
-
-    /// Reads the files again if the certificate is another; the key is not touched otherwise.
-    fn read_again(&mut self) -> Result<Option<Pair>, CaError> {
-        if let Some(pair) = self.pair.take() {
-            return Ok(Some(*pair));
-        }
-        let certificate_pem = read(&self.certificate_file, |_| Ok(()))?;
-        if certificate_pem == self.certificate_pem {
-            return Ok(None);
-        }
-        let pair = read_swapped(&self.certificate_file, &self.key_file)?;
-        self.certificate_pem = certificate_pem;
-        Ok(Some(pair))
-    }
-}
-
-/// Two files are not exchanged in one moment: a pair that does not fit is looked at once more.
-fn read_swapped(certificate_file: &Path, key_file: &Path) -> Result<Pair, CaError> {
-    match read_pair(certificate_file, key_file, GROUP_MAY_READ) {
-        Err(CaError::KeyMismatch | CaError::Half { .. }) => {
-            std::thread::sleep(Duration::from_millis(200));
-            read_pair(certificate_file, key_file, GROUP_MAY_READ)
-        }
-        read => read,
-    }
-}
-
-/// Where in its life an appliance's CA is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// One CA, and no other.
-    Stable,
-    /// One signs, and the one that comes is in the bundle.
-    Overlap,
-    /// The new one signs, and the one before it is in the bundle.
-    Trailing,
-}
-
-impl Phase {
-    /// Every phase.
-    pub const ALL: [Phase; 3] = [Phase::Stable, Phase::Overlap, Phase::Trailing];
-
-    /// Its word in metrics, records and `ca show`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Phase::Stable => "stable",
-            Phase::Overlap => "overlap",
-            Phase::Trailing => "trailing",
-        }
-    }
-}
-
-/// A CA's part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Signs leaves.
-    Signing,
-    /// Comes.
-    Next,
-    /// Signed; in the bundle until this time at most.
-    Past(SystemTime),
-}
-
-impl Role {
-    /// Its word in metrics and `ca show`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Role::Signing => "signing",
-            Role::Next => "next",
-            Role::Past(_) => "past",
-        }
-    }
-}
-
-/// When the CA that comes signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overlap {
-    /// Since when it is in the bundle.
-    pub since: SystemTime,
-    /// Not before this.
-    pub least_until: SystemTime,
-    /// From here on, whoever was not seen.
-    pub deadline: SystemTime,
-}
-
-/// What a turn did.
-#[derive(Debug, Default)]
-pub struct Turned {
-    /// Whether who signs or what is in the bundle is other than before.
-    pub is_changed: bool,
-    /// What could not be done; all is as it was.
-    pub problem: Option<CaError>,
 }
 
 /// The CAs of an appliance.

@@ -1,0 +1,67 @@
+//! A CA of the operator's: two files that somebody else exchanges, at any time and not in one moment.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use crate::authority::store::{GROUP_MAY_READ, Pair, read, read_pair};
+use crate::{CaError, CertificateAuthority};
+
+/// A CA in files of the operator's, which are exchanged at any time.
+#[derive(Debug)]
+pub struct Given {
+    pub(super) certificate_file: PathBuf,
+    pub(super) key_file: PathBuf,
+    /// As it was read last; taken when it is put in place.
+    pub(super) pair: Option<Box<Pair>>,
+    /// What the certificate file held when the pair was good.
+    pub(super) certificate_pem: Zeroizing<Vec<u8>>,
+}
+
+impl Given {
+    /// Reads the files: PEM, the issuing certificate first.
+    ///
+    /// # Errors
+    /// As [`CertificateAuthority::load_files`].
+    pub fn read(certificate_file: &Path, key_file: &Path) -> Result<Self, CaError> {
+        let pair = read_swapped(certificate_file, key_file)?;
+        let certificate_pem = read(certificate_file, |_| Ok(()))?;
+        Ok(Self {
+            certificate_file: certificate_file.into(),
+            key_file: key_file.into(),
+            pair: Some(Box::new(pair)),
+            certificate_pem,
+        })
+    }
+
+    /// The CA that was read.
+    pub fn authority(&self) -> Option<&CertificateAuthority> {
+        self.pair.as_ref().map(|pair| &pair.authority)
+    }
+
+    /// Reads the files again if the certificate is another; the key is not touched otherwise.
+    pub(super) fn read_again(&mut self) -> Result<Option<Pair>, CaError> {
+        if let Some(pair) = self.pair.take() {
+            return Ok(Some(*pair));
+        }
+        let certificate_pem = read(&self.certificate_file, |_| Ok(()))?;
+        if certificate_pem == self.certificate_pem {
+            return Ok(None);
+        }
+        let pair = read_swapped(&self.certificate_file, &self.key_file)?;
+        self.certificate_pem = certificate_pem;
+        Ok(Some(pair))
+    }
+}
+
+/// Two files are not exchanged in one moment: a pair that does not fit is looked at once more.
+fn read_swapped(certificate_file: &Path, key_file: &Path) -> Result<Pair, CaError> {
+    match read_pair(certificate_file, key_file, GROUP_MAY_READ) {
+        Err(CaError::KeyMismatch | CaError::Half { .. }) => {
+            std::thread::sleep(Duration::from_millis(200));
+            read_pair(certificate_file, key_file, GROUP_MAY_READ)
+        }
+        read => read,
+    }
+}
