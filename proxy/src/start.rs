@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, anyhow};
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
-use stubgate_certs::{Anchor, Life, Minter, MinterConfig, TrustRoots, client_config, system_clock};
+use stubgate_certs::{Anchor, Minter, MinterConfig, TrustRoots, client_config, system_clock};
 use stubgate_credentials::minted::{self, Minting, Revoked, StubKey};
 use stubgate_credentials::{CredentialStore, VersionKey};
 use stubgate_dns::{ForwardZone, NameBudget, Resolver, ResolverConfig};
