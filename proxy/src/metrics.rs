@@ -411,6 +411,7 @@ impl Metrics {
         let _ = self.credential_expiry.remove_label_values(&[credential]);
         let _ = self.credential_success.remove_label_values(&[credential]);
         let _ = self.credential_refreshes.remove_label_values(&[credential]);
+        let _ = self.rejections.remove_label_values(&[credential]);
         for kind in kinds {
             let _ = self.credential_failures.remove_label_values(&[credential, kind]);
         }

@@ -38,8 +38,8 @@ codes! {
     POLICY_EXPOSED "SC0021" "policy that every user can write",
     ONE_CHOICE "SC0022" "not one of the choices, or more than one",
     ESCROW_KEY "SC0023" "logins in a shared store without a key that all replicas have",
-    NAMESPACE "SC0030" "not the name of a namespace",
     BAD_SUBTREE "SC0024" "not a subtree of names that a CA can be held to",
+    NAMESPACE "SC0030" "not the name of a namespace",
 }
 
 #[cfg(test)]

@@ -60,7 +60,15 @@ fn policy(names: &[&str], more: &str) -> Policy {
 fn series_follow_what_sources_do_and_go_with_their_credential() {
     let world = World::new();
     world.health.follow(&policy(&["one", "two"], ""));
-    assert_eq!(world.series(), ["refreshes_total{credential=\"one\"} 0", "refreshes_total{credential=\"two\"} 0"]);
+    assert_eq!(
+        world.series(),
+        [
+            "refreshes_total{credential=\"one\"} 0",
+            "refreshes_total{credential=\"two\"} 0",
+            "rejections_total{credential=\"one\"} 0",
+            "rejections_total{credential=\"two\"} 0",
+        ]
+    );
     world.health.fetched("one", world.after(DAY), None);
     world.health.failed("two", "timeout", "gave no answer", false);
     world.health.failed("two", "timeout", "gave no answer", false);
@@ -74,6 +82,8 @@ fn series_follow_what_sources_do_and_go_with_their_credential() {
             "last_success_timestamp_seconds{credential=\"one\"} 1728000000",
             "refreshes_total{credential=\"one\"} 1",
             "refreshes_total{credential=\"two\"} 0",
+            "rejections_total{credential=\"one\"} 0",
+            "rejections_total{credential=\"two\"} 0",
         ]
     );
     world.health.failed("one", "ended", "has ended", false);
@@ -85,10 +95,15 @@ fn series_follow_what_sources_do_and_go_with_their_credential() {
             "failures_total{credential=\"one\",kind=\"ended\"} 1",
             "last_success_timestamp_seconds{credential=\"one\"} 1728000000",
             "refreshes_total{credential=\"one\"} 1",
+            "rejections_total{credential=\"one\"} 0",
         ]
     );
     world.health.follow(&policy(&["one"], "elsewhere"));
-    assert_eq!(world.series(), ["refreshes_total{credential=\"one\"} 0"], "what comes from elsewhere begins anew");
+    assert_eq!(
+        world.series(),
+        ["refreshes_total{credential=\"one\"} 0", "rejections_total{credential=\"one\"} 0"],
+        "what comes from elsewhere begins anew"
+    );
     world.health.follow(&policy(&[], ""));
     assert_eq!(world.series(), Vec::<String>::new());
 }
