@@ -72,6 +72,8 @@ fn properties(schema: &Map<String, Value>, map: &Map<String, Value>, at: &str, f
             // Texts alone, of which a map is refused by its type, and choices that say it each by itself.
             (None, None) if schema.get("type").is_some_and(|kind| kind == "string") || schema.contains_key("anyOf") => {
             }
+            // A choice between keys that must stand, beside what says which keys there are.
+            (None, None) if schema.keys().all(|keyword| keyword == "required") => {}
             (None, other) => panic!("{at}: says nothing about other keys: {other:?}"),
         }
     }
