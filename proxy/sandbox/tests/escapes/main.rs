@@ -223,7 +223,14 @@ def swap():
     while not stop:
         for family in (socket.AF_UNIX, socket.AF_INET):
             s = socket.socket(family); os.dup2(s.fileno(), number); s.close()
-threads = [threading.Thread(target=f) for f in (change, swap)]
+def take(listener):
+    # A queue that is full makes whoever connects wait.
+    listener.settimeout(0.1)
+    while not stop:
+        try: listener.accept()[0].close()
+        except OSError: pass
+takers = [threading.Thread(target=take, args=(one,)) for one in (inside, tcp)]
+threads = [threading.Thread(target=f) for f in (change, swap)] + takers
 [t.start() for t in threads]
 end = time.time() + 1.5; tried = leaked = 0
 while time.time() < end:
