@@ -54,6 +54,11 @@ const STARTUP: &[&str] = &[
 
 /// Credentials of a home, by where programs keep them: not seen by the command.
 const CREDENTIALS: &[&str] = &[
+    ".cargo/credentials",
+    ".cargo/credentials.toml",
+    ".claude/.credentials.json",
+    ".npmrc",
+    ".pypirc",
     ".aws",
     ".azure",
     ".config/gcloud",

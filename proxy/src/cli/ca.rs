@@ -129,6 +129,7 @@ impl Found {
 fn show(life: &Life) {
     let now = SystemTime::now();
     let anchors = life.anchors();
+    say(format_args!("phase                {}", life.phase().as_str()));
     for (role, anchor) in &anchors {
         if anchors.len() > 1 {
             say(format_args!("{:<21}{}", role.as_str(), part(*role)));

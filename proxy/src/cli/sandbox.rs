@@ -19,6 +19,7 @@ use crate::ca::Form;
 use crate::config::{AuditSink, Config, policy_files};
 use crate::sandbox::{Asked, Guarded, configuration, needs_proxy, stubs};
 use crate::start::{self, Stop};
+use stubgate_policy::secret_source::Source;
 
 /// The status of a sandbox that could not be made, as of other programs that run programs.
 const NOT_MADE: u8 = 125;
@@ -141,6 +142,12 @@ fn at_home(mut config: Config) -> Result<(Config, PathBuf), ExitCode> {
     let folder = made(&config.state_dir)?;
     config.state_dir.clone_from(&folder);
     config.listen.admin.clear();
+    for file in &mut config.audit {
+        if matches!(file.sink, AuditSink::Stdout) {
+            // That is the command's.
+            file.sink = AuditSink::File(folder.join("audit.jsonl"));
+        }
+    }
     Ok((config, folder))
 }
 
@@ -195,6 +202,13 @@ fn plan(asked: &Sandbox, config: &Config, policy: &Policy) -> anyhow::Result<Pla
     let wanted =
         Wanted { stubs: &stubs, kept: &asked.keep_env, proxy: needs_proxy(policy), runtime_folder: &runtime_folder };
     let variables = Variables::new(std::env::vars_os(), wanted);
+    for credential in policy.credentials() {
+        if let Source::Env(name) = credential.source()
+            && std::env::var_os(&**name).is_none()
+        {
+            eprintln!("stubgate: the credential {} has no value: {name} is not set", credential.name());
+        }
+    }
     if !asked.quiet {
         for line in variables.told() {
             eprintln!("stubgate: {line}");
