@@ -4,7 +4,9 @@
 //! A command of the same user could otherwise read the CA's key, or write the policy that it lives under. Both would be stubgate's
 //! fault and not the user's, so that they are closed here; what else of the user's files it may write is the user's to say.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -156,6 +158,8 @@ pub struct Asked<'a> {
     pub home: Option<&'a Path>,
     /// The folder that the command starts in. Canonical.
     pub folder: &'a Path,
+    /// Folders that can be written although root's system can not.
+    pub writable: &'a [PathBuf],
 }
 
 impl Asked<'_> {
@@ -166,6 +170,32 @@ impl Asked<'_> {
         (folder.components().count() > SHALLOW && !self.works_in(folder)).then(|| folder.to_owned())
     }
 
+    /// That nothing on the way to a file is a link which the command could exchange for another: what is covered is what a link
+    /// leads to, and who is outside goes by the link (a program of a credential would be run there).
+    ///
+    /// # Errors
+    /// In words for a person, with the link.
+    pub fn straight(&self, path: &Path) -> Result<(), String> {
+        match links(path).into_iter().find(|link| self.can_exchange(link)) {
+            None => Ok(()),
+            Some(link) => Err(format!(
+                "{} is reached by the link {}, which the command could exchange for another: name the file itself",
+                path.display(),
+                link.display()
+            )),
+        }
+    }
+
+    /// Root's system can't be written but where it is said; a user can write what is the user's, whatever its mode.
+    fn can_exchange(&self, link: &Path) -> bool {
+        if rustix::process::geteuid().is_root() {
+            let customary = ["/tmp", "/var/tmp"].map(Path::new);
+            let writable = customary.into_iter().chain(self.home).chain([self.folder]);
+            return writable.chain(self.writable.iter().map(PathBuf::as_path)).any(|folder| link.starts_with(folder));
+        }
+        link.parent().is_some_and(is_changeable)
+    }
+
     fn works_in(&self, folder: &Path) -> bool {
         self.folder.starts_with(folder) || self.home.is_some_and(|home| home.starts_with(folder))
     }
@@ -174,11 +204,46 @@ impl Asked<'_> {
 /// Folders right below the root, which it counts too, belong to everybody.
 const SHALLOW: usize = 2;
 
+/// Every link that a path goes through, as it is written: at most as many as the kernel follows.
+fn links(path: &Path) -> Vec<PathBuf> {
+    const MOST: usize = 40;
+    let mut found = Vec::new();
+    let mut at = PathBuf::from("/");
+    let mut left: VecDeque<OsString> =
+        std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).iter().map(OsStr::to_owned).collect();
+    while let Some(name) = left.pop_front().filter(|_| found.len() < MOST) {
+        if name == "/" {
+            at = PathBuf::from("/");
+        } else if name == ".." {
+            at.pop();
+        } else if name != "." {
+            let next = at.join(&name);
+            match std::fs::read_link(&next) {
+                Ok(target) => {
+                    found.push(next);
+                    for part in target.iter().collect::<Vec<_>>().into_iter().rev() {
+                        left.push_front(part.to_owned());
+                    }
+                }
+                Err(_) => at = next,
+            }
+        }
+    }
+    found
+}
+
+/// Whether this user can make and remove what is in a folder, or could after a change of its mode.
+fn is_changeable(folder: &Path) -> bool {
+    let is_own = |found: std::fs::Metadata| found.uid() == rustix::process::geteuid().as_raw();
+    access(folder, Access::WRITE_OK).is_ok() || folder.metadata().is_ok_and(is_own)
+}
+
 impl Guarded {
     /// What of this configuration and policy, of the user's home and of what was asked for.
     ///
     /// # Errors
-    /// Where the policy lies where the command works, and so can't be kept from it; in words for a person.
+    /// Where the policy lies where the command works, or leads there, and so can't be kept from it; or a credential's file or
+    /// program does. In words for a person.
     pub fn new(
         config: &Config,
         config_file: Option<&Path>,
@@ -202,11 +267,17 @@ impl Guarded {
             }
         }
         for credential in policy.credentials() {
+            for path in credential.source().files().into_iter().chain(credential.source().programs()) {
+                asked.straight(path)?;
+            }
             let files = credential.source().files().into_iter().filter_map(real);
             own.extend(files.map(|path| asked.folder_of(&path).unwrap_or(path)));
             read_only.extend(credential.source().programs().into_iter().filter_map(real));
         }
         for path in config.policy.iter().filter_map(|path| real(path)) {
+            if path.is_dir() {
+                stays_within(&path)?;
+            }
             let folder = if path.is_dir() {
                 Some(path.clone()).filter(|path| !asked.works_in(path))
             } else {
@@ -243,10 +314,23 @@ impl Guarded {
     }
 }
 
+/// That no file of a folder of policy is a link to elsewhere.
+fn stays_within(folder: &Path) -> Result<(), String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let leads_out = |path: &PathBuf| path.canonicalize().is_ok_and(|real| !real.starts_with(folder));
+    match entries.filter(|path| path.extension().is_some_and(|end| end == "yaml")).find(leads_out) {
+        None => Ok(()),
+        Some(path) => Err(format!(
+            "{} leads out of the policy's folder, to where the command could change it: put the file itself there",
+            path.display()
+        )),
+    }
+}
+
 /// The folders above these that their user could rename.
 fn fixed<'p>(paths: impl Iterator<Item = &'p PathBuf>) -> Vec<PathBuf> {
     let above: BTreeSet<&Path> = paths.flat_map(|path| path.ancestors().skip(1)).collect();
-    let can_be_renamed = |path: &&Path| path.parent().is_some_and(|parent| access(parent, Access::WRITE_OK).is_ok());
+    let can_be_renamed = |path: &&Path| path.parent().is_some_and(is_changeable);
     above.into_iter().filter(can_be_renamed).map(Path::to_owned).collect()
 }
 
@@ -311,8 +395,13 @@ mod tests {
         }
         let config = configuration(&[at("project/policy")], &at("state")).unwrap();
         let policy = with_credential(&format!("{{ file: {}/secrets/c }}", base.display()), "a.example", "bearer");
-        let asked =
-            Asked { hide: &[], show: &[at("home/.aws"), at("state")], home: Some(&at("home")), folder: &at("work") };
+        let asked = Asked {
+            hide: &[],
+            show: &[at("home/.aws"), at("state")],
+            home: Some(&at("home")),
+            folder: &at("work"),
+            writable: &[],
+        };
         let guarded = Guarded::new(&config, None, &policy, asked).unwrap();
         assert_eq!(
             guarded.hidden,
@@ -345,10 +434,60 @@ mod tests {
             [("project/p.yaml", false), ("project", false), ("project/policy", true), ("project/policy/p.yaml", true)]
         {
             let config = configuration(&[base.join(path)], &base.join("state")).unwrap();
-            let asked = Asked { hide: &[], show: &[], home: None, folder: &base.join("project") };
+            let asked = Asked { hide: &[], show: &[], home: None, folder: &base.join("project"), writable: &[] };
             let guarded = Guarded::new(&config, None, &policy, asked);
             assert_eq!(guarded.is_ok(), is_taken, "{path}: {guarded:?}");
         }
+    }
+
+    #[test]
+    fn what_is_reached_by_a_link_that_the_command_could_exchange_is_refused() {
+        use std::os::unix::fs::symlink;
+
+        // In /tmp, so that root's command could exchange it too.
+        let folder = tempfile::Builder::new().tempdir_in("/tmp").unwrap();
+        let base = folder.path().canonicalize().unwrap();
+        let at = |name: &str| base.join(name);
+        for name in ["policy", "real", "work", "shared"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        for name in ["real/tool", "shared/p.yaml", "policy/own.yaml"] {
+            fs::write(at(name), "").unwrap();
+        }
+        symlink(at("real"), at("by-link")).unwrap();
+        symlink("../real/tool", at("work/tool")).unwrap();
+        symlink("own.yaml", at("policy/beside.yaml")).unwrap();
+        let config = configuration(&[at("policy")], &at("state")).unwrap();
+        let asked = Asked { hide: &[], show: &[], home: None, folder: &at("work"), writable: &[] };
+        for (path, is_taken) in
+            [("real/tool", true), ("by-link/tool", false), ("work/tool", false), ("work/../real/tool", true)]
+        {
+            for source in
+                [format!("{{ exec: [{}] }}", at(path).display()), format!("{{ file: {} }}", at(path).display())]
+            {
+                let policy = with_credential(&source, "a.example", "bearer");
+                let guarded = Guarded::new(&config, None, &policy, asked);
+                assert_eq!(guarded.is_ok(), is_taken, "{source}: {guarded:?}");
+            }
+            assert_eq!(asked.straight(&at(path)).is_ok(), is_taken, "{path}");
+        }
+        let policy = with_credential("{ env: ACME_TOKEN }", "a.example", "bearer");
+        assert!(Guarded::new(&config, None, &policy, asked).is_ok(), "a link to a file beside it stays in the folder");
+        symlink("../shared/p.yaml", at("policy/p.yaml")).unwrap();
+        let refused = Guarded::new(&config, None, &policy, asked).unwrap_err();
+        assert!(refused.contains("leads out of the policy's folder"), "{refused}");
+    }
+
+    #[test]
+    fn a_folder_that_its_owner_could_make_writable_is_one_that_can_be_changed() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("own");
+        fs::create_dir_all(own.join("a")).unwrap();
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o555)).unwrap();
+        assert!(is_changeable(&own));
+        fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 /// How long a connection may take.
@@ -84,9 +84,17 @@ impl Access {
         let mut config = match self {
             Access::ServiceAccount => Config::incluster_env().map_err(|error| refused(&error))?,
             Access::Kubeconfig { file, context } => {
-                let read = Kubeconfig::read_from(file).map_err(|error| refused(&error))?;
+                // The parser quotes what stands around a fault, and that may be a token (law 4).
+                let read = Kubeconfig::read_from(file).map_err(|error| match error {
+                    KubeconfigError::ReadConfig(error, _) => {
+                        Error::Access(format!("the kubeconfig can't be read: {}", error.kind()))
+                    }
+                    _ => Error::Access("the kubeconfig is none: kubectl config view says what is wrong".into()),
+                })?;
                 let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
-                Config::from_custom_kubeconfig(read, &options).await.map_err(|error| refused(&error))?
+                Config::from_custom_kubeconfig(read, &options).await.map_err(|_| {
+                    Error::Access("the kubeconfig lacks a context, a cluster or a user that can be used".into())
+                })?
             }
         };
         if config.cluster_url.scheme_str() != Some("https") || config.accept_invalid_certs {

@@ -76,12 +76,15 @@ const CREDENTIALS: &[&str] = &[
     "_API_KEY",
     "_APITOKEN",
     "_AUTH",
+    "_AUTHTOKEN",
     "_AUTH_KEY",
     "_CLIENT_SECRET",
     "_CONNECTION_STRING",
+    "_CREDENTIAL",
     "_CREDENTIALS",
     "_DSN",
     "_JWT",
+    "_KEY",
     "_PASS",
     "_PASSPHRASE",
     "_PASSWD",
@@ -163,7 +166,7 @@ impl Variables {
             if text == "XDG_RUNTIME_DIR" || trusting.iter().any(|(known, _)| *known == text) {
                 continue;
             }
-            if wanted.kept.contains(&text) || !is_left_out(&text) {
+            if wanted.kept.contains(&text) || !(is_left_out(&text) || shows_credential(&value.to_string_lossy())) {
                 made.all.push((name, value));
             } else {
                 made.left_out.push(text);
@@ -217,6 +220,17 @@ fn is_left_out(name: &str) -> bool {
         || name.ends_with("_SOCK")
         || name.ends_with("_SOCKET")
         || name.starts_with("BASH_FUNC_")
+        // Settings of git by number, among them headers; one that is missing makes the others an error.
+        || name.starts_with("GIT_CONFIG_")
+}
+
+/// Whether a value has a user and a password in an address, or is a header that says who one is.
+fn shows_credential(value: &str) -> bool {
+    let has_password = |rest: &str| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    };
+    value.split("://").skip(1).any(has_password) || value.to_ascii_lowercase().contains("authorization:")
 }
 
 #[cfg(test)]
@@ -251,10 +265,15 @@ mod tests {
             ("PGPASSWORD", "real"),
             ("MY_SERVICE_PASSWORD", "real"),
             ("https_proxy", "http://corp"),
+            ("GIT_CONFIG_VALUE_0", "AUTHORIZATION: basic real"),
+            ("PIP_INDEX_URL", "https://u:real@pypi.example/simple"),
+            ("HEADERS", "Authorization: Bearer real"),
+            ("STRIPE_KEY", "real"),
+            ("HOMEPAGE", "https://example.com/a:b@c"),
             ("LANG", "C"),
         ];
         let made = made(&outside, &[], &[], false);
-        assert_eq!(made.left_out.len(), 9, "{:?}", made.left_out);
+        assert_eq!(made.left_out.len(), 13, "{:?}", made.left_out);
         let text = format!("{:?}", made.all);
         assert!(!text.contains("real") && !text.contains("/x") && !text.contains("corp"), "{text}");
         assert_eq!((value(&made, "PATH"), value(&made, "LANG")), (Some("/bin"), Some("C")));

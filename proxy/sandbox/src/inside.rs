@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{
     DumpableBehavior, Pid, Signal, WaitOptions, kill_process, kill_process_group, set_dumpable_behavior,
     set_parent_process_death_signal, setsid, wait, waitpid,
@@ -282,6 +283,7 @@ fn try_become(plan: &Plan, terminal: Option<&OwnedFd>, watcher: &End) -> Result<
             dup2_stderr(terminal).map_err(at("the terminal"))?;
         }
     }
+    refuse_free_sockets()?;
     give_up_rights().map_err(at("capabilities"))?;
     sys::hear_all();
     let listener = sys::listen_to_calls(&filter::program()).map_err(at("the filter of system calls"))?;
@@ -293,6 +295,24 @@ fn try_become(plan: &Plan, terminal: Option<&OwnedFd>, watcher: &End) -> Result<
     };
     let environment = plan.environment.iter().map(|(name, value)| (name, value));
     Ok(Command::new(name).args(arguments).env_clear().envs(environment).exec())
+}
+
+/// A socket of outside as standard input, output or error is a way out, unless it is connected and can't be connected anew: only
+/// pairs of the Unix family are so.
+fn refuse_free_sockets() -> Result<(), Failed> {
+    let (input, output, errors) = (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
+    for fd in [input, output, errors] {
+        let Ok(domain) = sockopt::socket_domain(fd) else { continue };
+        let is_pair = domain == AddressFamily::UNIX
+            && matches!(sockopt::socket_type(fd), Ok(SocketType::STREAM | SocketType::SEQPACKET))
+            && rustix::net::getpeername(fd).is_ok();
+        if !is_pair {
+            let what =
+                "standard input, output or error: it is a socket, which could be connected elsewhere; put a pipe there";
+            return Err(at(what)(io::Error::from(io::ErrorKind::PermissionDenied)));
+        }
+    }
+    Ok(())
 }
 
 fn give_up_rights() -> rustix::io::Result<()> {

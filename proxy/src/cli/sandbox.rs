@@ -74,7 +74,7 @@ pub(super) struct Sandbox {
 }
 
 pub(super) fn main(asked: Sandbox) -> ExitCode {
-    let (config, state) = match configured(&asked) {
+    let (config, state, written) = match configured(&asked) {
         Ok(found) => found,
         Err(code) => return code,
     };
@@ -82,7 +82,7 @@ pub(super) fn main(asked: Sandbox) -> ExitCode {
         Ok(policy) => policy,
         Err(code) => return code,
     };
-    let plan = match plan(&asked, &config, &policy) {
+    let plan = match plan(&asked, &config, &policy, &written) {
         Ok(plan) => plan,
         Err(error) => return fail(UNUSABLE, format!("{error:#}")),
     };
@@ -108,11 +108,13 @@ pub(super) fn main(asked: Sandbox) -> ExitCode {
     }
 }
 
-/// The configuration, and the folder for the log. Made where none was given.
-fn configured(asked: &Sandbox) -> Result<(Config, PathBuf), ExitCode> {
+/// The configuration, the folder for the log, and the paths of configuration and policy as they were written. Made where none was
+/// given.
+fn configured(asked: &Sandbox) -> Result<(Config, PathBuf, Vec<PathBuf>), ExitCode> {
     if let Some(path) = &asked.config {
         let config = Config::read(path).map_err(|problem| check::refuse(&problem))?;
-        return at_home(config);
+        let written = config.policy.iter().chain([path]).cloned().collect();
+        return at_home(config).map(|(config, folder)| (config, folder, written));
     }
     if asked.policy.is_empty() {
         let message = "there is no policy, and without one nothing is allowed: name one with --policy PATH (or a configuration \
@@ -129,7 +131,7 @@ fn configured(asked: &Sandbox) -> Result<(Config, PathBuf), ExitCode> {
     };
     let folder = made(&folder)?;
     let config = configuration(&policy, &folder).map_err(|problem| check::refuse(&problem))?;
-    Ok((config, folder))
+    Ok((config, folder, asked.policy.clone()))
 }
 
 /// With the paths that symlinks lead to, so that no link can be exchanged for another by the command.
@@ -180,7 +182,7 @@ fn read_policy(config: &Config, agent: &str) -> Result<Policy, ExitCode> {
     Ok(compiled.policy)
 }
 
-fn plan(asked: &Sandbox, config: &Config, policy: &Policy) -> anyhow::Result<Plan> {
+fn plan(asked: &Sandbox, config: &Config, policy: &Policy, written: &[PathBuf]) -> anyhow::Result<Plan> {
     let folder = std::env::current_dir()?.canonicalize()?;
     let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok());
     for file in &config.audit {
@@ -194,7 +196,17 @@ fn plan(asked: &Sandbox, config: &Config, policy: &Policy) -> anyhow::Result<Pla
                 .with_context(|| path.display().to_string())?;
         }
     }
-    let wanted = Asked { hide: &asked.hide, show: &asked.show, home: home.as_deref(), folder: &folder };
+    let wanted = Asked {
+        hide: &asked.hide,
+        show: &asked.show,
+        home: home.as_deref(),
+        folder: &folder,
+        writable: &asked.writable,
+    };
+    // As they were written: in the configuration they are where links lead to.
+    for path in written {
+        wanted.straight(path).map_err(anyhow::Error::msg)?;
+    }
     let guarded = Guarded::new(config, asked.config.as_deref(), policy, wanted).map_err(anyhow::Error::msg)?;
     let user = rustix::process::getuid();
     let stubs = stubs(policy, |name| std::env::var_os(name).is_some());

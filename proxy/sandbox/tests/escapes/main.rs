@@ -5,9 +5,10 @@
 mod stage;
 
 use std::io::Write;
-use std::net::{TcpListener, UdpSocket};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::process::ExitCode;
 
 use stage::{Stage, User};
@@ -53,6 +54,7 @@ const TESTS: &[(&str, Test)] = &[
     ("no_other_namespace_is_made_or_entered", no_other_namespace_is_made_or_entered),
     ("nobody_outside_is_seen_and_the_watcher_is_not_touched", nobody_outside_is_seen_and_the_watcher_is_not_touched),
     ("open_files_of_outside_are_not_passed_on", open_files_of_outside_are_not_passed_on),
+    ("a_socket_that_can_be_connected_is_no_standard_input", a_socket_that_can_be_connected_is_no_standard_input),
     ("what_is_hidden_or_fixed_stays_so", what_is_hidden_or_fixed_stays_so),
     ("the_machine_s_settings_can_not_be_written", the_machine_s_settings_can_not_be_written),
     ("the_terminal_is_one_of_its_own_and_works", the_terminal_is_one_of_its_own_and_works),
@@ -360,6 +362,21 @@ print('alive')
 fn open_files_of_outside_are_not_passed_on(stage: &Stage) {
     let said = stage.python("import os\nprint(sorted(os.listdir('/proc/self/fd')))");
     assert_eq!(said, "['0', '1', '2', '3']\n", "3 is the folder that is listed");
+}
+
+fn a_socket_that_can_be_connected_is_no_standard_input(stage: &Stage) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (pair, _other) = UnixStream::pair().unwrap();
+    let datagram = UnixDatagram::unbound().unwrap();
+    for (socket, is_taken) in
+        [(OwnedFd::from(connected), false), (OwnedFd::from(datagram), false), (OwnedFd::from(pair), true)]
+    {
+        let output = stage.command().args(["sh", "-c", "echo ran"]).stdin(socket).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(said.contains("ran"), is_taken, "{said}");
+        assert_eq!(said.contains("could be connected elsewhere"), !is_taken, "{said}");
+    }
 }
 
 fn what_is_hidden_or_fixed_stays_so(stage: &Stage) {

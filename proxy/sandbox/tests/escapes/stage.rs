@@ -87,7 +87,7 @@ impl Stage {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = match self.user {
             User::Own => Command::new(&self.program),
             User::Nobody => {
