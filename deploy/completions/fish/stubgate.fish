@@ -35,9 +35,11 @@ complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "login" -d 'Put an
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "stub" -d 'Make stubs that one agent can use and nobody else, and call them back'
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "audit" -d 'Read audit records'
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "credential" -d 'Say how credentials stand, and try one'
+complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "nft" -d 'Print nftables rules that leave the containers of a bridge no way but stubgate'
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "attack" -d 'Try the ways out of the container that this runs in, and say which are open'
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "doctor" -d 'Say what of the appliance\'s set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners'
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "support-bundle" -d 'Gather what somebody elsewhere needs to see what is wrong, without a secret'
+complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "sandbox" -d 'Run a command that reaches nothing but what policy allows'
 complete -c stubgate -n "__fish_stubgate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c stubgate -n "__fish_stubgate_using_subcommand demo" -s h -l help -d 'Print help'
 complete -c stubgate -n "__fish_stubgate_using_subcommand run" -l config -d 'Configuration of the appliance, YAML' -r -F
@@ -52,7 +54,7 @@ complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and not __fish
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and not __fish_seen_subcommand_from check test explain diff import suggest preset schema help" -f -a "preset" -d 'Look at the rule files that a policy can include, and find the hosts for the one of packages'
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and not __fish_seen_subcommand_from check test explain diff import suggest preset schema help" -f -a "schema" -d 'Print the JSON Schema of a file format, for editors'
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and not __fish_seen_subcommand_from check test explain diff import suggest preset schema help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l cluster -d 'Also look at the `pods:` of agents beside the pods of a cluster: the output of `kubectl get pods --all-namespaces --output json`, or `-` to read it from standard input' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l cluster -d 'Also look at the `pods:` of agents beside the pods of a cluster, which is asked as kubectl would; or beside those of a file (`-` is standard input) with the output of `kubectl get pods --all-namespaces --output json`' -r -F
 complete -c stubgate -n "__fish_stubgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l format -d 'How to write what is found: for people on standard error, the others on standard output' -r -f -a "human\t'Source lines with what is wrong underlined'
 json\t'One object with places, for scripts'
 sarif\t'SARIF 2.1.0, for code hosting'"
@@ -109,24 +111,34 @@ complete -c stubgate -n "__fish_stubgate_using_subcommand config; and not __fish
 complete -c stubgate -n "__fish_stubgate_using_subcommand config; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help'
 complete -c stubgate -n "__fish_stubgate_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check a stubgate.yaml: every error at once, with its place and what to write instead'
 complete -c stubgate -n "__fish_stubgate_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle help" -s h -l help -d 'Print help'
-complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle help" -f -a "init" -d 'Make the certificate authority, if there is none yet'
-complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle help" -f -a "show" -d 'Show its fingerprint and when it ends'
-complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle help" -f -a "bundle" -d 'Print the certificates that an agent must trust, PEM'
-complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle rotate help" -s h -l help -d 'Print help'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle rotate help" -f -a "init" -d 'Make the certificate authority, if there is none yet'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle rotate help" -f -a "show" -d 'Show its fingerprint, when it ends, and how a rotation stands'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle rotate help" -f -a "bundle" -d 'Print the certificates that an agent must trust, PEM'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle rotate help" -f -a "rotate" -d 'Have a new authority take the place of the one that signs, without any agent noticing'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and not __fish_seen_subcommand_from init show bundle rotate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from init" -l config -d 'The appliance\'s configuration, which says where the authority is' -r -F
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from init" -l state-dir -d 'The appliance\'s state folder' -r -F
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from init" -s h -l help -d 'Print help'
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from show" -l config -d 'The appliance\'s configuration, which says where the authority is' -r -F
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from show" -l state-dir -d 'The appliance\'s state folder' -r -F
-complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from show" -l format -d 'How it is shown' -r -f -a "human\t'For people'
+json\t'For programs'"
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from bundle" -l config -d 'The appliance\'s configuration, which says where the authority is' -r -F
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from bundle" -l state-dir -d 'The appliance\'s state folder' -r -F
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from bundle" -l only-own -d 'Leave the system\'s own certificates out'
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from bundle" -s h -l help -d 'Print help'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from rotate" -l config -d 'The appliance\'s configuration, which says where the authority is' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from rotate" -l state-dir -d 'The appliance\'s state folder' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from rotate" -l deadline -d 'The new one signs after this, also if agents were not seen with it; 24h unless the configuration says otherwise' -r
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from rotate" -l at-least -d 'The new one signs no earlier than this; 15m unless the configuration says otherwise' -r
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from rotate" -l finish -d 'End a rotation that is under way: the new one signs at once, the old one leaves the bundle'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from rotate" -s h -l help -d 'Print help'
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from help" -f -a "init" -d 'Make the certificate authority, if there is none yet'
-complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show its fingerprint and when it ends'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from help" -f -a "show" -d 'Show its fingerprint, when it ends, and how a rotation stands'
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from help" -f -a "bundle" -d 'Print the certificates that an agent must trust, PEM'
+complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from help" -f -a "rotate" -d 'Have a new authority take the place of the one that signs, without any agent noticing'
 complete -c stubgate -n "__fish_stubgate_using_subcommand ca; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c stubgate -n "__fish_stubgate_using_subcommand login" -l name -d 'The login\'s name in escrow; by default the one that the policy\'s credential of this provider names' -r
 complete -c stubgate -n "__fish_stubgate_using_subcommand login" -l config -d 'Configuration of the appliance, which says where logins are kept' -r -F
@@ -183,6 +195,12 @@ complete -c stubgate -n "__fish_stubgate_using_subcommand credential; and __fish
 complete -c stubgate -n "__fish_stubgate_using_subcommand credential; and __fish_seen_subcommand_from help" -f -a "status" -d 'Say how each credential of the running appliance stands: its state, its end, what failed'
 complete -c stubgate -n "__fish_stubgate_using_subcommand credential; and __fish_seen_subcommand_from help" -f -a "test" -d 'Try a credential once where it is known to be taken, and say what the answer means'
 complete -c stubgate -n "__fish_stubgate_using_subcommand credential; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c stubgate -n "__fish_stubgate_using_subcommand nft" -l config -d 'Configuration of the appliance, which says where it listens' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand nft" -l bridge -d 'A bridge whose ports are containers; may be given several times' -r
+complete -c stubgate -n "__fish_stubgate_using_subcommand nft" -l interface -d 'Any other interface behind which containers are, or a bridge whose ports are kept apart by other means; may be given several times' -r
+complete -c stubgate -n "__fish_stubgate_using_subcommand nft" -l subnet -d 'Addresses that the containers may have; what has another one is dropped. May be given several times' -r
+complete -c stubgate -n "__fish_stubgate_using_subcommand nft" -l beside -d 'stubgate is itself a container on the bridge, at the addresses of `advertise`'
+complete -c stubgate -n "__fish_stubgate_using_subcommand nft" -s h -l help -d 'Print help'
 complete -c stubgate -n "__fish_stubgate_using_subcommand attack" -l host -d 'A host that policy allows to this agent; without it the first of some usual ones that the resolver answers' -r
 complete -c stubgate -n "__fish_stubgate_using_subcommand attack" -l other-host -d 'Another allowed host, where the stub does not belong' -r
 complete -c stubgate -n "__fish_stubgate_using_subcommand attack" -l denied -d 'A host that exists and that policy does not allow' -r
@@ -205,19 +223,31 @@ complete -c stubgate -n "__fish_stubgate_using_subcommand support-bundle" -s o -
 complete -c stubgate -n "__fish_stubgate_using_subcommand support-bundle" -l offline -d 'Ask nobody beyond this machine'
 complete -c stubgate -n "__fish_stubgate_using_subcommand support-bundle" -l hashes -d 'Tell hosts, names and paths that agents asked for as hashes, by which records can be compared with each other'
 complete -c stubgate -n "__fish_stubgate_using_subcommand support-bundle" -s h -l help -d 'Print help'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "demo" -d 'Show the main job on loopback; nothing to configure, no root, no network'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "run" -d 'Run the appliance'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "policy" -d 'Work on policy files'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "config" -d 'Work on the appliance\'s configuration'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "ca" -d 'Work on the certificate authority that agents must trust'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "login" -d 'Put an OAuth login in escrow, so that stubgate alone holds and refreshes it'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "stub" -d 'Make stubs that one agent can use and nobody else, and call them back'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "audit" -d 'Read audit records'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "credential" -d 'Say how credentials stand, and try one'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "attack" -d 'Try the ways out of the container that this runs in, and say which are open'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "doctor" -d 'Say what of the appliance\'s set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "support-bundle" -d 'Gather what somebody elsewhere needs to see what is wrong, without a secret'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential attack doctor support-bundle help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -l agent -d 'The agent of the policy that the command is' -r
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -l config -d 'The appliance\'s configuration; its listeners are not opened' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -l policy -d 'Policy files, and folders of them, where there is no configuration' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -l state-dir -d 'The folder for state, where there is no configuration' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -l keep-env -d 'A variable to keep that would be left out' -r
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -l hide -d 'A file or folder that the command does not get to see' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -l show -d 'A file or folder that is hidden by custom, such as ~/.kube, to be seen (and not changed)' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -l writable -d 'For root: a folder that can be written, beside the one to start in, the home, /tmp and /var/tmp' -r -F
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -s q -l quiet -d 'Say nothing but errors'
+complete -c stubgate -n "__fish_stubgate_using_subcommand sandbox" -s h -l help -d 'Print help'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "demo" -d 'Show the main job on loopback; nothing to configure, no root, no network'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "run" -d 'Run the appliance'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "policy" -d 'Work on policy files'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "config" -d 'Work on the appliance\'s configuration'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "ca" -d 'Work on the certificate authority that agents must trust'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "login" -d 'Put an OAuth login in escrow, so that stubgate alone holds and refreshes it'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "stub" -d 'Make stubs that one agent can use and nobody else, and call them back'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "audit" -d 'Read audit records'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "credential" -d 'Say how credentials stand, and try one'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "nft" -d 'Print nftables rules that leave the containers of a bridge no way but stubgate'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "attack" -d 'Try the ways out of the container that this runs in, and say which are open'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "doctor" -d 'Say what of the appliance\'s set-up works and what does not: files, kernel, resolvers, hosts, clock, listeners'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "support-bundle" -d 'Gather what somebody elsewhere needs to see what is wrong, without a secret'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "sandbox" -d 'Run a command that reaches nothing but what policy allows'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and not __fish_seen_subcommand_from demo run policy config ca login stub audit credential nft attack doctor support-bundle sandbox help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "check" -d 'Check policy files: every error at once, with its place and what to write instead'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "test" -d 'Run the tests of a policy, and name the rules that none of them reaches'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "explain" -d 'Explain the decision on one request: each phase, and each rule and why it does not fit'
@@ -228,8 +258,9 @@ complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from policy" -f -a "schema" -d 'Print the JSON Schema of a file format, for editors'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "check" -d 'Check a stubgate.yaml: every error at once, with its place and what to write instead'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from ca" -f -a "init" -d 'Make the certificate authority, if there is none yet'
-complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from ca" -f -a "show" -d 'Show its fingerprint and when it ends'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from ca" -f -a "show" -d 'Show its fingerprint, when it ends, and how a rotation stands'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from ca" -f -a "bundle" -d 'Print the certificates that an agent must trust, PEM'
+complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from ca" -f -a "rotate" -d 'Have a new authority take the place of the one that signs, without any agent noticing'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from stub" -f -a "mint" -d 'Print a stub that one agent can use for one credential, and nobody else'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from stub" -f -a "revoke" -d 'Call a stub back; the appliance refuses it within a second'
 complete -c stubgate -n "__fish_stubgate_using_subcommand help; and __fish_seen_subcommand_from stub" -f -a "show" -d 'Say what a stub is for, when it ends, and whether it is good'
