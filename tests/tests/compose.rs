@@ -115,10 +115,9 @@ fn addresses_agree_between_compose_configuration_and_policy() {
     ];
     assert!(run(&arguments).contains("ip daddr 10.42.0.2 tcp dport { 53, 80, 443, 3128 } accept"));
     let guide = std::fs::read_to_string(folder().join("../../docs/install/compose.md")).unwrap();
-    assert!(guide.contains(&format!(
-        "stubgate {}",
-        "nft --config stubgate.yaml --bridge agents0 --subnet 10.42.0.0/24 --beside"
-    )));
+    // With the program and the file as they are in the appliance's container.
+    let asked = "/stubgate nft --config /etc/stubgate/stubgate.yaml --bridge agents0 --subnet 10.42.0.0/24 --beside";
+    assert!(guide.contains(asked));
 }
 
 /// ```text
