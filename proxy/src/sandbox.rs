@@ -258,6 +258,8 @@ impl Guarded {
         own.extend(config.process.credential_folders.iter().filter_map(|path| real(path)));
         own.extend(config.ca.files.iter().filter_map(|files| real(&files.key_file)));
         own.extend(real(&config.stubs.key_file));
+        let cluster = config.kubernetes.iter().flat_map(|known| known.access.paths());
+        own.extend(cluster.filter_map(real).map(|path| asked.folder_of(&path).unwrap_or(path)));
         own.extend(config.escrow.as_ref().and_then(|escrow| escrow.read_later()).and_then(real));
         for file in &config.audit {
             if let AuditSink::File(path) = &file.sink

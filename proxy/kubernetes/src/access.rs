@@ -53,6 +53,9 @@ pub enum Error {
     /// The version that was asked for is no longer known (410): all must be listed again.
     #[error("what was known is too old to go on from")]
     Expired,
+    /// It sent more than is taken in at once.
+    #[error("the API server sent too much at once")]
+    TooLong,
     /// What it sent is not what the API says.
     #[error("what the API server sent can't be read: {0}")]
     Malformed(&'static str),
@@ -64,7 +67,7 @@ impl Error {
         match self {
             Error::Unreachable(_) | Error::Timeout => true,
             Error::Refused { code, .. } => *code == 429 || *code >= 500,
-            Error::Access(_) | Error::Expired | Error::Malformed(_) => false,
+            Error::Access(_) | Error::Expired | Error::TooLong | Error::Malformed(_) => false,
         }
     }
 }

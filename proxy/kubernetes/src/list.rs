@@ -7,7 +7,7 @@ use kube::Client;
 
 use crate::access::{Access, Error};
 use crate::pod::{Labels, Sighting};
-use crate::wire::{Place, page};
+use crate::wire::{PAGE, Place, page};
 
 /// How long one page may take.
 const PAGE: Duration = Duration::from_secs(60);
@@ -61,8 +61,16 @@ pub(crate) fn places(namespaces: &[String]) -> Vec<Place> {
 pub(crate) async fn all(client: &Client, place: &Place, most: Duration) -> Result<(Vec<Sighting>, String), Error> {
     let mut pods = Vec::new();
     let mut next: Option<String> = None;
+    let mut limit = PAGE;
     for _ in 0..PAGES {
-        let page = page(client, place, next.as_deref(), most).await?;
+        let page = match page(client, place, next.as_deref(), limit, most).await {
+            Err(Error::TooLong) if limit > 1 => {
+                limit = (limit / 8).max(1);
+                continue;
+            }
+            page => page?,
+        };
+        limit = limit.saturating_mul(2).min(PAGE);
         pods.extend(page.pods.into_iter().map(crate::pod::Pod::sighting));
         next = page.next;
         if next.is_none() {

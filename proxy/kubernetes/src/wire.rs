@@ -17,10 +17,11 @@ use tokio::time::{Instant, timeout_at};
 use crate::access::{Error, chain};
 use crate::pod::Pod;
 
-/// Pods of one page.
-const PAGE: u32 = 500;
-/// Bytes of one page; an object has at most about 1.5 MiB in etcd.
-const PAGE_BYTES: usize = 256 << 20;
+/// Pods of one page at most.
+pub(crate) const PAGE: u32 = 500;
+/// Bytes of one page: more than one object has, of about 1.5 MiB in etcd, with each of its characters escaped. Who may only make
+/// pods makes pages larger than that, not lists that can't be read: fewer pods are asked for then.
+const PAGE_BYTES: usize = 32 << 20;
 /// Bytes of one line of a watch.
 const LINE_BYTES: usize = 16 << 20;
 /// Bytes of a refusal that are read.
@@ -102,9 +103,15 @@ struct BookmarkMetadata {
 
 /// Asks for a page. Without `next` it is the first one, of what is there when it is asked for: no cache of a server that
 /// may be behind answers it.
-pub(crate) async fn page(client: &Client, place: &Place, next: Option<&str>, most: Duration) -> Result<Page, Error> {
+pub(crate) async fn page(
+    client: &Client,
+    place: &Place,
+    next: Option<&str>,
+    pods: u32,
+    most: Duration,
+) -> Result<Page, Error> {
     let deadline = Instant::now() + most;
-    let mut query = format!("{}?limit={PAGE}", place.0);
+    let mut query = format!("{}?limit={pods}", place.0);
     if let Some(next) = next {
         query.push_str("&continue=");
         query.extend(next.bytes().flat_map(percent));
@@ -230,7 +237,7 @@ async fn whole(mut body: Body, most: usize, deadline: Instant) -> Result<Bytes, 
             Ok(Some(Ok(frame))) => {
                 let Ok(data) = frame.into_data() else { continue };
                 if bytes.len() + data.len() > most {
-                    return Err(Error::Malformed("an answer without end"));
+                    return Err(Error::TooLong);
                 }
                 bytes.extend_from_slice(&data);
             }

@@ -44,6 +44,19 @@ fn directory(pods: &[Sighting]) -> Directory {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pods_that_are_made_as_large_as_can_be_are_listed_all_the_same() {
+    let double = Double::start().await;
+    for at in 0..60 {
+        let mut pod = large(at, "a0");
+        pod["metadata"]["annotations"] = json!({ "note": "n".repeat(1 << 20) });
+        double.put(pod);
+    }
+    let site = Site::start(|folder| double.kubeconfig(folder), 60).await;
+    site.synced().await;
+    assert_eq!(site.directory().len(), 60, "60 MiB are more than a page takes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_pods_are_known_by_one_watch() {
     let double = Double::start().await;
     for at in 0..PODS {

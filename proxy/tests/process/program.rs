@@ -139,7 +139,10 @@ fn ca_init_says_whether_it_made_one() {
     assert!(complained(&shown).contains("stubgate ca init"));
     let first = printed(&stubgate(&["ca", "init", "--config"], Some(&site.config())));
     let second = printed(&stubgate(&["ca", "init", "--config"], Some(&site.config())));
-    assert!(first.starts_with(&format!("made {folder}\nphase                stable\nSHA-256 fingerprint  ")), "{first}");
+    assert!(
+        first.starts_with(&format!("made {folder}\nphase                stable\nSHA-256 fingerprint  ")),
+        "{first}"
+    );
     assert_eq!(second, first.replace("made ", "already there, unchanged: "));
     assert_eq!(
         printed(&stubgate(&["ca", "show", "--config"], Some(&site.config()))),
