@@ -7,7 +7,7 @@ use kube::Client;
 
 use crate::access::{Access, Error};
 use crate::pod::{Labels, Sighting};
-use crate::wire::{PAGE, Place, page};
+use crate::wire::{PAGE_PODS, Place, page};
 
 /// How long one page may take.
 const PAGE: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ pub(crate) fn places(namespaces: &[String]) -> Vec<Place> {
 pub(crate) async fn all(client: &Client, place: &Place, most: Duration) -> Result<(Vec<Sighting>, String), Error> {
     let mut pods = Vec::new();
     let mut next: Option<String> = None;
-    let mut limit = PAGE;
+    let mut limit = PAGE_PODS;
     for _ in 0..PAGES {
         let page = match page(client, place, next.as_deref(), limit, most).await {
             Err(Error::TooLong) if limit > 1 => {
@@ -70,7 +70,7 @@ pub(crate) async fn all(client: &Client, place: &Place, most: Duration) -> Resul
             }
             page => page?,
         };
-        limit = limit.saturating_mul(2).min(PAGE);
+        limit = limit.saturating_mul(2).min(PAGE_PODS);
         pods.extend(page.pods.into_iter().map(crate::pod::Pod::sighting));
         next = page.next;
         if next.is_none() {

@@ -18,7 +18,7 @@ use crate::access::{Error, chain};
 use crate::pod::Pod;
 
 /// Pods of one page at most.
-pub(crate) const PAGE: u32 = 500;
+pub(crate) const PAGE_PODS: u32 = 500;
 /// Bytes of one page: more than one object has, of about 1.5 MiB in etcd, with each of its characters escaped. Who may only make
 /// pods makes pages larger than that, not lists that can't be read: fewer pods are asked for then.
 const PAGE_BYTES: usize = 32 << 20;
