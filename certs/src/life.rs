@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-pub use given::Given;
+pub use given::{Given, Origin};
 pub use phase::{Overlap, Phase, Role, Turned};
 pub use record::{Audience, Heard, Terms};
 use record::{Due, Entry, MOST_PAST, Record};
@@ -24,15 +24,6 @@ use crate::authority::Anchor;
 use crate::authority::store::Pair;
 use crate::constraints::Subtrees;
 use crate::{CaError, CertificateAuthority};
-
-/// Where the CA is from.
-#[derive(Debug)]
-pub enum Origin {
-    /// Made in the state folder, with these constraints.
-    Made(Subtrees),
-    /// The operator's files.
-    Given(Given),
-}
 
 /// The CAs of an appliance.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! A CA of the operator's: two files that somebody else exchanges, at any time and not in one moment.
+//! Where a CA is from. One of the operator's is two files that somebody else exchanges, at any time and not in one moment.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -6,7 +6,17 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::authority::store::{GROUP_MAY_READ, Pair, read, read_pair};
+use crate::constraints::Subtrees;
 use crate::{CaError, CertificateAuthority};
+
+/// Where the CA is from.
+#[derive(Debug)]
+pub enum Origin {
+    /// Made in the state folder, with these constraints.
+    Made(Subtrees),
+    /// The operator's files.
+    Given(Given),
+}
 
 /// A CA in files of the operator's, which are exchanged at any time.
 #[derive(Debug)]
