@@ -131,3 +131,18 @@ impl Policy {
         own.map(|selected| &selected.selector)
     }
 }
+
+/// Whether a text can be the name of a namespace.
+pub fn is_namespace(text: &str) -> bool {
+    is_label(text, 63)
+}
+
+/// RFC 1123 as Kubernetes reads it: lower case, with a letter or digit at both ends.
+pub(crate) fn is_label(text: &str, most: usize) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let ends = |byte: Option<u8>| byte.is_some_and(plain);
+    text.len() <= most
+        && ends(text.bytes().next())
+        && ends(text.bytes().next_back())
+        && text.bytes().all(|byte| plain(byte) || byte == b'-')
+}

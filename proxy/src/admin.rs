@@ -114,6 +114,9 @@ fn ready(appliance: &Appliance) -> String {
     if let Some(pods) = &appliance.pods {
         text.push_str(&pods.standing());
     }
+    if let Some(why) = pods::unready(appliance) {
+        text.push_str(&format!("warning: agents can't be known by their pods: {why}"));
+    }
     for (address, count) in appliance.gateways.many(std::time::Instant::now()) {
         text.push_str(&format!(
             "warning: {count} connections came from {address}, a node's or gateway's address: source NAT makes all agents one\n"

@@ -133,6 +133,15 @@ impl Appliance {
             tracing::info!(cut, "requests and tunnels under way are no longer allowed and were cut");
         }
     }
+
+    /// Cuts what is under way of those who are no longer who they were.
+    pub fn identify_again(&self) {
+        let policy = &self.snapshot.load().policy;
+        let cut = self.live.identify_again(|peer, name| identify::still(self, policy, peer, name).is_some());
+        if cut > 0 {
+            tracing::info!(cut, "requests and tunnels under way are nobody's any more and were cut");
+        }
+    }
 }
 
 impl Surroundings for Appliance {

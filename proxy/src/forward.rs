@@ -29,7 +29,7 @@ use crate::appliance::Appliance;
 use crate::body::{RequestBody, Watched};
 use crate::decide::Permitted;
 use crate::headers;
-use crate::identify::agent_of;
+use crate::identify::still;
 use crate::live::{Pace, Underway};
 use crate::request::Refusal;
 use crate::respond::ResponseBody;
@@ -228,9 +228,8 @@ pub(crate) fn prepare(
     let underway = appliance.live.enter(peer, Arc::clone(&question), pace);
     let now = appliance.snapshot.load();
     // What happened since the decision did not see this request among what is under way: a reload, the end of a pod.
-    let whose = agent_of(appliance, &now.policy, &peer);
-    let is_same = whose.is_some_and(|agent| now.policy.agent(agent).name() == &*agent_name);
-    if !is_same || now.generation != snapshot.generation && !question.holds_under(&now, whose) {
+    let whose = still(appliance, &now.policy, &peer, &agent_name);
+    if whose.is_none() || now.generation != snapshot.generation && !question.holds_under(&now, whose) {
         return Err((Reason::PolicyChanged.into(), Box::new(transaction)));
     }
     if snapshot.policy.agent(agent).is_shut() {

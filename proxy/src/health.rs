@@ -166,7 +166,7 @@ impl Health {
         let entries = self.entries();
         let credentials = entries.iter().map(|(name, entry)| Standing {
             name: name.to_string(),
-            source: kind(&entry.reading.source).to_owned(),
+            source: entry.reading.source.kind().to_owned(),
             state: match (credentials.available(name), credentials.is_stale(name)) {
                 (true, false) => State::InUse,
                 (true, true) => State::Stale,
@@ -206,19 +206,6 @@ fn login(source: &Source, escrow: Option<&Escrow>) -> Option<Login> {
 fn status(source: &Source, escrow: Option<&Escrow>) -> Option<Status> {
     let Source::Oauth(oauth) = source else { return None };
     escrow?.status(&oauth.login)
-}
-
-/// A kind of source, as policy writes it.
-fn kind(source: &Source) -> &'static str {
-    match source {
-        Source::File(_) => "file",
-        Source::Env(_) => "env",
-        Source::Exec(_) => "exec",
-        Source::Vault(_) => "vault",
-        Source::Infisical(_) => "infisical",
-        Source::GithubApp(_) => "github_app",
-        Source::Oauth(_) => "oauth",
-    }
 }
 
 #[cfg(test)]

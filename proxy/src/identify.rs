@@ -17,6 +17,7 @@ use stubgate_policy::{AgentId, Policy, Reason};
 
 use crate::appliance::Appliance;
 use crate::client::{Peer, Stamp};
+use crate::pods::Pods;
 use crate::request::{Arrived, Refusal};
 use crate::snapshot::Snapshot;
 
@@ -93,9 +94,29 @@ pub fn asked(appliance: &Appliance, policy: &Policy, peer: &Peer) -> Option<Agen
     }
 }
 
+/// The agent that a peer is in a policy, where that is still the one of this name.
+pub fn still(appliance: &Appliance, policy: &Policy, peer: &Peer, name: &str) -> Option<AgentId> {
+    agent_of(appliance, policy, peer).filter(|agent| policy.agent(*agent).name() == name)
+}
+
 /// The agent of a policy that a peer is, if it is one.
 pub fn agent_of(appliance: &Appliance, policy: &Policy, peer: &Peer) -> Option<AgentId> {
     who(appliance, policy, peer).ok()
+}
+
+/// Whether somebody at this address may still be this agent: all but what surely is somebody else's, or nobody's. What is not
+/// known well enough now to be told may be so.
+pub fn may_come(appliance: &Appliance, policy: &Policy, name: &str, address: IpAddr) -> bool {
+    let Some(agent) = policy.agent_named(name) else { return false };
+    let is_stamped = appliance.stamped.iter().any(|stamped| **stamped == *name);
+    let are_known = appliance.pods.as_ref().is_none_or(|pods| pods.directory.is_fresh());
+    let peer = Peer { address: (address, 0).into(), stamp: stamp(appliance, address) };
+    is_stamped
+        || match who(appliance, policy, &peer) {
+            Ok(now) => now == agent,
+            Err(Nobody::Unknown | Nobody::Gone) => !are_known,
+            Err(Nobody::Stale | Nobody::Contested | Nobody::Ambiguous | Nobody::Claimed) => true,
+        }
 }
 
 /// What a connection from this address is known by from now on, to its end.
@@ -116,7 +137,18 @@ pub fn arrived(appliance: &Appliance, peer: &Peer) {
 }
 
 fn who(appliance: &Appliance, policy: &Policy, peer: &Peer) -> Result<AgentId, Nobody> {
-    let known = || appliance.pods.as_ref().map_or(At::Nobody, |pods| pods.directory.at(peer.ip()));
+    // What pods are tells nothing where policy knows nobody by them.
+    if !policy.has_pods() && !matches!(peer.stamp, Stamp::Listener(_)) {
+        return policy.identify(peer.ip()).ok_or(Nobody::Unknown);
+    }
+    let known = || {
+        let Some(Pods { directory, .. }) = &appliance.pods else { return At::Nobody };
+        match directory.at(peer.ip()) {
+            // By a label that is not known yet it may be another agent's too.
+            At::Pod(entry) if !directory.knows_labels(policy.label_keys()) => At::Stale(entry),
+            at => at,
+        }
+    };
     match peer.stamp {
         Stamp::Listener(index) => {
             let name = appliance.stamped.get(usize::from(index)).ok_or(Nobody::Unknown)?;
@@ -128,7 +160,6 @@ fn who(appliance: &Appliance, policy: &Policy, peer: &Peer) -> Result<AgentId, N
             At::Contested => Err(Nobody::Contested),
             At::Pod(_) | At::Stale(_) | At::Nobody => Err(Nobody::Gone),
         },
-        Stamp::Address if !policy.has_pods() => policy.identify(peer.ip()).ok_or(Nobody::Unknown),
         Stamp::Address => match known() {
             At::Nobody => policy.identify(peer.ip()).ok_or(Nobody::Unknown),
             // It was opened before this pod was known to have the address: who it was then, nobody knows.

@@ -107,10 +107,21 @@ impl Live {
         credentials: &CredentialStore,
         who: impl Fn(&Peer) -> Option<AgentId>,
     ) -> u64 {
+        self.cut_unless(|entry| {
+            let has_credential = entry.question.credential().is_none_or(|name| credentials.available(name));
+            has_credential && entry.question.holds_under(snapshot, who(&entry.peer))
+        })
+    }
+
+    /// Cuts what is no longer its agent's, while policy and credentials are as they were; returns how many that were.
+    pub fn identify_again(&self, is_still: impl Fn(&Peer, &str) -> bool) -> u64 {
+        self.cut_unless(|entry| is_still(&entry.peer, entry.question.agent()))
+    }
+
+    fn cut_unless(&self, holds: impl Fn(&Entry) -> bool) -> u64 {
         let mut count = 0;
         for (_, entry) in self.entries.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let has_credential = entry.question.credential().is_none_or(|name| credentials.available(name));
-            if !(has_credential && entry.question.holds_under(snapshot, who(&entry.peer))) {
+            if !entry.cut.is_done() && !holds(entry) {
                 entry.cut.fire();
                 count += 1;
             }

@@ -3,8 +3,8 @@
 //! Who a pod is, is for *identify* to ask; here is what keeps that true. A pod that goes has what it had under way cut, and so
 //! have all pods once nothing is known of them that is recent enough.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use stubgate_kubernetes::{Clock, Directory, Settings};
@@ -16,6 +16,10 @@ use crate::metrics::Metrics;
 
 /// How often it is looked at whether what is known has become too old.
 const LOOK: Duration = Duration::from_millis(500);
+/// How long the first list is waited for before agents come that need none.
+const FIRST_LIST: Duration = Duration::from_secs(60);
+/// Between two looks at what is under way: pods of the whole cluster come and go.
+const REST: Duration = Duration::from_millis(100);
 /// How long a new policy waits for the labels that it names.
 const LABELS: Duration = Duration::from_secs(3);
 
@@ -24,6 +28,8 @@ pub struct Pods {
     /// Who has which address.
     pub directory: Arc<Directory>,
     settings: Settings,
+    /// Two scrapes at once must not count the same.
+    counting: Mutex<()>,
 }
 
 impl Pods {
@@ -35,7 +41,7 @@ impl Pods {
     /// The same, by another clock.
     pub fn with_clock(settings: Settings, clock: Clock) -> Self {
         let directory = Arc::new(Directory::new(settings.parts(), settings.stale_after, clock));
-        Pods { directory, settings }
+        Pods { directory, settings, counting: Mutex::default() }
     }
 
     /// Has known what this policy names, before it is in force: where pods are known already, those that it knows by other
@@ -54,7 +60,7 @@ impl Pods {
         };
         if runtime.block_on(async { tokio::time::timeout(LABELS, listed).await }).is_err() {
             tracing::warn!(
-                "policy names labels that are not known yet; agents that are known by them are refused until then"
+                "policy names labels that are not known yet; agents that are known by their pods are refused until then"
             );
         }
     }
@@ -79,11 +85,14 @@ impl Pods {
     pub fn standing(&self) -> String {
         let directory = &self.directory;
         let mut text = match (directory.age(), directory.problem()) {
-            (Some(age), None) => format!("kubernetes: {} pods, as of {} s ago\n", directory.len(), age.as_secs()),
+            (Some(age), None) => format!("kubernetes: {} pods, as of {} s ago\n", directory.pods(), age.as_secs()),
             (Some(age), Some(problem)) => {
-                format!("kubernetes: {} pods, as of {} s ago; {problem}\n", directory.len(), age.as_secs())
+                format!("kubernetes: {} pods, as of {} s ago; {problem}\n", directory.pods(), age.as_secs())
             }
-            (None, _) => "kubernetes: pods are not known yet\n".to_owned(),
+            (None, problem) => {
+                let why = problem.map(|problem| format!("; {problem}")).unwrap_or_default();
+                format!("kubernetes: pods are not known yet{why}\n")
+            }
         };
         let contested = directory.contested();
         if contested > 0 {
@@ -99,12 +108,13 @@ impl Pods {
         let directory = &self.directory;
         let of = &metrics.kubernetes;
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        of.pods.set(number(directory.len()));
+        of.pods.set(number(directory.pods()));
         of.contested.set(number(directory.contested()));
         of.watched.set(1);
         of.fresh.set(i64::from(directory.is_fresh()));
         // Before the first list there is no time to tell, and `fresh` says so.
         of.age.set(directory.age().map_or(-1.0, |age| age.as_secs_f64()));
+        let _counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = directory.counts();
         for (counter, count) in [
             (&of.events, &counts.events),
@@ -130,6 +140,14 @@ pub fn unready(appliance: &Appliance) -> Option<String> {
     }
 }
 
+/// Whether agents should not be sent here for want of pods: it can serve nobody, or has only just begun to ask. An API server
+/// that is away is away for every replica, and must not take from agents by `sources` what still works (ADR 22).
+pub fn keeps_away(appliance: &Appliance) -> bool {
+    let is_new = |pods: &Pods| pods.directory.age().is_none() && pods.directory.lasted() < FIRST_LIST;
+    unready(appliance).is_some()
+        && (!appliance.snapshot.load().policy.has_sources() || appliance.pods.as_ref().is_some_and(is_new))
+}
+
 /// Watches the pods until the appliance closes, and decides what is under way again when somebody went. Agents that are still
 /// served while it drains go on to be known.
 pub async fn watch(appliance: Arc<Appliance>) {
@@ -147,7 +165,7 @@ pub async fn watch(appliance: Arc<Appliance>) {
     stop.cancel();
 }
 
-/// Decides what is under way again when a pod went, and when all that is known becomes too old.
+/// Asks again whose all is that is under way when a pod went, and when all that is known becomes too old.
 pub async fn feel(appliance: &Arc<Appliance>, directory: &Directory) {
     let mut looks = tokio::time::interval(LOOK);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -161,12 +179,14 @@ pub async fn feel(appliance: &Arc<Appliance>, directory: &Directory) {
         if was_fresh && !is_fresh {
             tracing::error!("pods were last known too long ago; agents that are known by their pods are refused");
         } else if !was_fresh && is_fresh {
-            tracing::info!(pods = directory.len(), "agents are known by their pods");
+            tracing::info!(pods = directory.pods(), "agents are known by their pods");
         }
         if is_loss || was_fresh && !is_fresh {
             let appliance = Arc::clone(appliance);
             // There may be thousands under way.
-            let _ = tokio::task::spawn_blocking(move || appliance.decide_again()).await;
+            let _ = tokio::task::spawn_blocking(move || appliance.identify_again()).await;
+            // What happens meanwhile is told to the next look.
+            tokio::time::sleep(REST).await;
         }
         was_fresh = is_fresh;
     }

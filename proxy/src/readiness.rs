@@ -1,8 +1,8 @@
 //! What must be true for `/readyz`: that sending agents here, rather than to another replica, is right (ADR 22).
 //!
 //! It says no where this process can't do its main job and another one may: it is leaving, has no policy, can't write
-//! records, has no authority to sign with, or does not know the pods that its agents are known by. What would be the same in every replica is no reason, or all would leave at
-//! once and take with them what still works: a credential without a value, a resolver or an origin that does not answer, a
+//! records, has no authority to sign with, or knows no pods (yet) where its agents are known by them alone. What would be the same
+//! in every replica is no reason, or all would leave at once and take with them what still works: an API server that is away, a credential without a value, a resolver or an origin that does not answer, a
 //! part of the lock-down that this kernel has not. Those are told in the body, by metrics and by `stubgate doctor`.
 
 use std::fmt;
@@ -51,7 +51,7 @@ pub fn unready(appliance: &Appliance, now: SystemTime) -> Option<Unready> {
         Unready::NoPolicy => !appliance.snapshot.load().is_ready(),
         Unready::AuditFailing => appliance.audit.is_failing(),
         Unready::Authority => appliance.minter.authority().not_after() <= now,
-        Unready::Pods => pods::unready(appliance).is_some(),
+        Unready::Pods => pods::keeps_away(appliance),
     };
     Unready::ALL.into_iter().find(is_so)
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::reader::{Found, Place, Reader};
 use crate::diagnostic::{Diagnostic, codes};
 use crate::model::Agent;
-use crate::pods::{PodSelector, Pods};
+use crate::pods::{PodSelector, Pods, is_label, is_namespace};
 use crate::raw::{self, Given};
 
 /// The selectors of an agent, each with its place.
@@ -59,7 +59,7 @@ fn selector(given: &raw::PodSelector, span: &raw::Span, reader: &mut Reader<'_>)
     reader.unknown(&given.unknown, raw::PodSelector::KEYS);
     let namespace = reader.required(&given.namespace, "namespace", span).and_then(|text| {
         let help = "lower-case letters, digits and `-`, at most 63; no pattern: write an entry for each namespace";
-        check(is_label(text.value, 63), "a namespace", text.value, text.span, help, reader)
+        check(is_namespace(text.value), "a namespace", text.value, text.span, help, reader)
     });
     let service_account = reader.optional(&given.service_account).map(|text| {
         let help = "its name alone: lower-case letters, digits, `-` and `.`; the namespace stands beside it";
@@ -107,16 +107,6 @@ fn check(
         reader.report(Diagnostic::error(codes::BAD_POD, format!("`{text}` can't be {what}")), span, "", help);
     }
     good.then(|| text.into())
-}
-
-/// RFC 1123 as Kubernetes reads it: lower case, with a letter or digit at both ends.
-fn is_label(text: &str, most: usize) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let ends = |byte: Option<u8>| byte.is_some_and(plain);
-    text.len() <= most
-        && ends(text.bytes().next())
-        && ends(text.bytes().next_back())
-        && text.bytes().all(|byte| plain(byte) || byte == b'-')
 }
 
 fn is_subdomain(text: &str) -> bool {

@@ -79,6 +79,11 @@ impl Policy {
         }
     }
 
+    /// Whether any agent is known by its address.
+    pub fn has_sources(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
     /// The agent at a peer address; IPv4-mapped addresses are unmapped first.
     pub fn identify(&self, peer: IpAddr) -> Option<AgentId> {
         let ip = spot(peer.to_canonical());
@@ -152,6 +157,11 @@ impl Policy {
         origins.sort_by_key(ToString::to_string);
         origins.dedup();
         origins
+    }
+
+    /// The rules that grant something to an agent.
+    pub fn granted(&self, agent: AgentId) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().filter(move |rule| rule.effect == Effect::Allow && rule.agents.contains(agent))
     }
 
     /// Every distinct stub text, refresh stubs among them, sorted, for a scanner of whole heads and bodies.

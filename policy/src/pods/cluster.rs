@@ -1,13 +1,10 @@
 //! A policy beside the pods that a cluster has: selectors that fit none, and pods that are nobody or somebody else.
 //!
 //! It asks [`Policy::agent_of_pod`]'s own index (law 1) and only tells; what it says is true of the moment at which the pods
-//! were listed. Who lists them, by a file or by asking the API server, is not its business.
+//! were listed. Who lists them, by a file or by asking the API server, and how that is read, is not its business.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-
-use serde::Deserialize;
-use thiserror::Error;
 
 use super::{Pod, PodSelector, Selected};
 use crate::compile::Compiled;
@@ -31,100 +28,6 @@ pub struct ClusterPod {
     pub host_network: bool,
     /// Whether it is done, or on its way out: it is nobody then, and no selector's pod.
     pub ended: bool,
-}
-
-/// Why a text is no list of pods.
-#[derive(Debug, Error)]
-pub enum NotPods {
-    /// Not JSON, or not of that shape.
-    #[error("this is not what `kubectl get pods --all-namespaces --output json` writes: line {line}, column {column}")]
-    Json {
-        /// The line at which that shows, from 1.
-        line: usize,
-        /// The column.
-        column: usize,
-    },
-    /// A list of something else.
-    #[error("this lists more than pods; write it with `kubectl get pods --all-namespaces --output json`")]
-    Others,
-}
-
-/// Reads a list of pods, as `kubectl get pods --all-namespaces --output json` and the API server write it.
-///
-/// # Errors
-/// It is none; the text of the error holds nothing of the file.
-pub fn read(text: &[u8]) -> Result<Vec<ClusterPod>, NotPods> {
-    // What serde says may quote what stands there.
-    let wrong = |error: serde_json::Error| NotPods::Json { line: error.line(), column: error.column() };
-    let List { items } = serde_json::from_slice(text).map_err(wrong)?;
-    items.into_iter().map(ClusterPod::try_from).collect()
-}
-
-#[derive(Deserialize)]
-struct List {
-    items: Vec<Item>,
-}
-
-#[derive(Deserialize)]
-struct Item {
-    /// Absent in what the API server writes.
-    kind: Option<String>,
-    metadata: Metadata,
-    #[serde(default)]
-    spec: Spec,
-    #[serde(default)]
-    status: Status,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    name: String,
-    namespace: String,
-    labels: Option<BTreeMap<Box<str>, Box<str>>>,
-    deletion_timestamp: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Spec {
-    #[serde(default)]
-    service_account_name: String,
-    #[serde(default)]
-    host_network: bool,
-}
-
-#[derive(Default, Deserialize)]
-struct Status {
-    #[serde(default)]
-    phase: String,
-    #[serde(default, rename = "podIPs")]
-    addresses: Vec<Address>,
-}
-
-#[derive(Deserialize)]
-struct Address {
-    ip: IpAddr,
-}
-
-impl TryFrom<Item> for ClusterPod {
-    type Error = NotPods;
-
-    fn try_from(item: Item) -> Result<ClusterPod, NotPods> {
-        let Item { kind, metadata, spec, status } = item;
-        if kind.is_some_and(|kind| kind != "Pod") {
-            return Err(NotPods::Others);
-        }
-        Ok(ClusterPod {
-            ended: metadata.deletion_timestamp.is_some() || ["Succeeded", "Failed"].contains(&&*status.phase),
-            name: metadata.name,
-            namespace: metadata.namespace,
-            labels: metadata.labels.unwrap_or_default().into_iter().collect(),
-            service_account: spec.service_account_name,
-            host_network: spec.host_network,
-            addresses: status.addresses.into_iter().map(|address| address.ip).collect(),
-        })
-    }
 }
 
 impl ClusterPod {

@@ -22,6 +22,10 @@ use writer::Writer;
 
 /// What is copied at a change is a shard of the whole.
 const SHARDS: usize = 256;
+/// Addresses of nodes of one part that are remembered: more than Kubernetes has nodes. They only count for a warning.
+const MOST_NODES: usize = 65_536;
+/// Parts whose problems are told at once.
+const MOST_PROBLEMS: usize = 3;
 
 /// Keys of labels.
 pub(crate) type Keys = Arc<BTreeSet<Box<str>>>;
@@ -79,12 +83,14 @@ pub struct Directory {
     clock: Clock,
     start: Instant,
     writer: Mutex<Writer>,
-    nodes: ArcSwap<HashSet<IpAddr>>,
+    /// Addresses of nodes that the pods of each part name.
+    nodes: Box<[ArcSwap<HashSet<IpAddr>>]>,
     /// The labels that are kept.
     keys: watch::Sender<Keys>,
     /// The keys that were kept when a part was last listed.
     listed: Box<[ArcSwap<BTreeSet<Box<str>>>]>,
-    problem: ArcSwapOption<String>,
+    /// What is wrong with the watch of each part.
+    problems: Box<[ArcSwapOption<String>]>,
     changed: Notify,
     complete: Notify,
     counts: Counts,
@@ -110,10 +116,10 @@ impl Directory {
             clock,
             start,
             writer: Mutex::new(Writer::default()),
-            nodes: ArcSwap::default(),
+            nodes: (0..parts).map(|_| ArcSwap::default()).collect(),
             keys: watch::Sender::default(),
             listed: (0..parts).map(|_| ArcSwap::default()).collect(),
-            problem: ArcSwapOption::empty(),
+            problems: (0..parts).map(|_| ArcSwapOption::empty()).collect(),
             changed: Notify::new(),
             complete: Notify::new(),
             counts: Counts::default(),
@@ -133,14 +139,6 @@ impl Directory {
         }
     }
 
-    /// The pod that an address is now.
-    pub fn pod_at(&self, address: IpAddr) -> Option<Arc<PodEntry>> {
-        match self.at(address) {
-            At::Pod(entry) => Some(entry),
-            At::Nobody | At::Contested | At::Stale(_) => None,
-        }
-    }
-
     /// Whether what is known is recent enough to be told.
     pub fn is_fresh(&self) -> bool {
         self.age().is_some_and(|age| age <= self.bound)
@@ -153,6 +151,11 @@ impl Directory {
         Some(now.saturating_sub(Duration::from_millis(oldest.checked_sub(1)?)))
     }
 
+    /// How long it is there.
+    pub fn lasted(&self) -> Duration {
+        (self.clock)().saturating_duration_since(self.start)
+    }
+
     /// How long what was surely true counts.
     pub fn bound(&self) -> Duration {
         self.bound
@@ -160,17 +163,13 @@ impl Directory {
 
     /// Whether an address is a node's, as far as pods tell.
     pub fn is_node(&self, address: IpAddr) -> bool {
-        self.nodes.load().contains(&address.to_canonical())
+        let address = address.to_canonical();
+        self.nodes.iter().any(|nodes| nodes.load().contains(&address))
     }
 
     /// How many pods have an address.
-    pub fn len(&self) -> usize {
-        self.writer().len()
-    }
-
-    /// Whether no pod has an address.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
+    pub fn pods(&self) -> usize {
+        self.writer().pods()
     }
 
     /// How many addresses two pods say are theirs.
@@ -178,9 +177,20 @@ impl Directory {
         self.writer().contested()
     }
 
-    /// What went wrong last, where it has not gone well since.
+    /// What went wrong last, where it has not gone well since; of several parts the first few.
     pub fn problem(&self) -> Option<Arc<String>> {
-        self.problem.load_full()
+        let mut of_parts = self.problems.iter().filter_map(ArcSwapOption::load_full);
+        let first = of_parts.next()?;
+        let shown: Vec<Arc<String>> = of_parts.by_ref().take(MOST_PROBLEMS - 1).collect();
+        if shown.is_empty() {
+            return Some(first);
+        }
+        let mut text = shown.iter().fold(String::clone(&first), |text, more| text + "; " + more);
+        let more = of_parts.count();
+        if more > 0 {
+            text.push_str(&format!("; and {more} more"));
+        }
+        Some(Arc::new(text))
     }
 
     /// How often what happened.
@@ -223,7 +233,7 @@ impl Directory {
     /// A pod of a part is there, or changed.
     pub fn see(&self, part: usize, pod: &Sighting) {
         self.counts.events.fetch_add(1, Ordering::Relaxed);
-        self.see_nodes(&pod.nodes);
+        self.see_nodes(part, &pod.nodes);
         let keys = Arc::clone(&self.keys.borrow());
         let mut writer = self.writer();
         let touched = writer.see(part, pod, &keys);
@@ -242,11 +252,10 @@ impl Directory {
     pub(crate) fn replace(&self, part: usize, pods: &[Sighting], keys: &Keys, as_of: Instant) {
         self.counts.lists.fetch_add(1, Ordering::Relaxed);
         self.counts.events.fetch_add(u64::try_from(pods.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        if self.as_of.len() == 1 {
-            // All there are: those that are gone with their pods are forgotten.
-            self.nodes.store(Arc::new(pods.iter().flat_map(|pod| pod.nodes.iter().copied()).collect()));
-        } else {
-            pods.iter().for_each(|pod| self.see_nodes(&pod.nodes));
+        if let Some(nodes) = self.nodes.get(part) {
+            // Those that are gone with their pods are forgotten.
+            let all = pods.iter().flat_map(|pod| &pod.nodes);
+            nodes.store(Arc::new(all.fold(HashSet::new(), |known, node| with_node(known, *node))));
         }
         let mut writer = self.writer();
         let touched = writer.replace(part, pods, keys);
@@ -256,6 +265,8 @@ impl Directory {
             listed.store(Arc::clone(keys));
         }
         self.surely_true(part, as_of);
+        // Whoever looked at what was told above may have found all of it too old still.
+        self.changed.notify_one();
         self.complete.notify_one();
     }
 
@@ -282,19 +293,19 @@ impl Directory {
         (self.clock)()
     }
 
-    pub(crate) fn set_problem(&self, problem: Option<String>) {
-        self.problem.store(problem.map(Arc::new));
+    pub(crate) fn set_problem(&self, part: usize, problem: Option<String>) {
+        if let Some(of_part) = self.problems.get(part) {
+            of_part.store(problem.map(Arc::new));
+        }
     }
 
-    fn see_nodes(&self, nodes: &[IpAddr]) {
-        if nodes.iter().all(|node| self.nodes.load().contains(node)) {
+    fn see_nodes(&self, part: usize, nodes: &[IpAddr]) {
+        let Some(of_part) = self.nodes.get(part) else { return };
+        let known = of_part.load();
+        if known.len() >= MOST_NODES || nodes.iter().all(|node| known.contains(node)) {
             return;
         }
-        self.nodes.rcu(|known| {
-            let mut known = HashSet::clone(known);
-            known.extend(nodes);
-            known
-        });
+        of_part.rcu(|known| nodes.iter().fold(HashSet::clone(known), |known, node| with_node(known, *node)));
     }
 
     /// Shows readers what became of these addresses, and says so where somebody lost one.
@@ -325,9 +336,16 @@ impl Directory {
     }
 }
 
+fn with_node(mut known: HashSet<IpAddr>, node: IpAddr) -> HashSet<IpAddr> {
+    if known.len() < MOST_NODES {
+        known.insert(node);
+    }
+    known
+}
+
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Directory").field("pods", &self.len()).field("age", &self.age()).finish_non_exhaustive()
+        f.debug_struct("Directory").field("pods", &self.pods()).field("age", &self.age()).finish_non_exhaustive()
     }
 }
 

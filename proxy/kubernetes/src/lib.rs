@@ -12,6 +12,7 @@
 
 mod access;
 mod directory;
+mod lines;
 mod list;
 mod pod;
 mod watch;
@@ -19,6 +20,7 @@ mod wire;
 
 pub use access::{Access, Error};
 pub use directory::{At, Clock, Counts, Directory, PodEntry};
-pub use list::{ListedPod, list};
-pub use pod::{Labels, Sighting};
+pub use lines::{Event, Lines, What};
+pub use list::{NotPods, list, read};
+pub use pod::{Labels, ListedPod, Sighting};
 pub use watch::{Settings, watch};

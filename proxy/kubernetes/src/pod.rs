@@ -34,9 +34,31 @@ impl Sighting {
     }
 }
 
+/// A pod as a person would look it up, also one that is nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListedPod {
+    /// The namespace that it is in.
+    pub namespace: Box<str>,
+    /// Its name there.
+    pub name: Box<str>,
+    /// Under which service account it runs.
+    pub service_account: Box<str>,
+    /// All of its labels.
+    pub labels: Labels,
+    /// The addresses that are its own: none where it is on its node's network, has ended, is ending, or has none yet.
+    pub addresses: Vec<IpAddr>,
+    /// Whether it is on its node's network.
+    pub host_network: bool,
+    /// Whether it has ended, or is ending.
+    pub ended: bool,
+}
+
 /// A pod in the API's JSON.
 #[derive(Deserialize)]
 pub(crate) struct Pod {
+    /// Not said of the pods of a list.
+    #[serde(default)]
+    kind: Option<Box<str>>,
     metadata: Metadata,
     #[serde(default)]
     spec: Spec,
@@ -101,27 +123,59 @@ impl Pod {
         &self.metadata.uid
     }
 
+    /// Whether it says that it is something else, or lacks what a pod has.
+    pub(crate) fn is_other(&self) -> bool {
+        let Metadata { name, namespace, .. } = &self.metadata;
+        self.kind.as_deref().is_some_and(|kind| kind != "Pod") || name.is_empty() || namespace.is_empty()
+    }
+
     /// What counts of it.
     pub(crate) fn sighting(self) -> Sighting {
-        let Pod { metadata, spec, status } = self;
-        let nodes = addresses(&status.host_ip, status.host_ips.as_deref());
-        let has_ended = matches!(&*status.phase, "Succeeded" | "Failed");
-        let is_ending = metadata.deletion_timestamp.is_some();
-        let mut own = addresses(&status.pod_ip, status.pod_ips.as_deref());
-        // Also where nothing is said of the host network: an address that it shares with its node says nothing.
-        own.retain(|address| !nodes.contains(address));
-        if spec.host_network || has_ended || is_ending {
-            own.clear();
-        }
+        let (nodes, addresses) = (self.nodes(), self.addresses());
         Sighting {
-            uid: metadata.uid,
-            namespace: metadata.namespace,
-            name: metadata.name,
-            service_account: spec.service_account_name,
-            labels: metadata.labels.unwrap_or_default(),
-            addresses: own,
+            uid: self.metadata.uid,
+            namespace: self.metadata.namespace,
+            name: self.metadata.name,
+            service_account: self.spec.service_account_name,
+            labels: self.metadata.labels.unwrap_or_default(),
+            addresses,
             nodes,
         }
+    }
+
+    /// What a person would look up.
+    pub(crate) fn listed(self) -> ListedPod {
+        let (addresses, ended) = (self.addresses(), self.is_over());
+        ListedPod {
+            namespace: self.metadata.namespace,
+            name: self.metadata.name,
+            service_account: self.spec.service_account_name,
+            labels: self.metadata.labels.unwrap_or_default(),
+            addresses,
+            host_network: self.spec.host_network,
+            ended,
+        }
+    }
+
+    /// Whether it has ended, or is ending.
+    fn is_over(&self) -> bool {
+        matches!(&*self.status.phase, "Succeeded" | "Failed") || self.metadata.deletion_timestamp.is_some()
+    }
+
+    fn nodes(&self) -> Vec<IpAddr> {
+        addresses(&self.status.host_ip, self.status.host_ips.as_deref())
+    }
+
+    /// Those that are its own.
+    fn addresses(&self) -> Vec<IpAddr> {
+        if self.spec.host_network || self.is_over() {
+            return Vec::new();
+        }
+        let nodes = self.nodes();
+        let mut own = addresses(&self.status.pod_ip, self.status.pod_ips.as_deref());
+        // Also where nothing is said of the host network: an address that it shares with its node says nothing.
+        own.retain(|address| !nodes.contains(address));
+        own
     }
 }
 

@@ -5,9 +5,12 @@
 //! then; that is why watches are short, and why one that breaks, or is slower than its deadline, says nothing of the kind.
 //! Events of a watch are taken at once in any case.
 //!
+//! A watch is served from the API server's cache: one that has lost its etcd, and has not noticed, is believed until it does.
+//!
 //! Nothing here gives up: what fails is tried again, after times that grow up to a few seconds, with what the files of the
 //! service account say by then.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,10 +20,12 @@ use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{Access, Error};
+use crate::access::{Access, Error, Programs};
 use crate::directory::{Directory, Keys};
+use crate::lines::{Event, What};
 use crate::list::{all, places};
-use crate::wire::{Event, Place, events};
+use crate::pod::Sighting;
+use crate::wire::{Place, events};
 
 /// The first pause after a failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -59,17 +64,33 @@ impl Settings {
     }
 }
 
-/// Keeps a directory until `stop`. One with fewer parts than the settings stays without the others, and is never fresh.
+/// Keeps a directory until `stop`, and never ends before. One with fewer parts than the settings stays without the others,
+/// and is never fresh.
 pub async fn watch(settings: Settings, directory: Arc<Directory>, stop: CancellationToken) {
     let mut keepers = tokio::task::JoinSet::new();
+    let mut parts = HashMap::new();
     for (part, place) in places(&settings.namespaces).into_iter().enumerate() {
-        let (settings, directory, keys) = (settings.clone(), Arc::clone(&directory), directory.keys());
-        keepers.spawn(Keeper { settings, directory, keys, place, part, pause: FIRST_PAUSE, is_broken: false }.run());
+        let (settings, of, keys) = (settings.clone(), Arc::clone(&directory), directory.keys());
+        let keeper = Keeper { settings, directory: of, keys, place, part, pause: FIRST_PAUSE, said: None };
+        parts.insert(keepers.spawn(keeper.run()).id(), part);
     }
+    let kept = async {
+        // They never end by themselves. If one does, what it knew becomes too old: whoever looks at that must go on to.
+        while let Some(ended) = keepers.join_next_with_id().await {
+            let id = match ended {
+                Ok((id, ())) => id,
+                Err(error) => error.id(),
+            };
+            tracing::error!("a watch of pods ended by a fault of its own; what it knew counts for a while");
+            if let Some(part) = parts.get(&id) {
+                directory.set_problem(*part, Some("a watch ended by a fault of its own; restart".into()));
+            }
+        }
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
         () = stop.cancelled() => {}
-        // They never end by themselves.
-        () = async { while keepers.join_next().await.is_some() {} } => {}
+        () = kept => {}
     }
 }
 
@@ -80,13 +101,14 @@ struct Keeper {
     place: Place,
     part: usize,
     pause: Duration,
-    is_broken: bool,
+    /// What was said to be wrong last, while it has not gone well since.
+    said: Option<String>,
 }
 
 impl Keeper {
     async fn run(mut self) {
         loop {
-            let error = match self.settings.access.client().await {
+            let error = match self.settings.access.client(Programs::Refuse).await {
                 Ok(client) => self.follow(&client).await,
                 Err(error) => error,
             };
@@ -109,7 +131,7 @@ impl Keeper {
                         tracing::info!(
                             "the API server no longer knows where the watch of pods was; all are listed again"
                         );
-                        tokio::time::sleep(FIRST_PAUSE).await;
+                        self.rest().await;
                         break;
                     }
                     // It goes on from the last event that came, for a while; a list would cost the server more.
@@ -122,17 +144,18 @@ impl Keeper {
         }
     }
 
-    async fn list(&mut self, client: &Client) -> Result<String, Error> {
+    async fn list(&mut self, client: &Client) -> Result<Box<str>, Error> {
         let keys = Arc::clone(&self.keys.borrow_and_update());
         let as_of = self.directory.now();
-        let (pods, version) = all(client, &self.place, self.settings.stale_after.max(Duration::from_secs(10))).await?;
+        let most = self.settings.stale_after.max(Duration::from_secs(10));
+        let (pods, version) = all(client, &self.place, most, |pod| pared(pod.sighting(), &keys)).await?;
         self.directory.replace(self.part, &pods, &keys, as_of);
-        self.recovered();
+        // That is not yet going well: watches may be refused, or break at once, and a list a moment is too many.
         Ok(version)
     }
 
     /// One watch, from its beginning to its end.
-    async fn watch_once(&mut self, client: &Client, version: &mut String) -> Result<Next, Error> {
+    async fn watch_once(&mut self, client: &Client, version: &mut Box<str>) -> Result<Next, Error> {
         let directory = Arc::clone(&self.directory);
         let seconds = self.settings.watch_seconds();
         let (began, as_of) = (Instant::now(), directory.now());
@@ -146,56 +169,61 @@ impl Keeper {
                 event = stream.next() => event?,
                 Ok(()) = self.keys.changed() => return Ok(Next::List),
             };
-            if event.is_some() {
-                self.recovered();
-            }
-            match event {
-                Some(Event::Seen(pod)) => {
-                    version.clear();
-                    version.push_str(pod.version());
-                    directory.see(self.part, &pod.sighting());
+            let Some(Event { version: reached, what }) = event else {
+                // The server counts from when it got the request: its end is no earlier than this.
+                if began.elapsed() >= length {
+                    directory.surely_true(self.part, as_of + length);
+                    self.recovered();
+                    return Ok(Next::Go);
                 }
-                Some(Event::Gone(pod)) => {
-                    version.clear();
-                    version.push_str(pod.version());
-                    directory.forget(pod.uid());
-                }
-                Some(Event::Bookmark(now)) => *version = now,
-                None => {
-                    // The server counts from when it got the request: its end is no earlier than this.
-                    if began.elapsed() >= length {
-                        directory.surely_true(self.part, as_of + length);
-                        self.recovered();
-                        return Ok(Next::Go);
-                    }
-                    // It ended the watch before: as it may, but not at once and for ever.
-                    return Err(Error::Unreachable("it ended the watch early".into()));
-                }
+                // It ended the watch before: as it may, but not at once and for ever.
+                return Err(Error::Unreachable("it ended the watch early".into()));
+            };
+            self.recovered();
+            *version = reached;
+            match what {
+                What::Seen(pod) => directory.see(self.part, &pod),
+                What::Gone(uid) => directory.forget(&uid),
+                What::Nothing => {}
             }
         }
     }
 
     fn recovered(&mut self) {
         self.pause = FIRST_PAUSE;
-        if self.is_broken {
-            self.is_broken = false;
-            self.directory.set_problem(None);
-            tracing::info!(pods = self.directory.len(), "pods can be watched again");
+        if self.said.take().is_some() {
+            self.directory.set_problem(self.part, None);
+            tracing::info!(of = %self.place, pods = self.directory.pods(), "pods can be watched again");
         }
     }
 
     /// Says it, once until it goes well again, and rests.
     async fn failed(&mut self, error: &Error) {
         self.directory.counts().failures.fetch_add(1, Ordering::Relaxed);
-        let text = error.to_string();
-        if self.directory.problem().as_deref() != Some(&text) {
-            tracing::warn!(%error, "pods can't be watched; what was known counts for a while");
+        let text = match self.place.namespace() {
+            Some(namespace) => format!("namespace {namespace}: {error}"),
+            None => error.to_string(),
+        };
+        if self.said.as_ref() != Some(&text) {
+            tracing::warn!(of = %self.place, %error, "pods can't be watched; what was known counts for a while");
+            self.directory.set_problem(self.part, Some(text.clone()));
+            self.said = Some(text);
         }
-        self.is_broken = true;
-        self.directory.set_problem(Some(text));
+        self.rest().await;
+    }
+
+    /// Longer each time, until it goes well.
+    async fn rest(&mut self) {
         tokio::time::sleep(self.pause).await;
         self.pause = (self.pause * 2).min(self.settings.longest_pause());
     }
+}
+
+/// Leaves of a pod what a directory takes.
+fn pared(mut pod: Sighting, keys: &Keys) -> Sighting {
+    pod.labels.retain(|key, _| keys.contains(key));
+    pod.name = Box::default();
+    pod
 }
 
 enum Next {
@@ -203,4 +231,18 @@ enum Next {
     Go,
     /// All again.
     List,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_listed_pod_nothing_is_held_that_no_policy_asks_for() {
+        let text = r#"{"metadata":{"uid":"u","name":"p","namespace":"n","labels":{"app":"a","note":"long"}},
+            "status":{"podIP":"10.0.0.1"}}"#;
+        let pod = pared(Sighting::read(text).unwrap(), &Arc::new(["app".into(), "tier".into()].into()));
+        assert_eq!(pod.labels, [("app".into(), "a".into())].into());
+        assert_eq!((&*pod.uid, &*pod.namespace, &*pod.name, pod.addresses.len()), ("u", "n", "", 1));
+    }
 }

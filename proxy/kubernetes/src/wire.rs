@@ -1,20 +1,21 @@
-//! Requests to the API server and what comes back: pages of a list, and the lines of a watch.
+//! Requests to the API server and what comes back: pages of a list, and watches.
 //!
 //! Bodies are read here and not by the client's own helpers, because these can't tell a watch that the server ended from
 //! one that was cut, and bound neither a line nor a page (law 7).
 
+use std::fmt;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
 use kube::client::Body;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use tokio::time::{Instant, timeout_at};
 
 use crate::access::{Error, chain};
+use crate::lines::{Event, Lines};
 use crate::pod::Pod;
 
 /// Pods of one page at most.
@@ -22,39 +23,41 @@ pub(crate) const PAGE_PODS: u32 = 500;
 /// Bytes of one page: more than one object has, of about 1.5 MiB in etcd, with each of its characters escaped. Who may only make
 /// pods makes pages larger than that, not lists that can't be read: fewer pods are asked for then.
 const PAGE_BYTES: usize = 32 << 20;
-/// Bytes of one line of a watch.
-const LINE_BYTES: usize = 16 << 20;
 /// Bytes of a refusal that are read.
 const REFUSAL_BYTES: usize = 64 << 10;
 
 /// All pods of one namespace, or of all of them.
 #[derive(Clone, Debug)]
-pub(crate) struct Place(String);
+pub(crate) struct Place(Option<Box<str>>);
 
 impl Place {
     pub(crate) fn new(namespace: Option<&str>) -> Self {
-        Place(match namespace {
+        Place(namespace.map(Into::into))
+    }
+
+    pub(crate) fn namespace(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    fn path(&self) -> String {
+        match &self.0 {
             Some(namespace) => format!("/api/v1/namespaces/{namespace}/pods"),
             None => "/api/v1/pods".into(),
-        })
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.namespace().unwrap_or("all namespaces"))
     }
 }
 
 /// A page of a list.
 pub(crate) struct Page {
     pub(crate) pods: Vec<Pod>,
-    pub(crate) version: String,
+    pub(crate) version: Box<str>,
     pub(crate) next: Option<String>,
-}
-
-/// One line of a watch.
-pub(crate) enum Event {
-    /// A pod is there, or changed.
-    Seen(Box<Pod>),
-    /// A pod is gone.
-    Gone(Box<Pod>),
-    /// Nothing more than that it has come this far.
-    Bookmark(String),
 }
 
 #[derive(Deserialize)]
@@ -69,36 +72,18 @@ struct Listed {
 #[serde(rename_all = "camelCase")]
 struct ListMetadata {
     #[serde(default)]
-    resource_version: String,
+    resource_version: Box<str>,
     #[serde(default, rename = "continue")]
     next: String,
 }
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    object: &'a RawValue,
-}
-
+/// Why the API server says no.
 #[derive(Default, Deserialize)]
-struct Status {
+pub(crate) struct Status {
     #[serde(default)]
     code: u16,
     #[serde(default)]
     reason: String,
-}
-
-#[derive(Deserialize)]
-struct Bookmark {
-    metadata: BookmarkMetadata,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct BookmarkMetadata {
-    resource_version: String,
 }
 
 /// Asks for a page. Without `next` it is the first one, of what is there when it is asked for: no cache of a server that
@@ -111,27 +96,35 @@ pub(crate) async fn page(
     most: Duration,
 ) -> Result<Page, Error> {
     let deadline = Instant::now() + most;
-    let mut query = format!("{}?limit={pods}", place.0);
+    let mut query = format!("{}?limit={pods}", place.path());
     if let Some(next) = next {
         query.push_str("&continue=");
         query.extend(next.bytes().flat_map(percent));
     }
     let body = ask(client, &query, deadline).await?;
     let bytes = whole(body, PAGE_BYTES, deadline).await?;
-    let listed: Listed = serde_json::from_slice(&bytes).map_err(|_| Error::Malformed("a list"))?;
-    Ok(Page {
-        pods: listed.items.unwrap_or_default(),
-        version: listed.metadata.resource_version,
-        next: Some(listed.metadata.next).filter(|next| !next.is_empty()),
-    })
+    Page::read(&bytes)
+}
+
+impl Page {
+    fn read(bytes: &[u8]) -> Result<Self, Error> {
+        let listed: Listed = serde_json::from_slice(bytes).map_err(|_| Error::Malformed("a list"))?;
+        if listed.metadata.resource_version.is_empty() {
+            // A watch from there would begin anywhere.
+            return Err(Error::Malformed("a list without its version"));
+        }
+        Ok(Page {
+            pods: listed.items.unwrap_or_default(),
+            version: listed.metadata.resource_version,
+            next: Some(listed.metadata.next).filter(|next| !next.is_empty()),
+        })
+    }
 }
 
 /// A watch under way.
 pub(crate) struct Events {
     body: Body,
-    unread: BytesMut,
-    /// How much of `unread` has no end of a line in it.
-    looked: usize,
+    lines: Lines,
     deadline: Instant,
 }
 
@@ -144,58 +137,33 @@ pub(crate) async fn events(
     deadline: Instant,
 ) -> Result<Events, Error> {
     let version: String = version.bytes().flat_map(percent).collect();
-    let query =
-        format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}", place.0);
+    let query = format!(
+        "{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={version}",
+        place.path()
+    );
     let body = ask(client, &query, deadline).await?;
-    Ok(Events { body, unread: BytesMut::new(), looked: 0, deadline })
+    Ok(Events { body, lines: Lines::default(), deadline })
 }
 
 impl Events {
     /// The next event; `None` where the server ended the watch, and all of it has come.
     pub(crate) async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
-            let ends = self.unread.get(self.looked..).unwrap_or_default().iter().position(|byte| *byte == b'\n');
-            if let Some(at) = ends {
-                let line = self.unread.split_to(self.looked + at);
-                self.unread.advance(1);
-                self.looked = 0;
-                if line.trim_ascii().is_empty() {
-                    continue;
-                }
-                return event(&line).map(Some);
-            }
-            self.looked = self.unread.len();
-            if self.looked > LINE_BYTES {
-                return Err(Error::Malformed("a line of a watch that has no end"));
+            if let Some(event) = self.lines.event()? {
+                return Ok(Some(event));
             }
             match timeout_at(self.deadline, self.body.frame()).await {
                 Err(_) => return Err(Error::Timeout),
                 Ok(Some(Err(error))) => return Err(Error::Unreachable(chain(&error))),
                 Ok(Some(Ok(frame))) => {
                     if let Ok(data) = frame.into_data() {
-                        self.unread.extend_from_slice(&data);
+                        self.lines.push(&data);
                     }
                 }
-                Ok(None) if self.unread.is_empty() => return Ok(None),
+                Ok(None) if self.lines.is_empty() => return Ok(None),
                 Ok(None) => return Err(Error::Malformed("half a line at the end of a watch")),
             }
         }
-    }
-}
-
-fn event(line: &[u8]) -> Result<Event, Error> {
-    let Line { kind, object } = serde_json::from_slice(line).map_err(|_| Error::Malformed("an event"))?;
-    let pod = || serde_json::from_str::<Box<Pod>>(object.get()).map_err(|_| Error::Malformed("a pod of an event"));
-    match &*kind {
-        "ADDED" | "MODIFIED" => pod().map(Event::Seen),
-        "DELETED" => pod().map(Event::Gone),
-        "BOOKMARK" => {
-            let bookmark =
-                serde_json::from_str::<Bookmark>(object.get()).map_err(|_| Error::Malformed("a bookmark"))?;
-            Ok(Event::Bookmark(bookmark.metadata.resource_version))
-        }
-        "ERROR" => Err(serde_json::from_str::<Status>(object.get()).unwrap_or_default().into()),
-        _ => Err(Error::Malformed("an event of a kind that is not known")),
     }
 }
 
@@ -260,19 +228,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_says_what_became_of_a_pod() {
-        let pod = r#"{"metadata":{"uid":"u","resourceVersion":"7"},"spec":{"containers":[{"env":[{"name":"S","value":"x"}]}]}}"#;
-        let line = |kind: &str, object: &str| event(format!("{{\"type\":\"{kind}\",\"object\":{object}}}").as_bytes());
-        assert!(matches!(line("ADDED", pod), Ok(Event::Seen(pod)) if pod.version() == "7"));
-        assert!(matches!(line("MODIFIED", pod), Ok(Event::Seen(_))));
-        assert!(matches!(line("DELETED", pod), Ok(Event::Gone(pod)) if pod.uid() == "u"));
-        let bookmark = r#"{"kind":"Pod","metadata":{"resourceVersion":"12","creationTimestamp":null}}"#;
-        assert!(matches!(line("BOOKMARK", bookmark), Ok(Event::Bookmark(version)) if version == "12"));
-        let gone = r#"{"kind":"Status","code":410,"reason":"Expired"}"#;
-        assert!(matches!(line("ERROR", gone), Err(Error::Expired)));
-        assert!(matches!(line("ERROR", r#"{"code":500}"#), Err(Error::Refused { code: 500, .. })));
-        assert!(matches!(line("RENAMED", pod), Err(Error::Malformed(_))));
-        assert!(matches!(event(b"{}"), Err(Error::Malformed(_))));
+    fn a_list_without_a_version_is_none() {
+        let read = |metadata: &str| Page::read(format!("{{\"metadata\":{metadata},\"items\":null}}").as_bytes());
+        assert!(
+            read(r#"{"resourceVersion":"7","continue":""}"#)
+                .is_ok_and(|page| &*page.version == "7" && page.next.is_none())
+        );
+        for metadata in ["{}", r#"{"resourceVersion":""}"#, r#"{"continue":"x"}"#] {
+            assert!(matches!(read(metadata), Err(Error::Malformed(_))), "{metadata}");
+        }
     }
 
     #[test]

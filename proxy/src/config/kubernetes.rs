@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use stubgate_kubernetes::{Access, Settings};
+use stubgate_policy::pods::is_namespace;
 
 use super::codes;
 use super::node::Node;
-use super::reader::{Map, Reader};
+use super::reader::{Map, Placed, Reader};
 
 pub(super) const KEYS: &[&str] = &["kubeconfig", "context", "namespaces", "stale_after_seconds"];
 /// Least, default and most of `stale_after_seconds`.
@@ -27,7 +28,9 @@ pub(super) fn read(reader: &mut Reader<'_>, root: Map<'_>) -> Option<Settings> {
         None => Vec::new(),
         Some(_) => {
             let items = reader.full_list(section, "namespaces", "name some, or leave it out for all namespaces");
-            items.iter().filter_map(|node| namespace(reader, node)).collect()
+            let named = items.iter().filter_map(|node| namespace(reader, node)).collect();
+            // Two watches of one would tell of the same pods, each in its own time.
+            reader.once(named).into_iter().map(|placed| placed.value).collect()
         }
     };
     let (least, default, most) = STALE_AFTER;
@@ -40,17 +43,15 @@ pub(super) fn read(reader: &mut Reader<'_>, root: Map<'_>) -> Option<Settings> {
     })
 }
 
-/// A DNS label (RFC 1123), as the API has it: it stands in a path.
-fn namespace(reader: &mut Reader<'_>, node: &Node) -> Option<String> {
+/// As the API has it: it stands in a path.
+fn namespace(reader: &mut Reader<'_>, node: &Node) -> Option<Placed<String>> {
     let text = reader.text(node)?;
-    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    let is_name = !text.is_empty() && text.len() <= 63 && text.bytes().all(is_inner);
-    if !is_name || text.starts_with('-') || text.ends_with('-') {
+    if !is_namespace(text) {
         let help = "write the name of one namespace, such as `agents`";
         reader.refuse(codes::NAMESPACE, format!("`{text}` is no namespace"), &node.span, help);
         return None;
     }
-    Some(text.to_owned())
+    Some(Placed { value: text.to_owned(), span: node.span.clone() })
 }
 
 #[cfg(test)]
@@ -85,6 +86,7 @@ mod tests {
             ("kubernetes: { context: c }", codes::USELESS),
             ("kubernetes: { namespaces: [\"../nodes\"] }", codes::NAMESPACE),
             ("kubernetes: { namespaces: [-a] }", codes::NAMESPACE),
+            ("kubernetes: { namespaces: [a, b, a] }", codes::REPEATED),
         ] {
             assert_eq!(read(text).unwrap_err(), [code], "{text}");
         }

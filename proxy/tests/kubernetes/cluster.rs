@@ -27,6 +27,7 @@ pub(crate) struct Cluster {
     /// How long an address rests before another pod has it.
     rest: Duration,
     addresses: Vec<IpAddr>,
+    markers: u32,
     random: Random,
 }
 
@@ -72,6 +73,7 @@ impl Cluster {
                     }
                 })
                 .collect(),
+            markers: 0,
             random: Random::new(seed),
         }
     }
@@ -213,6 +215,20 @@ impl Cluster {
         shown
     }
 
+    /// A pod that comes after all that happened until now: once it is known at its address, all of that was heard. No pod of
+    /// the model has that address, and nobody is taken for it.
+    pub(crate) fn marker(&mut self) -> (IpAddr, [Told; 2]) {
+        self.markers += 1;
+        let [.., high, low] = self.markers.to_be_bytes();
+        let (address, name) = (IpAddr::from([10, 2, high, low]), format!("marker-{}", self.markers));
+        let shown = json!({
+            "metadata": { "namespace": "third", "name": name, "uid": format!("uid-{name}"), "labels": {} },
+            "spec": { "serviceAccountName": "default", "containers": [{ "name": "c", "image": "i" }] },
+            "status": { "phase": "Running", "hostIP": "192.0.2.1", "podIP": address, "podIPs": [{ "ip": address }] },
+        });
+        (address, [Told::Put(Box::new(shown)), Told::Delete("third".into(), name)])
+    }
+
     /// Those that the API server shows.
     pub(crate) fn there(&self) -> impl Iterator<Item = usize> {
         (0..self.pods.len()).filter(|at| self.pods[*at].is_there)
@@ -288,7 +304,7 @@ pub(crate) struct Random(u64);
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Random(seed | 1)
+        Random(2 * seed + 1)
     }
 
     pub(crate) fn below(&mut self, end: usize) -> usize {

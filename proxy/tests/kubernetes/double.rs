@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -33,6 +33,10 @@ struct Shared {
     is_down: AtomicBool,
     /// Milliseconds before each piece of an answer.
     slow: AtomicU64,
+    /// The status of every watch's refusal; 0 while they are served.
+    watches_refused: AtomicU16,
+    /// The namespace that nobody may read.
+    closed: Mutex<Option<String>>,
     token: Mutex<String>,
     lists: AtomicUsize,
     watches: AtomicUsize,
@@ -151,6 +155,16 @@ impl Double {
         self.shared.slow.store(u64::try_from(slow.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    /// Answers every watch with this status, and lists as before; 0 serves them again.
+    pub(crate) fn refuse_watches(&self, code: u16) {
+        self.shared.watches_refused.store(code, Ordering::SeqCst);
+    }
+
+    /// Refuses all that is asked of this namespace.
+    pub(crate) fn close(&self, namespace: Option<&str>) {
+        *self.shared.closed.lock().unwrap() = namespace.map(str::to_owned);
+    }
+
     pub(crate) fn lists(&self) -> usize {
         self.shared.lists.load(Ordering::SeqCst)
     }
@@ -216,7 +230,13 @@ async fn connection(shared: &Arc<Shared>, mut tls: Tls) -> std::io::Result<()> {
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let namespace = path.strip_prefix("/api/v1/namespaces/").and_then(|rest| rest.strip_suffix("/pods"));
         assert!(namespace.is_some() || path == "/api/v1/pods", "asked for {path}, which no role allows");
+        let is_closed = namespace.is_some() && shared.closed.lock().unwrap().as_deref() == namespace;
         let query: BTreeMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+        let code = if is_closed { 403 } else { shared.watches_refused.load(Ordering::SeqCst) };
+        if is_closed || code > 0 && query.contains_key("watch") {
+            answer(shared, &mut tls, code, &status(code, if code == 410 { "Expired" } else { "Forbidden" })).await?;
+            continue;
+        }
         if query.contains_key("watch") {
             return watched(shared, tls, namespace, &query).await;
         }

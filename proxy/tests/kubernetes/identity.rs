@@ -1,8 +1,11 @@
 //! Requests and questions of pods, over real connections from addresses of their own.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde_json::json;
+use stubgate_policy::SourceFile;
+use stubgate_proxy::snapshot::Snapshot;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
@@ -95,6 +98,30 @@ async fn a_pod_asks_as_its_agent_until_it_ends_and_its_connections_never_become_
 }
 
 #[tokio::test]
+async fn who_may_still_come_is_whoever_is_not_known_to_be_gone() {
+    let double = Double::start().await;
+    double.put(pod("agents", "one", "u1", "a0", POD));
+    let site = Site::start(|folder| double.kubeconfig(folder), 4).await;
+    site.synced().await;
+    let may_come = |site: &Site, name, address| {
+        let snapshot = site.appliance.snapshot.load();
+        stubgate_proxy::identify::may_come(&site.appliance, &snapshot.policy, name, ip(address))
+    };
+    let [own, others, nobodys, no_agents] =
+        [("a0", POD), ("a1", POD), ("a0", "127.0.5.2"), ("gone", POD)].map(|(name, at)| may_come(&site, name, at));
+    assert_eq!((own, others, nobodys, no_agents), (true, false, false, false));
+    assert!(may_come(&site, "fixed", "127.9.0.1") && !may_come(&site, "fixed", "127.8.0.1"));
+
+    double.set_down(true);
+    site.until("what is known is too old", |site| !site.directory().is_fresh()).await;
+    assert!(may_come(&site, "a0", POD) && may_come(&site, "a0", "127.0.5.2"), "who knows");
+    double.set_down(false);
+    site.synced().await;
+    double.delete("agents", "one");
+    site.until("the pod is gone", |site| !may_come(site, "a0", POD)).await;
+}
+
+#[tokio::test]
 async fn what_a_pod_has_under_way_is_cut_when_it_goes() {
     let origin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = origin.local_addr().unwrap();
@@ -159,6 +186,42 @@ async fn addresses_that_are_claimed_twice_are_nobodys_and_it_is_counted() {
 }
 
 #[tokio::test]
+async fn where_agents_are_known_by_pods_alone_an_outage_leaves_nobody_to_serve() {
+    let double = Double::start().await;
+    let policy = "version: 1\nagents: { a0: { pods: [{ namespace: agents }] } }\n";
+    let site = Site::with(|folder| double.kubeconfig(folder), 4, policy, "").await;
+    site.synced().await;
+    assert_eq!(site.admin("/readyz").await.0, 200);
+    double.set_down(true);
+    site.until("it is too old", |site| !site.directory().is_fresh()).await;
+    let (status, text) = site.admin("/readyz").await;
+    assert!(status == 503 && text.contains("stale_after_seconds"), "{status} {text}");
+}
+
+#[tokio::test]
+async fn a_label_that_is_not_known_yet_makes_nobody_of_its_pod_and_not_another_agent() {
+    let double = Double::start().await;
+    double.put(pod("agents", "one", "u1", "a0", POD));
+    let mut without = pod("agents", "two", "u2", "a0", "127.0.5.2");
+    without["metadata"]["labels"] = json!({ "app": "a0" });
+    double.put(without);
+    let site = Site::start(|folder| double.kubeconfig(folder), 60).await;
+    site.synced().await;
+    assert_eq!(site.who_at(ip(POD)).as_deref(), Some("a0"));
+    double.set_down(true);
+    // Its pods are another agent's too, by a label that was not kept.
+    let more = "agents:\n  b: { pods: [{ namespace: agents, labels: { tier: t } }] }";
+    let file = SourceFile { name: "p.yaml".into(), text: POLICY.replacen("agents:", more, 1) };
+    let policy = stubgate_policy::compile(&[file]).unwrap().policy;
+    site.directory().keep_labels(policy.label_keys());
+    site.appliance.snapshot.store(Arc::new(Snapshot::new(policy, 2, &site.appliance.metrics)));
+    assert_eq!((site.who_at(ip(POD)), site.who_at(ip("127.0.5.2"))), (None, None), "it may be either's");
+    double.set_down(false);
+    site.until("the labels are known", |site| site.who_at(ip("127.0.5.2")).as_deref() == Some("a0")).await;
+    assert_eq!(site.who_at(ip(POD)), None, "it is both's");
+}
+
+#[tokio::test]
 async fn readyz_says_what_is_wrong_with_pods_and_of_source_nat() {
     let double = Double::start().await;
     double.set_down(true);
@@ -185,7 +248,7 @@ async fn readyz_says_what_is_wrong_with_pods_and_of_source_nat() {
     double.set_down(true);
     site.until("it is too old", |site| !site.directory().is_fresh()).await;
     let (status, text) = site.admin("/readyz").await;
-    assert!(status == 503 && text.contains("stale_after_seconds"), "{status} {text}");
+    assert!(status == 200 && text.contains("warning: agents can't") && text.contains("stale_after_seconds"), "{text}");
     let (_, metrics) = site.admin("/metrics").await;
     assert!(
         metrics.contains("stubgate_kubernetes_fresh 0") && metrics.contains("stubgate_peers_from_gateways_total 12")
@@ -198,7 +261,7 @@ async fn a_policy_that_names_another_label_takes_it_from_nobody() {
     double.put(pod("agents", "one", "u1", "a0", POD));
     let site = Site::start(|folder| double.kubeconfig(folder), 60).await;
     site.synced().await;
-    let number = site.directory().pod_at(ip(POD)).unwrap().number;
+    let number = site.pod_at(ip(POD)).unwrap().number;
     let peer = site.connect(ip(POD));
     let policy = POLICY.replace("{ app: a0 }", "{ app: a0, tier: t }");
     let (file, new) = (site.folder.path().join("policy/policy.yaml"), site.folder.path().join("policy/.new"));
@@ -211,7 +274,7 @@ async fn a_policy_that_names_another_label_takes_it_from_nobody() {
     })
     .await;
     assert_eq!((refused, site.who(&peer).as_deref()), (0, Some("a0")));
-    let entry = site.directory().pod_at(ip(POD)).unwrap();
+    let entry = site.pod_at(ip(POD)).unwrap();
     assert_eq!((entry.number, entry.labels.len()), (number, 2));
     assert_eq!(double.lists(), 2);
 }

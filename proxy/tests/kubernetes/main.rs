@@ -10,4 +10,5 @@ mod many;
 mod model;
 mod real;
 mod site;
+mod underway;
 mod watching;

@@ -20,6 +20,8 @@ use crate::site::{PATIENCE, POLICY, Site};
 
 /// Events of a run, where nothing else is said.
 pub(crate) const EVENTS: usize = 10_000;
+/// From what happens until the double tells it, when all goes well.
+const LATENCY: Duration = Duration::from_millis(2);
 /// Events between two times at which all is quiet and must be exactly as it is.
 const QUIET: usize = 500;
 /// Connections that are open at a time; most are of pods that went.
@@ -98,7 +100,8 @@ pub(crate) async fn run(
                 }
             }
             Step::Reuse(address) if server.is_heard() => {
-                // Not before it is heard that it is free.
+                // Not before it is heard that it is free, by whoever had it last.
+                hear(asked, server, cluster).await;
                 until("an address is free", || matches!(asked.at(address), At::Nobody)).await;
                 for told in cluster.begin(Some(address), server.now()) {
                     tally.reused += 1;
@@ -140,11 +143,20 @@ pub(crate) async fn run(
         server.trouble(cluster).await;
         if event % QUIET == 0 {
             server.quiet(cluster).await;
+            hear(asked, server, cluster).await;
             exactly(asked, cluster, &open).await;
             tally.exact += 1;
         }
     }
     tally
+}
+
+/// Waits until all that happened so far was heard.
+async fn hear(asked: &impl Asked, server: &mut impl Server, cluster: &mut Cluster) {
+    let (address, [comes, goes]) = cluster.marker();
+    server.tell(comes).await;
+    until("all is heard", || matches!(asked.at(address), At::Pod(_))).await;
+    server.tell(goes).await;
 }
 
 /// Everyone is who they are, and nobody is anybody else.
@@ -325,7 +337,7 @@ impl Distant<'_> {
     fn heal(&mut self) {
         self.down_until = None;
         self.double.set_down(false);
-        self.double.set_slow(Duration::ZERO);
+        self.double.set_slow(LATENCY);
     }
 }
 
@@ -377,6 +389,7 @@ async fn in_ten_thousand_events_of_a_watch_over_tls_that_is_cut_nobody_is_taken_
     let site = Site::start(|folder| double.kubeconfig(folder), bound.as_secs()).await;
     site.synced().await;
     let mut server = Distant { double: &double, start: Instant::now(), down_until: None };
+    server.heal();
     // The server hears of what happens a moment after it happened.
     let lag = bound + Duration::from_millis(100);
     let mut cluster = Cluster::new(7, lag, 2_000);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stubgate_kubernetes::{At, PodEntry};
 use stubgate_policy::SourceFile;
 use stubgate_proxy::appliance::Appliance;
 use stubgate_proxy::client::{Peer, Stamp};
@@ -56,7 +57,8 @@ impl Site {
         std::fs::write(here.join("policy/policy.yaml"), policy).unwrap();
         let file = kubeconfig(here);
         let text = format!(
-            "listen: {{ dns: [\"127.0.0.1:0\"], http: [\"127.0.0.1:0\"], admin: [\"127.0.0.1:0\"] }}\nadvertise: [\"127.0.0.1\"]\n\
+            "listen: {{ dns: [\"127.0.0.1:0\"], http: [\"127.0.0.1:0\"], https: [\"127.0.0.1:0\"], proxy: [\"127.0.0.1:0\"],\n\
+             \x20 admin: [\"127.0.0.1:0\"] }}\nadvertise: [\"127.0.0.1\"]\n\
              policy: [\"{0}/policy\"]\nstate_dir: \"{0}\"\naudit: {{ files: [{{ path: \"{0}/audit.jsonl\" }}] }}\n\
              limits: {{ refusals_per_second: 100000 }}\ntimeouts: {{ drain_seconds: 1 }}\n\
              kubernetes: {{ kubeconfig: \"{1}\", stale_after_seconds: {stale_after}{more} }}\n",
@@ -93,6 +95,14 @@ impl Site {
 
     pub(crate) fn directory(&self) -> &stubgate_kubernetes::Directory {
         &self.appliance.pods.as_ref().unwrap().directory
+    }
+
+    /// The pod that an address is now.
+    pub(crate) fn pod_at(&self, address: IpAddr) -> Option<Arc<PodEntry>> {
+        match self.directory().at(address) {
+            At::Pod(entry) => Some(entry),
+            At::Nobody | At::Contested | At::Stale(_) => None,
+        }
     }
 
     /// A connection from an address, as it is stamped when it is accepted now.

@@ -18,6 +18,13 @@ fn pod(uid: u32, addresses: &[u8]) -> Sighting {
     Sighting { uid: uid.to_string().into(), namespace: "n".into(), labels, addresses, ..Sighting::default() }
 }
 
+fn pod_at(directory: &Directory, address: IpAddr) -> Option<Arc<PodEntry>> {
+    match directory.at(address) {
+        At::Pod(entry) => Some(entry),
+        At::Nobody | At::Contested | At::Stale(_) => None,
+    }
+}
+
 fn ip(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
 }
@@ -26,13 +33,13 @@ fn ip(last: u8) -> IpAddr {
 fn a_pod_is_at_its_addresses_until_it_goes_and_its_number_is_never_given_again() {
     let (directory, _) = directory(60);
     directory.replace_all(&[pod(1, &[1, 2])]);
-    let first = directory.pod_at(ip(1)).unwrap();
-    assert_eq!(directory.pod_at(ip(2)).unwrap(), first);
-    assert_eq!(directory.pod_at("::ffff:10.0.0.1".parse().unwrap()).unwrap(), first);
+    let first = pod_at(&directory, ip(1)).unwrap();
+    assert_eq!(pod_at(&directory, ip(2)).unwrap(), first);
+    assert_eq!(pod_at(&directory, "::ffff:10.0.0.1".parse().unwrap()).unwrap(), first);
     directory.forget("1");
     assert_eq!(directory.at(ip(1)), At::Nobody);
     directory.see(0, &pod(1, &[1, 2]));
-    assert!(directory.pod_at(ip(1)).unwrap().number > first.number);
+    assert!(pod_at(&directory, ip(1)).unwrap().number > first.number);
 }
 
 #[test]
@@ -40,28 +47,28 @@ fn a_pod_that_changes_its_address_is_another_stay_and_one_that_changes_its_label
     let (directory, _) = directory(60);
     directory.keep_labels(&["app".into()]);
     directory.replace_all(&[pod(1, &[1])]);
-    let first = directory.pod_at(ip(1)).unwrap();
+    let first = pod_at(&directory, ip(1)).unwrap();
     assert_eq!(&*first.labels, &[("app".into(), "a1".into())]);
     let mut relabelled = pod(1, &[1]);
     relabelled.labels.insert("app".into(), "b".into());
     directory.see(0, &relabelled);
-    let second = directory.pod_at(ip(1)).unwrap();
+    let second = pod_at(&directory, ip(1)).unwrap();
     assert_eq!((second.number, &*second.labels[0].1), (first.number, "b"));
     directory.see(0, &pod(1, &[2]));
     assert_eq!(directory.at(ip(1)), At::Nobody);
-    assert_ne!(directory.pod_at(ip(2)).unwrap().number, first.number);
+    assert_ne!(pod_at(&directory, ip(2)).unwrap().number, first.number);
 }
 
 #[test]
 fn an_address_of_two_pods_is_nobodys_until_one_of_them_goes() {
     let (directory, _) = directory(60);
     directory.replace_all(&[pod(1, &[1])]);
-    let first = directory.pod_at(ip(1)).unwrap();
+    let first = pod_at(&directory, ip(1)).unwrap();
     directory.see(0, &pod(2, &[1]));
     assert_eq!(directory.at(ip(1)), At::Contested);
     assert_eq!(directory.contested(), 1);
     directory.forget("2");
-    assert_eq!(directory.pod_at(ip(1)).unwrap(), first);
+    assert_eq!(pod_at(&directory, ip(1)).unwrap(), first);
 }
 
 #[test]
@@ -70,12 +77,12 @@ fn what_was_true_too_long_ago_is_not_told() {
     assert_eq!((directory.age(), directory.is_fresh()), (None, false));
     directory.replace_all(&[pod(1, &[1])]);
     *time.lock().unwrap() += Duration::from_secs(60);
-    assert!(directory.pod_at(ip(1)).is_some());
+    assert!(pod_at(&directory, ip(1)).is_some());
     *time.lock().unwrap() += Duration::from_millis(1);
     assert!(matches!(directory.at(ip(1)), At::Stale(_)));
     assert_eq!(directory.at(ip(2)), At::Nobody);
     directory.surely_true(0, *time.lock().unwrap());
-    assert!(directory.pod_at(ip(1)).is_some());
+    assert!(pod_at(&directory, ip(1)).is_some());
 }
 
 #[test]
@@ -86,9 +93,9 @@ fn all_parts_must_be_known_for_any_to_be_told() {
     directory.replace(0, &[pod(1, &[1])], &keys, time);
     assert!(matches!(directory.at(ip(1)), At::Stale(_)));
     directory.replace(1, &[pod(2, &[2])], &keys, time);
-    assert!(directory.pod_at(ip(1)).is_some() && directory.pod_at(ip(2)).is_some());
+    assert!(pod_at(&directory, ip(1)).is_some() && pod_at(&directory, ip(2)).is_some());
     directory.replace(1, &[], &keys, time);
-    assert!(directory.pod_at(ip(1)).is_some(), "a list of one part says nothing of another");
+    assert!(pod_at(&directory, ip(1)).is_some(), "a list of one part says nothing of another");
     assert_eq!(directory.at(ip(2)), At::Nobody);
 }
 
@@ -102,6 +109,71 @@ fn labels_are_known_once_pods_were_listed_with_them() {
     assert!(!directory.knows_labels(&keys));
     directory.replace_all(&[]);
     assert!(directory.knows_labels(&keys));
+}
+
+#[test]
+fn nothing_is_held_of_labels_and_namespaces_that_pods_no_longer_have() {
+    let (directory, _) = directory(60);
+    directory.keep_labels(&["app".into()]);
+    let most = 4 + 256 + 3;
+    for round in 0..10_000 {
+        let mut relabelled = pod(1, &[1]);
+        relabelled.labels.insert("app".into(), round.to_string().into());
+        directory.see(0, &relabelled);
+        assert!(directory.writer().interned() <= most, "{round} labels: {}", directory.writer().interned());
+    }
+    directory.forget("1");
+    for round in 0..10_000 {
+        let own = Sighting { namespace: format!("n{round}").into(), ..pod(2, &[2]) };
+        directory.see(0, &own);
+        directory.forget("2");
+        assert!(directory.writer().interned() <= most, "{round} namespaces: {}", directory.writer().interned());
+    }
+}
+
+#[test]
+fn nodes_are_those_of_the_latest_lists_and_events_since_and_have_a_bound() {
+    let time = Instant::now();
+    let directory = Directory::new(2, Duration::from_secs(60), Arc::new(move || time));
+    let keys = Keys::default();
+    let on = |nodes: Vec<IpAddr>| Sighting { nodes, ..pod(1, &[1]) };
+    directory.replace(0, &[on(vec![ip(200)])], &keys, time);
+    directory.replace(1, &[on(vec![ip(201)])], &keys, time);
+    directory.see(0, &on(vec![ip(202)]));
+    assert!([200, 201, 202].iter().all(|last| directory.is_node(ip(*last))));
+    directory.replace(0, &[on(vec![ip(203)])], &keys, time);
+    let known: Vec<bool> = [200, 201, 202, 203].iter().map(|last| directory.is_node(ip(*last))).collect();
+    assert_eq!(known, [false, true, false, true], "a list says nothing of the nodes of another part");
+    let many = (0..100_000_u32).map(|at| IpAddr::from(at.to_be_bytes())).collect();
+    directory.see(1, &on(many));
+    assert_eq!(directory.nodes[1].load().len(), MOST_NODES);
+}
+
+#[test]
+fn each_part_has_its_own_problem() {
+    let time = Instant::now();
+    let directory = Directory::new(5, Duration::from_secs(60), Arc::new(move || time));
+    let problem = || directory.problem().map(|text| text.to_string());
+    assert_eq!(problem(), None);
+    directory.set_problem(3, Some("d".into()));
+    assert_eq!(problem().as_deref(), Some("d"));
+    directory.set_problem(0, Some("a".into()));
+    directory.set_problem(0, None);
+    assert_eq!(problem().as_deref(), Some("d"));
+    (0..5).for_each(|part| directory.set_problem(part, Some(part.to_string())));
+    assert_eq!(problem().as_deref(), Some("0; 1; 2; and 2 more"));
+}
+
+#[tokio::test]
+async fn whoever_hears_of_a_list_finds_it_fresh() {
+    let (directory, time) = directory(60);
+    directory.replace_all(&[pod(1, &[1])]);
+    let heard = || tokio::time::timeout(Duration::ZERO, directory.changed());
+    heard().await.unwrap();
+    *time.lock().unwrap() += Duration::from_secs(61);
+    directory.replace_all(&[pod(1, &[1])]);
+    heard().await.unwrap();
+    assert!(directory.is_fresh());
 }
 
 #[derive(Clone, Debug)]
@@ -167,7 +239,7 @@ proptest! {
                     (at, holders) => prop_assert!(false, "{:?} for {:?}", at, holders),
                 }
             }
-            prop_assert_eq!(directory.len(), model.len());
+            prop_assert_eq!(directory.pods(), model.len());
         }
     }
 }

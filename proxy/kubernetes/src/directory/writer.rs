@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{PodEntry, Spot};
 use crate::pod::Sighting;
 
-/// Sets of labels that may be held for nobody.
+/// Texts and sets of labels that may be held for nobody.
 const SPARE: usize = 256;
 
 type KeptLabels = Arc<[(Box<str>, Box<str>)]>;
@@ -39,7 +39,7 @@ pub(super) struct Touched {
 }
 
 impl Writer {
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn pods(&self) -> usize {
         self.pods.len()
     }
 
@@ -104,6 +104,10 @@ impl Writer {
             service_account: self.text(&pod.service_account),
             labels: self.shared(labels),
         };
+        // Pods that are known hold at most three each, so that this comes once in many times.
+        if self.interned() > 4 * self.pods.len() + SPARE {
+            self.forget_unused();
+        }
         if let Some(known) = self.pods.get_mut(&*pod.uid) {
             known.part = part;
             if *known.entry != entry {
@@ -112,9 +116,6 @@ impl Writer {
                 touched.addresses.extend(&pod.addresses);
             }
             return;
-        }
-        if self.labels.len() > 2 * self.pods.len() + SPARE {
-            self.forget_unused();
         }
         let uid: Arc<str> = Arc::from(&*pod.uid);
         for address in &pod.addresses {
@@ -139,6 +140,11 @@ impl Writer {
             }
         }
         touched.addresses.extend(&known.addresses);
+    }
+
+    /// Texts and sets of labels that are held.
+    pub(super) fn interned(&self) -> usize {
+        self.texts.len() + self.labels.len()
     }
 
     /// What only these sets hold any more.

@@ -5,21 +5,22 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use stubgate_kubernetes::{Access, ListedPod};
-use stubgate_policy::pods::cluster::{ClusterPod, read};
+use stubgate_kubernetes::{Access, ListedPod, list, read};
+use stubgate_policy::pods::cluster::ClusterPod;
 
 /// The pods that a file lists; `-` is standard input. Without a file, all that the API server lists.
 ///
 /// # Errors
 /// It can't be read, is too long, or lists something else; the API server does not say. The sentence names which.
 pub(super) fn pods(file: Option<&Path>) -> Result<Vec<ClusterPod>, String> {
-    match file {
+    let pods = match file {
         Some(path) => listed(path),
         None => current(),
-    }
+    };
+    Ok(pods?.into_iter().map(of_the_cluster).collect())
 }
 
-fn listed(path: &Path) -> Result<Vec<ClusterPod>, String> {
+fn listed(path: &Path) -> Result<Vec<ListedPod>, String> {
     let said = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let text = if path == Path::new("-") { whole(io::stdin().lock()) } else { File::open(path).and_then(whole) };
     read(&text.map_err(|error| said(&error))?).map_err(|error| said(&error))
@@ -33,11 +34,10 @@ fn whole(from: impl Read) -> io::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn current() -> Result<Vec<ClusterPod>, String> {
+fn current() -> Result<Vec<ListedPod>, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let pods = runtime.block_on(stubgate_kubernetes::list(&access(), &[])).map_err(|error| error.to_string())?;
-    Ok(pods.into_iter().map(of_the_cluster).collect())
+    runtime.block_on(list(&access(), &[])).map_err(|error| error.to_string())
 }
 
 /// As kubectl finds it: the first file of `KUBECONFIG`, the one in the home folder, and in a pod its own service account.
@@ -56,10 +56,9 @@ fn of_the_cluster(pod: ListedPod) -> ClusterPod {
         namespace: pod.namespace.into(),
         service_account: pod.service_account.into(),
         labels: pod.labels.into_iter().collect(),
-        // One on its node's network, or that has none yet, is nobody either.
-        ended: pod.addresses.is_empty(),
-        host_network: false,
         addresses: pod.addresses,
+        host_network: pod.host_network,
+        ended: pod.ended,
     }
 }
 

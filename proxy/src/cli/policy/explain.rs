@@ -73,6 +73,13 @@ fn pod(text: &str) -> Result<OwnPod, String> {
     let labels = labels.map(|label| label.split_once('=').map(|(key, value)| (key.into(), value.into())).ok_or(FORM));
     let mut labels = labels.collect::<Result<Vec<(Box<str>, Box<str>)>, &str>>()?;
     labels.sort_unstable();
+    let twice = |pair: &[(Box<str>, Box<str>)]| match pair {
+        [(one, _), (other, _)] if one == other => Some(one.clone()),
+        _ => None,
+    };
+    if let Some(key) = labels.windows(2).find_map(twice) {
+        return Err(format!("a pod has each label once, and `{}` stands here twice", key.escape_debug()));
+    }
     Ok(OwnPod { namespace: namespace.into(), service_account: service_account.into(), labels })
 }
 
@@ -162,4 +169,21 @@ fn who(policy: &Policy, who: &Who) -> Result<Option<AgentId>, String> {
 /// Whether standard output is a terminal whose reader did not turn colour off (no-color.org).
 pub(super) fn color() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_has_each_label_once() {
+        let read = pod("agents/devbot,tier=dev,app=devbot").unwrap();
+        assert_eq!((&*read.namespace, &*read.service_account), ("agents", "devbot"));
+        assert_eq!(read.labels, [("app".into(), "devbot".into()), ("tier".into(), "dev".into())]);
+        assert_eq!(pod("agents/,").unwrap().labels, []);
+        for text in ["agents/devbot,app=a,app=b", "agents/devbot,app=a,tier=dev,app=a"] {
+            assert!(pod(text).unwrap_err().contains("`app` stands here twice"), "{text}");
+        }
+        assert!(pod("agents").is_err() && pod("agents/devbot,app").is_err());
+    }
 }
