@@ -235,14 +235,6 @@ impl CertificateAuthority {
         Self::create_with_key(common_name, &Subtrees::default(), now).map(|(authority, _)| authority)
     }
 
-    /// The same, for names in these subtrees only.
-    ///
-    /// # Errors
-    /// As [`CertificateAuthority::create`].
-    pub fn create_within(common_name: &str, subtrees: &Subtrees, now: SystemTime) -> Result<Self, CaError> {
-        Self::create_with_key(common_name, subtrees, now).map(|(authority, _)| authority)
-    }
-
     /// One with a name of its own: clients that hold an older one of ours must not try the wrong key.
     pub(crate) fn create_new(subtrees: &Subtrees, now: SystemTime) -> Result<(Self, Zeroizing<String>), CaError> {
         let number = u32::from_ne_bytes(provider::random()?);

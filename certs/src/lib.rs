@@ -25,7 +25,7 @@ pub use authority::{Anchor, CaError, CertificateAuthority, MINIMUM_REMAINING};
 pub use clock::{Clock, system_clock};
 pub use constraints::{MOST_SUBTREES, Subtrees};
 pub use leaf::LeafName;
-pub use life::{Audience, Given, Heard, Life, Origin, Overlap, Phase, Role, Terms, Turned};
+pub use life::{ACTIVE, Audience, Given, Heard, Life, Origin, Overlap, Phase, Role, Terms, Turned};
 pub use minter::{MintError, Minter, MinterConfig};
 pub use provider::provider;
 pub use trust::{RootsError, TrustRoots, bundle_pem, client_config, is_trusted};

@@ -6,24 +6,29 @@
 //! is told who does. A CA of the operator's that can't be used is said, and changes nothing.
 
 mod given;
+mod open;
 mod phase;
 mod record;
 mod store;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 pub use given::{Given, Origin};
 pub use phase::{Overlap, Phase, Role, Turned};
-pub use record::{Audience, Heard, Terms};
-use record::{Due, Entry, MOST_PAST, Record};
+pub use record::{ACTIVE, Audience, Heard, Terms};
+use record::{Due, Entry, MOST_PAST, NEAR_END, Record};
 use store::Store;
 
 use crate::authority::Anchor;
 use crate::authority::store::Pair;
 use crate::constraints::Subtrees;
 use crate::{CaError, CertificateAuthority};
+
+/// Seconds of one.
+const HOUR: u64 = 60 * 60;
 
 /// The CAs of an appliance.
 #[derive(Debug)]
@@ -32,6 +37,8 @@ pub struct Life {
     /// `None` where nothing can be kept over a restart.
     store: Option<Store>,
     unkept: Option<String>,
+    /// When, in seconds since 1970; 0 for who only looks.
+    opened: u64,
     record: Record,
     signing: Arc<CertificateAuthority>,
     next: Option<Arc<CertificateAuthority>>,
@@ -40,60 +47,6 @@ pub struct Life {
 }
 
 impl Life {
-    /// The CAs of an appliance that starts. A CA of the operator's that is not the one of before begins an overlap with it; so does
-    /// a first own one after the operator's.
-    ///
-    /// # Errors
-    /// Where the one that signs, or what the state folder says, can't be used. What can't be *kept* of the operator's is no
-    /// error: see [`Life::unkept`].
-    pub fn open(state_dir: &Path, origin: Origin, terms: Terms, now: SystemTime) -> Result<Self, CaError> {
-        let store = Store::new(state_dir);
-        match origin {
-            Origin::Made(subtrees) => Self::open_made(state_dir, store, subtrees, terms, now),
-            Origin::Given(mut given) => {
-                let Some(pair) = given.pair.take() else { return Err(CaError::Certificate) };
-                pair.authority.check_usable(now)?;
-                match Self::open_kept(store, *pair, terms, now) {
-                    Ok(life) => Ok(Life { origin: Origin::Given(given), ..life }),
-                    Err(unkept) => {
-                        let (pair, error) = *unkept;
-                        let entry = Entry { id: pair.authority.id(), given: true };
-                        let mut life = Self::of(Origin::Given(given), None, entry, pair.authority);
-                        life.unkept = Some(error.to_string());
-                        Ok(life)
-                    }
-                }
-            }
-        }
-    }
-
-    /// What is there, without making, moving or removing anything: for whoever looks on beside an appliance. `given` is the
-    /// operator's, where there is one.
-    ///
-    /// # Errors
-    /// Where there is none, or it can't be used.
-    pub fn look(state_dir: &Path, given: Option<Given>) -> Result<Self, CaError> {
-        let store = Store::beside(state_dir);
-        let Some(mut given) = given else {
-            return match store.record()? {
-                Some(record) => Self::load(Origin::Made(Subtrees::default()), store, record),
-                None => {
-                    let first = store.authority("")?;
-                    Ok(Self::of(Origin::Made(Subtrees::default()), Some(store), Entry::first(), first))
-                }
-            };
-        };
-        let kept = store.record().ok().flatten();
-        let kept = kept.and_then(|record| Self::load(Origin::Made(Subtrees::default()), store, record).ok());
-        let Some(pair) = given.pair.take().map(|pair| *pair) else { return Err(CaError::Certificate) };
-        let id = pair.authority.id();
-        Ok(match kept {
-            // What an appliance knows of it. One that it has not noticed yet is none of its CAs.
-            Some(life) if life.role_of(&id).is_some() => Life { origin: Origin::Given(given), ..life },
-            _ => Self::of(Origin::Given(given), None, Entry { id, given: true }, pair.authority),
-        })
-    }
-
     /// Begins an overlap with a CA that is made now.
     ///
     /// # Errors
@@ -105,7 +58,7 @@ impl Life {
         }
         let store = self.store.clone().ok_or(CaError::GivenByFiles)?;
         let locked = store.lock()?;
-        self.adopt(&store)?;
+        self.adopt(&store, |_| Ok(()))?;
         if self.record.next.is_some() {
             return Err(CaError::UnderWay);
         }
@@ -131,7 +84,7 @@ impl Life {
     pub fn finish(&mut self, now: SystemTime) -> Result<(), CaError> {
         let store = self.store.clone().ok_or(CaError::NotUnderWay)?;
         let locked = store.lock()?;
-        self.adopt(&store)?;
+        self.adopt(&store, |_| Ok(()))?;
         let mut record = self.record.clone();
         if !record.finish(seconds(now)) {
             return Err(CaError::NotUnderWay);
@@ -167,15 +120,12 @@ impl Life {
     ) -> Result<(), CaError> {
         let mut problem = Ok(());
         if looks {
-            problem = self.look_again(now, terms, vet);
+            problem = self.look_again(now, terms, &vet);
         }
         let at = seconds(now);
         if let Some(next) = &self.next {
             let agents = audience(&next.id());
-            let told = |agents: &Audience| {
-                agents.iter().map(|(name, heard)| (name.clone(), heard.seen.is_some())).collect::<Vec<_>>()
-            };
-            let is_news = told(&agents) != told(&self.record.agents);
+            let is_news = !news(&agents).eq(news(&self.record.agents));
             self.record.agents = agents;
             if is_news && let Some(store) = &self.store {
                 let locked = store.lock()?;
@@ -188,7 +138,7 @@ impl Life {
             }
         }
         match self.due(at) {
-            Some(due) => self.make_due(due, at).and(problem),
+            Some(due) => self.make_due(due, at, &vet).and(problem),
             None => problem,
         }
     }
@@ -215,11 +165,12 @@ impl Life {
         }
     }
 
-    /// When the CA that comes signs; `None` where none does.
+    /// When the CA that comes signs, at the latest before the one that signs ends; `None` where none does.
     pub fn overlap(&self) -> Option<Overlap> {
         let next = self.record.next.as_ref()?;
-        let (since, least_until, deadline) = (time(next.since), time(next.least_until), time(next.deadline));
-        Some(Overlap { since, least_until, deadline })
+        let end = seconds(self.signing.not_after()).saturating_sub(NEAR_END);
+        let (since, least_until) = (time(next.since), time(next.least_until(self.opened)));
+        Some(Overlap { since, least_until, deadline: time(next.deadline.min(end)) })
     }
 
     /// The name of the CA that comes, as an audience is told by.
@@ -281,77 +232,18 @@ impl Life {
         }
     }
 
-    fn open_made(
-        state_dir: &Path,
-        store: Store,
-        subtrees: Subtrees,
-        terms: Terms,
-        now: SystemTime,
-    ) -> Result<Self, CaError> {
-        let Some(record) = store.record()? else {
-            let first = CertificateAuthority::load_or_create_within(state_dir, &subtrees, now)?;
-            return Ok(Self::of(Origin::Made(subtrees), Some(store), Entry::first(), first));
-        };
-        let mut life = Self::load(Origin::Made(subtrees.clone()), store.clone(), record)?;
-        store.lock()?.clean(&life.record)?;
-        if life.record.signing.given && life.next.is_none() {
-            life.rotate(&subtrees, terms, now)?;
+    /// Takes over what another process wrote; an operator's CA that comes with it has to pass `vet`, as that process may know
+    /// nothing of what is trusted here.
+    fn adopt(
+        &mut self,
+        store: &Store,
+        vet: impl Fn(&CertificateAuthority) -> Result<(), CaError>,
+    ) -> Result<(), CaError> {
+        let Some(mut record) = store.record()? else { return Ok(()) };
+        record.remember(&self.record);
+        if record == self.record {
+            return Ok(());
         }
-        Ok(life)
-    }
-
-    /// With the state folder; the pair is given back where that can't be used.
-    fn open_kept(store: Store, pair: Pair, terms: Terms, now: SystemTime) -> Result<Self, Box<(Pair, CaError)>> {
-        // Its origin is put in by the caller, who has the files.
-        let origin = || Origin::Made(Subtrees::default());
-        let prepared = (|| {
-            store.make_folder()?;
-            let locked = store.lock()?;
-            let life = match store.record()? {
-                Some(record) => Some(Self::load(origin(), store.clone(), record)?),
-                None if store.has_first() => {
-                    let first = store.authority("")?;
-                    Some(Self::of(origin(), Some(store.clone()), Entry::first(), first))
-                }
-                None => None,
-            };
-            let record = match &life {
-                Some(life) => life.record.clone(),
-                None => {
-                    let entry = Entry { id: pair.authority.id(), given: true };
-                    locked.put(&entry.id, &pair.authority.certificate_pem(), &pair.key_pem)?;
-                    Record::of(entry)
-                }
-            };
-            locked.write(&record)?;
-            locked.clean(&record)?;
-            Ok::<_, CaError>(life)
-        })();
-        match prepared {
-            Err(error) => Err(Box::new((pair, error))),
-            Ok(None) => {
-                let entry = Entry { id: pair.authority.id(), given: true };
-                Ok(Self::of(origin(), Some(store), entry, pair.authority))
-            }
-            Ok(Some(mut life)) => life.offer(pair, terms, now).map(|()| life),
-        }
-    }
-
-    fn of(origin: Origin, store: Option<Store>, entry: Entry, signing: CertificateAuthority) -> Self {
-        let record = Record::of(entry);
-        Self { origin, store, unkept: None, record, signing: Arc::new(signing), next: None, past: Vec::new() }
-    }
-
-    fn load(origin: Origin, store: Store, record: Record) -> Result<Self, CaError> {
-        let signing = store.authority(&record.signing.id)?;
-        let next = record.next.as_ref().map(|next| store.authority(&next.entry.id).map(Arc::new)).transpose()?;
-        let past = record.past.iter().map(|past| store.anchor(&past.entry.id)).collect::<Result<_, _>>()?;
-        Ok(Self { origin, store: Some(store), unkept: None, record, signing: Arc::new(signing), next, past })
-    }
-
-    /// Takes over what another process wrote.
-    fn adopt(&mut self, store: &Store) -> Result<(), CaError> {
-        let Some(record) = store.record()?.filter(|record| *record != self.record) else { return Ok(()) };
         let held = |id: &str| {
             let known = [(&self.record.signing.id, &self.signing)].into_iter();
             let next = self.record.next.as_ref().map(|next| &next.entry.id).zip(self.next.as_ref());
@@ -360,6 +252,8 @@ impl Life {
         let authority = |id: &str| held(id).map_or_else(|| store.authority(id).map(Arc::new), Ok);
         let signing = authority(&record.signing.id)?;
         let next = record.next.as_ref().map(|next| authority(&next.entry.id)).transpose()?;
+        let is_given = record.next.as_ref().is_some_and(|next| next.entry.given);
+        next.iter().filter(|_| is_given).try_for_each(|next| vet(next))?;
         let past = record.past.iter().map(|past| store.anchor(&past.entry.id)).collect::<Result<_, _>>()?;
         (self.signing, self.next, self.past, self.record) = (signing, next, past, record);
         Ok(())
@@ -372,7 +266,7 @@ impl Life {
         vet: impl Fn(&CertificateAuthority) -> Result<(), CaError>,
     ) -> Result<(), CaError> {
         if let Some(store) = self.store.clone() {
-            self.adopt(&store)?;
+            self.adopt(&store, &vet)?;
         }
         let Origin::Given(given) = &mut self.origin else { return Ok(()) };
         let Some(pair) = given.read_again()? else { return Ok(()) };
@@ -394,9 +288,12 @@ impl Life {
     /// The operator's CA: nothing new, or one that comes.
     fn offer(&mut self, pair: Pair, terms: Terms, now: SystemTime) -> Result<(), Box<(Pair, CaError)>> {
         let id = pair.authority.id();
-        let is_known = [Some(&self.signing), self.next.as_ref()].into_iter().flatten().any(|one| one.id() == id);
+        let (signs, comes) = (self.signing.id() == id, self.coming().is_some_and(|next| next == id));
         let mut record = self.record.clone();
-        if !is_known {
+        if signs {
+            // Put back before another took its place.
+            record.withdraw(leaf_life(), seconds(now));
+        } else if !comes {
             record.begin(Entry { id: id.clone(), given: true }, terms, leaf_life(), seconds(now));
         }
         let kept = self.store.as_ref().map_or(Ok(()), |store| {
@@ -409,30 +306,52 @@ impl Life {
             return Err(Box::new((pair, error)));
         }
         let authority = Arc::new(pair.authority);
-        if self.signing.id() == id {
+        let before = self.next.take();
+        if signs {
             self.signing = authority;
-            return Ok(());
+        } else {
+            self.next = Some(authority);
         }
-        let before = self.next.replace(authority);
-        if !is_known {
-            let ids: Vec<String> = record.past.iter().map(|past| past.entry.id.clone()).collect();
-            let mut held: Vec<Anchor> = before.map(|before| before.anchor()).into_iter().collect();
-            held.append(&mut self.past);
-            self.past = ids.iter().filter_map(|id| held.iter().find(|one| one.id() == *id).cloned()).collect();
-        }
+        self.keep_past(before, &record);
         self.record = record;
         Ok(())
     }
 
-    fn due(&self, at: u64) -> Option<Due> {
-        self.record.due(at, |id| self.end_of(id))
+    /// The operator's CA that comes is the operator's no more.
+    fn withdraw(&mut self, store: &Store, now: SystemTime) -> Result<(), CaError> {
+        let locked = store.lock()?;
+        let mut record = self.record.clone();
+        record.withdraw(leaf_life(), seconds(now));
+        locked.write(&record)?;
+        locked.clean(&record)?;
+        let before = self.next.take();
+        self.keep_past(before, &record);
+        self.record = record;
+        Ok(())
     }
 
-    fn make_due(&mut self, due: Due, at: u64) -> Result<(), CaError> {
+    /// Has the anchors of those that have been as the record has them, where one that came may be among them now.
+    fn keep_past(&mut self, before: Option<Arc<CertificateAuthority>>, record: &Record) {
+        let mut held: Vec<Anchor> = before.map(|before| before.anchor()).into_iter().collect();
+        held.append(&mut self.past);
+        let of = |id: &str| held.iter().find(|one| one.id() == id).cloned();
+        self.past = record.past.iter().filter_map(|past| of(&past.entry.id)).collect();
+    }
+
+    fn due(&self, at: u64) -> Option<Due> {
+        self.record.due(at, self.opened, |id| self.end_of(id))
+    }
+
+    fn make_due(
+        &mut self,
+        due: Due,
+        at: u64,
+        vet: impl Fn(&CertificateAuthority) -> Result<(), CaError>,
+    ) -> Result<(), CaError> {
         let store = self.store.clone();
         let locked = store.as_ref().map(Store::lock).transpose()?;
         if let Some(store) = &store {
-            self.adopt(store)?;
+            self.adopt(store, vet)?;
             if self.due(at) != Some(due) {
                 return Ok(());
             }
@@ -477,6 +396,13 @@ impl Life {
     fn role_of(&self, id: &str) -> Option<Role> {
         self.anchors().into_iter().find(|(_, anchor)| anchor.id() == id).map(|(role, _)| role)
     }
+}
+
+/// What is worth a write: who came or left, who was seen, and once an hour that somebody came again.
+fn news(agents: &Audience) -> impl Iterator<Item = (&str, IpAddr, bool, u64)> {
+    agents.iter().flat_map(|(name, all)| {
+        all.iter().map(move |(address, heard)| (name.as_str(), *address, heard.seen.is_some(), heard.heard / HOUR))
+    })
 }
 
 /// No leaf is good for longer than this.

@@ -23,7 +23,7 @@ use crate::authority::{SKEW, leaf_params};
 use crate::clock::whole_seconds;
 use crate::{CaError, CertificateAuthority, Clock, LeafName, provider};
 
-/// Days that a leaf is good for.
+/// Days that a leaf is good for; never beyond the CA's end.
 const LEAF_DAYS: u16 = 7;
 /// The same.
 pub(crate) const LONGEST_LEAF: Duration = Duration::from_secs(LEAF_DAYS as u64 * 24 * 60 * 60);
@@ -34,15 +34,13 @@ const CONCURRENT_MINTS: usize = 4;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct MinterConfig {
-    /// Life of a leaf in days, 1 to 90; never beyond the CA's end. Default 7.
-    pub leaf_days: u16,
     /// Names kept at most. Default 10,000 (about 4 KiB each).
     pub cache_entries: u64,
 }
 
 impl Default for MinterConfig {
     fn default() -> Self {
-        Self { leaf_days: LEAF_DAYS, cache_entries: 10_000 }
+        Self { cache_entries: 10_000 }
     }
 }
 
@@ -51,13 +49,6 @@ impl MinterConfig {
     #[must_use]
     pub fn with_cache_entries(mut self, entries: u64) -> Self {
         self.cache_entries = entries;
-        self
-    }
-
-    /// The default with another life of a leaf; cut to 1 to 90 days.
-    #[must_use]
-    pub fn with_leaf_days(mut self, days: u16) -> Self {
-        self.leaf_days = days.clamp(1, 90);
         self
     }
 }
@@ -107,7 +98,7 @@ struct Signing {
 
 impl Signing {
     fn new(authority: Arc<CertificateAuthority>, config: &MinterConfig) -> Result<Self, MintError> {
-        Ok(Self { press: Arc::new(Press::new(authority, config)?), cache: Cache::new(config.cache_entries) })
+        Ok(Self { press: Arc::new(Press::new(authority)?), cache: Cache::new(config.cache_entries) })
     }
 }
 
@@ -248,13 +239,13 @@ struct Press {
 }
 
 impl Press {
-    fn new(authority: Arc<CertificateAuthority>, config: &MinterConfig) -> Result<Self, MintError> {
+    fn new(authority: Arc<CertificateAuthority>) -> Result<Self, MintError> {
         let (leaf_key, leaf_public) = leaf_key()?;
         Ok(Self {
             authority,
             leaf_key,
             leaf_public,
-            life: time::Duration::days(i64::from(config.leaf_days.clamp(1, 90))),
+            life: time::Duration::days(i64::from(LEAF_DAYS)),
             base: base_config()?,
         })
     }

@@ -8,25 +8,29 @@ mod audience;
 mod bundle;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Response};
+use http::Response;
 use rustls::RootCertStore;
-use stubgate_certs::{Anchor, CaError, CertificateAuthority, Life, Phase, Role, Terms, Turned, is_trusted};
+use stubgate_certs::{Anchor, CaError, CertificateAuthority, Life, Phase, Role, Terms, Turned, bundle_pem, is_trusted};
 use tokio::sync::{Notify, mpsc};
 
 use crate::appliance::Appliance;
+use crate::decide::BundleAsked;
+use crate::identify;
 use crate::record::{Event, Layer, Line};
 use crate::reload::Watch;
 use crate::respond::ResponseBody;
+use crate::scrub::Alarm;
 use audience::Agents;
 use bundle::Bundle;
 
-pub use bundle::Form;
+pub use bundle::{Form, make_folder};
 
 /// How often it is looked whether something is due.
 const TURN: Duration = Duration::from_secs(1);
@@ -44,10 +48,13 @@ pub struct Authorities {
     /// Who is trusted upstream, which no CA of ours may be.
     roots: RootCertStore,
     bundle_file: Option<PathBuf>,
+    /// The system's certificates, PEM: where the process is locked down it can't read them again.
+    system: String,
     bundle: ArcSwap<Bundle>,
     agents: Agents,
     woken: Notify,
     said: Mutex<Said>,
+    distrust_alarm: Alarm,
 }
 
 /// What has been said, so that it is said once.
@@ -60,33 +67,37 @@ struct Said {
 impl Authorities {
     /// With the bundle written where it is to be.
     pub fn new(life: Life, terms: Terms, roots: RootCertStore, bundle_file: Option<PathBuf>) -> Self {
-        let bundle = Bundle::new(&life);
+        let system = bundle_pem(&[], true);
+        let bundle = Bundle::new(&life, &system);
         let agents = Agents::new(life.coming(), life.audience());
         let authorities = Self {
             life: Mutex::new(life),
             terms,
             roots,
             bundle_file,
+            system,
             bundle: ArcSwap::from_pointee(bundle),
             agents,
             woken: Notify::new(),
             said: Mutex::default(),
+            distrust_alarm: Alarm::new(),
         };
         authorities.write_file();
         authorities
     }
 
-    /// Notes that an agent was shown a leaf.
-    pub fn hear(&self, agent: &Arc<str>) {
-        self.agents.hear(agent, SystemTime::now());
+    /// Notes that an agent was shown a leaf, at this address.
+    pub fn hear(&self, agent: &Arc<str>, address: IpAddr) {
+        self.agents.hear(agent, address.to_canonical(), SystemTime::now());
     }
 
     /// The bundle for an agent, and whether it needed it: whoever names the one in force in `If-None-Match` has it.
-    pub fn answer(&self, agent: &Arc<str>, form: Form, known: Option<&HeaderValue>) -> Response<ResponseBody> {
-        let (bundle, now) = (self.bundle.load(), SystemTime::now());
-        let (response, is_seen) = bundle.answer(form, known, now);
-        self.agents.hear(agent, now);
-        if is_seen && self.agents.see(agent, bundle.coming(), now) {
+    pub fn answer(&self, asked: &BundleAsked) -> Response<ResponseBody> {
+        let BundleAsked { agent, address, form, known } = asked;
+        let (bundle, now, address) = (self.bundle.load(), SystemTime::now(), address.to_canonical());
+        let (response, is_seen) = bundle.answer(*form, known.as_ref(), now);
+        self.agents.hear(agent, address, now);
+        if is_seen && self.agents.see(agent, address, bundle.coming(), now) {
             self.woken.notify_one();
         }
         response
@@ -161,19 +172,22 @@ pub async fn run(appliance: Arc<Appliance>) {
 fn turn(appliance: &Appliance, looks: bool) -> bool {
     let authorities = &appliance.authorities;
     let snapshot = appliance.snapshot.load();
-    let is_known = |name: &str| {
-        // Without a policy nobody is known, and everybody is waited for.
-        !snapshot.is_ready() || snapshot.policy.agents().iter().any(|agent| agent.name() == name)
-    };
+    // Without a policy nobody is known, and everybody is waited for.
+    let may_come =
+        |name: &str, address| !snapshot.is_ready() || identify::may_come(appliance, &snapshot.policy, name, address);
+    let now = SystemTime::now();
     let mut life = authorities.life();
-    let (before, phase) = (names(&life), life.phase());
-    let audience = |coming: &str| authorities.agents.told(coming, is_known);
+    if looks && life.coming().is_none() {
+        authorities.agents.prune(now, may_come);
+    }
+    let before = Before { names: names(&life), phase: life.phase(), signing: Arc::clone(life.signing()) };
+    let audience = |coming: &str| authorities.agents.told(coming, now, may_come);
     let vet = |authority: &CertificateAuthority| authorities.vet(authority);
-    let Turned { is_changed, problem } = life.turn(SystemTime::now(), authorities.terms, looks, vet, audience);
+    let Turned { is_changed, problem } = life.turn(now, authorities.terms, looks, vet, audience);
     if is_changed {
-        authorities.bundle.store(Arc::new(Bundle::new(&life)));
+        authorities.bundle.store(Arc::new(Bundle::new(&life, &authorities.system)));
         authorities.agents.await_with(life.coming());
-        tell(appliance, &life, (&before, phase));
+        tell(appliance, &life, &before);
     }
     // Also if it could not be had the last time.
     let is_behind = !Arc::ptr_eq(&appliance.minter.authority(), life.signing());
@@ -197,11 +211,26 @@ fn names(life: &Life) -> String {
     life.anchors().iter().map(named).collect::<Vec<_>>().join(", ")
 }
 
-fn tell(appliance: &Appliance, life: &Life, (before, phase): (&str, Phase)) {
+/// How it was before a turn.
+struct Before {
+    names: String,
+    phase: Phase,
+    signing: Arc<CertificateAuthority>,
+}
+
+impl Before {
+    /// Whether the CA that came signs now: it may also have been taken back, or another come in its place.
+    fn is_followed(&self, life: &Life) -> bool {
+        self.phase == Phase::Overlap && self.signing.id() != life.signing().id()
+    }
+}
+
+fn tell(appliance: &Appliance, life: &Life, before: &Before) {
     let now = life.phase();
-    let outcome = if now == phase { "exchanged" } else { now.as_str() };
+    let outcome = if now == before.phase { "exchanged" } else { now.as_str() };
     let authorities = names(life);
-    let unseen = if phase == Phase::Overlap { appliance.authorities.agents.left() } else { Vec::new() };
+    let unseen = if before.is_followed(life) { appliance.authorities.agents.left() } else { Vec::new() };
+    let before = before.names.as_str();
     let named = unseen.get(..NAMED).unwrap_or(&unseen).join(", ");
     let note = match unseen.len() {
         0 => format!("{authorities}; before: {before}"),
@@ -256,17 +285,22 @@ pub(crate) fn count(appliance: &Appliance, life: &Life) {
     appliance.metrics.ca.set(life.phase(), ends, deadline, unseen);
 }
 
-/// Counts a handshake that an agent ended because it does not trust who signed.
-pub fn distrusted(appliance: &Appliance, error: &std::io::Error) {
+/// Counts a handshake that an agent ended because it does not trust who signed. Whether it is one, and that is to be told: what
+/// an agent may have the log say is bounded.
+pub fn distrusted(appliance: &Appliance, error: &std::io::Error) -> bool {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    if let Some(rustls::Error::AlertReceived(
-        rustls::AlertDescription::UnknownCA
-        | rustls::AlertDescription::BadCertificate
-        | rustls::AlertDescription::CertificateUnknown,
-    )) = cause
-    {
+    let is_one = matches!(
+        cause,
+        Some(rustls::Error::AlertReceived(
+            rustls::AlertDescription::UnknownCA
+                | rustls::AlertDescription::BadCertificate
+                | rustls::AlertDescription::CertificateUnknown,
+        ))
+    );
+    if is_one {
         appliance.metrics.ca.distrusted.inc();
     }
+    is_one && appliance.authorities.distrust_alarm.is_due()
 }
 
 /// At the start, before there is a task.

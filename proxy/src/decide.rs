@@ -1,5 +1,6 @@
 //! Phase *decide* (law 1): asks [`Policy::decide`](stubgate_policy::Policy::decide), and nothing else.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -55,6 +56,8 @@ pub struct Tokens {
 pub struct BundleAsked {
     /// Who asks.
     pub agent: Arc<str>,
+    /// From where.
+    pub address: IpAddr,
     /// For which of them.
     pub form: Form,
     /// What it trusts already, as it says.
@@ -119,8 +122,9 @@ pub fn decide(identified: Identified, address: Address) -> Result<Outcome, Refus
 }
 
 fn bundle(identified: &Identified, form: Form) -> Outcome {
+    let (agent, address) = (Arc::clone(&identified.agent_name), identified.arrived.client.peer.ip());
     let known = identified.arrived.headers.get(http::header::IF_NONE_MATCH).cloned();
-    Outcome::Bundle(Box::new(BundleAsked { agent: Arc::clone(&identified.agent_name), form, known }))
+    Outcome::Bundle(Box::new(BundleAsked { agent, address, form, known }))
 }
 
 fn denied(denial: Denial, identified: &Identified, address: &Address, places: &Places) -> Refusal {
@@ -221,6 +225,11 @@ impl Question {
             Decision::Allow(permit) => permit.swap().map(|swap| &*swap.name) == self.credential.as_deref(),
             Decision::Deny(_) | Decision::Answer(_) => false,
         }
+    }
+
+    /// Who asked, by name.
+    pub fn agent(&self) -> &str {
+        &self.agent
     }
 
     /// The credential that was swapped in.

@@ -93,7 +93,7 @@ fn begin(appliance: &Arc<Appliance>, arrived: Arrived, protocol: &'static str, s
         Ok(Outcome::Permitted(permitted)) => return admit(appliance, &snapshot, permitted, transaction, shape),
         Ok(Outcome::Look(looking)) => return Begun::Look(Box::new(Inspected { looking, snapshot, transaction })),
         Ok(Outcome::Bundle(asked)) => {
-            let response = appliance.authorities.answer(&asked.agent, asked.form, asked.known.as_ref());
+            let response = appliance.authorities.answer(&asked);
             transaction.answer(&snapshot, response.status(), None);
             return Begun::Over(response);
         }

@@ -51,7 +51,7 @@ use crate::reload::{First, Reloader};
 use crate::request::Ids;
 use crate::snapshot::Snapshot;
 
-pub(crate) use authorities::{anchors, authorities_as_user};
+pub(crate) use authorities::{anchors, anchors_as_user, authorities_as_user};
 pub use authorities::{authorities, given_authority};
 pub use drain::Stop;
 pub use handed::{Handed, HandedError};
@@ -124,7 +124,7 @@ fn start_on(config: Config, sockets: Sockets, stamped: Vec<Arc<str>>) -> anyhow:
     let roots = roots(&config, &anchors)?;
     let dialer = dialer_trusting(&config, roots.clone())?;
     if let Some(folder) = config.ca.bundle_file.as_deref().and_then(Path::parent)
-        && let Err(error) = std::fs::create_dir_all(folder)
+        && let Err(error) = ca::make_folder(folder)
     {
         tracing::warn!(%error, folder = %folder.display(), "the folder of the bundle's file can't be made");
     }

@@ -189,7 +189,7 @@ fn an_appliance_that_is_killed_in_an_overlap_goes_on_with_it() {
         assert_eq!(lab.client(Way::Dns).curl_status().arg(URL).run().text(), "200");
         let shown =
             || appliance.command(["ca", "show", "--format", "json", "--config", "stubgate.yaml"]).run().success();
-        appliance.until("the agent to be awaited", || shown().contains("\"not_seen\": [\n      \"pod\""));
+        appliance.until("the agent to be awaited", || shown().contains("\"not_seen\": {\n      \"pod\": ["));
         let before = shown();
         appliance.kill();
         assert_eq!(shown(), before);

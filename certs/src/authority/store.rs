@@ -9,13 +9,16 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::OFlags;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::{CaError, CertificateAuthority};
 use crate::constraints::Subtrees;
 
 /// More than any certificate chain or key needs; a mistyped path must not fill memory.
-const FILE_MAXIMUM_BYTES: usize = 256 * 1024;
+pub(crate) const FILE_MAXIMUM_BYTES: usize = 256 * 1024;
+const CERTIFICATE: &str = "certificate.pem";
+const KEY: &str = "key.pem";
 /// Making a CA takes milliseconds; a draft that is older was left behind.
 const DRAFT_LIFETIME: Duration = Duration::from_secs(60);
 /// Permission bits that a key file may not have: anything for group and others.
@@ -44,11 +47,11 @@ impl CertificateAuthority {
     ) -> Result<Self, CaError> {
         let folder = state_dir.join("ca");
         let mut is_new = false;
-        if !exists(&folder)? {
+        if !exists(&folder.join(CERTIFICATE))? && !exists(&folder.join(KEY))? {
             DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(at(state_dir))?;
             is_new = create_folder(state_dir, &folder, subtrees, now)?;
         }
-        let Pair { authority, .. } = read_pair(&folder.join("certificate.pem"), &folder.join("key.pem"), PRIVATE)?;
+        let Pair { authority, .. } = read_pair(&folder.join(CERTIFICATE), &folder.join(KEY), PRIVATE)?;
         remove_drafts(state_dir, now);
         Ok(Self { is_new, ..authority })
     }
@@ -85,13 +88,13 @@ fn create_folder(state_dir: &Path, folder: &Path, subtrees: &Subtrees, now: Syst
 
     let draft = Draft(state_dir.join(format!(".ca-{}", authority.id())));
     DirBuilder::new().mode(0o700).create(&draft.0).map_err(at(&draft.0))?;
-    write_new(&draft.0.join("certificate.pem"), authority.certificate_pem().as_bytes(), 0o644)?;
-    write_new(&draft.0.join("key.pem"), key_pem.as_bytes(), 0o600)?;
+    write_new(&draft.0.join(CERTIFICATE), authority.certificate_pem().as_bytes(), 0o644)?;
+    write_new(&draft.0.join(KEY), key_pem.as_bytes(), 0o600)?;
     sync(&draft.0)?;
     match fs::rename(&draft.0, folder) {
         Ok(()) => sync(state_dir).map(|()| true),
-        // Another process was first: rename(2) does not replace a folder that has files. Its CA is the CA.
-        Err(_) if exists(folder)? => Ok(false),
+        // Another process was first: rename(2) replaces no folder but an empty one. Its CA is the CA.
+        Err(_) if exists(&folder.join(CERTIFICATE))? => Ok(false),
         Err(error) => Err(at(folder)(error)),
     }
 }
@@ -179,7 +182,12 @@ pub(crate) fn read(
     path: &Path,
     check: impl FnOnce(&File) -> Result<(), CaError>,
 ) -> Result<Zeroizing<Vec<u8>>, CaError> {
-    let file = File::open(path).map_err(at(path))?;
+    // A pipe that somebody put there is not waited for.
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(at(path))?;
+    if !file.metadata().map_err(at(path))?.is_file() {
+        return Err(at(path)(io::Error::new(io::ErrorKind::InvalidInput, "it is no file")));
+    }
     check(&file)?;
     // Reserved up front: growing would leave copies of the key in freed memory.
     let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_MAXIMUM_BYTES + 1));

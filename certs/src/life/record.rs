@@ -5,16 +5,17 @@
 //! was seen to, or its deadline passed, and then it *has been* (it is in the bundle while its leaves are good, and its key is gone).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// CAs that have been and are still in the bundle, at most: each makes it longer for every agent.
 pub(crate) const MOST_PAST: usize = 4;
-/// Who was heard of within this counts as active.
-pub(crate) const ACTIVE: u64 = 24 * 60 * 60;
+/// Who was heard of within this counts as active, in seconds.
+pub const ACTIVE: u64 = 24 * 60 * 60;
 /// A CA that ends within this hands over whoever was seen: its leaves end with it.
-const NEAR_END: u64 = 60 * 60;
+pub(crate) const NEAR_END: u64 = 60 * 60;
 /// Replicas notice an operator's CA at most so much later than others.
 const LATER: u64 = 60 * 60;
 
@@ -74,10 +75,10 @@ pub(crate) struct Past {
     pub(crate) until: u64,
 }
 
-/// Agents by name.
-pub type Audience = BTreeMap<String, Heard>;
+/// Agents by name, each by the addresses that it came from: one may be many containers, and each has its own trust.
+pub type Audience = BTreeMap<String, BTreeMap<IpAddr, Heard>>;
 
-/// What is known of an agent while a CA comes.
+/// What is known of an agent at one address while a CA comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heard {
     /// When it last came to us, in seconds since 1970.
@@ -126,6 +127,15 @@ impl Entry {
     }
 }
 
+impl Next {
+    /// It does not sign before this, and a process that was opened later hears of everybody first: who was heard of before a
+    /// restart may have been heard of long ago.
+    pub(crate) fn least_until(&self, opened: u64) -> u64 {
+        let least = self.least_until.saturating_sub(self.since);
+        self.least_until.max(opened.saturating_add(least))
+    }
+}
+
 impl Record {
     pub(crate) fn of(signing: Entry) -> Self {
         Self { version: VERSION, signing, next: None, past: Vec::new(), agents: Audience::new() }
@@ -134,12 +144,18 @@ impl Record {
     /// A CA comes. One that came already and never signed here may have signed at another replica, and stays in the bundle.
     pub(crate) fn begin(&mut self, entry: Entry, terms: Terms, leaf: Duration, now: u64) {
         self.past.retain(|past| past.entry.id != entry.id);
-        if let Some(before) = self.next.take() {
-            self.push_past(Past { entry: before.entry, until: now + leaf.as_secs() });
-        }
+        self.withdraw(leaf, now);
         let deadline = now + terms.deadline.as_secs();
         let least_until = (now + terms.least.as_secs()).min(deadline);
         self.next = Some(Next { entry, since: now, least_until, deadline, at_once: false });
+        self.agents.clear();
+    }
+
+    /// What comes is taken back and never signs here. An operator's may have signed, or go on to, at another replica.
+    pub(crate) fn withdraw(&mut self, leaf: Duration, now: u64) {
+        let Some(next) = self.next.take() else { return };
+        let last = if next.entry.given { now.max(next.deadline) + LATER } else { now };
+        self.push_past(Past { entry: next.entry, until: last + leaf.as_secs() });
         self.agents.clear();
     }
 
@@ -155,12 +171,12 @@ impl Record {
         self.next.is_some() || !self.past.is_empty()
     }
 
-    /// What is to happen now. `ends` tells when the certificate of an entry is over.
-    pub(crate) fn due(&self, now: u64, ends: impl Fn(&str) -> Option<u64>) -> Option<Due> {
+    /// What is to happen now, in a process that was opened then. `ends` tells when the certificate of an entry is over.
+    pub(crate) fn due(&self, now: u64, opened: u64, ends: impl Fn(&str) -> Option<u64>) -> Option<Due> {
         if let Some(next) = &self.next {
-            let all_seen = !self.agents.values().any(|heard| heard.is_awaited(now));
+            let all_seen = !self.agents.values().flatten().any(|(_, heard)| heard.is_awaited(now));
             let is_over = ends(&self.signing.id).is_some_and(|end| end <= now + NEAR_END);
-            if now >= next.deadline || is_over || (now >= next.least_until && all_seen) {
+            if now >= next.deadline || is_over || (now >= next.least_until(opened) && all_seen) {
                 return Some(Due::Promote);
             }
         }
@@ -190,6 +206,14 @@ impl Record {
         std::iter::once(&self.signing).chain(next).chain(self.past.iter().map(|past| &past.entry))
     }
 
+    /// Takes who was heard of from one that was in force until now, where this one was written without: in the same overlap.
+    pub(crate) fn remember(&mut self, before: &Record) {
+        let overlap = |record: &Record| record.next.as_ref().map(|next| (next.entry.id.clone(), next.since));
+        if self.agents.is_empty() && overlap(self) == overlap(before) {
+            self.agents.clone_from(&before.agents);
+        }
+    }
+
     fn push_past(&mut self, past: Past) {
         self.past.insert(0, past);
         self.past.truncate(MOST_PAST);
@@ -215,12 +239,18 @@ mod tests {
         record
     }
 
+    /// At so many addresses, as it was heard of there.
+    fn hear<const N: usize>(record: &mut Record, name: &str, heard: [Heard; N]) {
+        let address = |n| IpAddr::from([10, 0, 0, u8::try_from(n).unwrap()]);
+        record.agents.insert(name.into(), heard.into_iter().enumerate().map(|(n, one)| (address(n), one)).collect());
+    }
+
     fn never(_: &str) -> Option<u64> {
         None
     }
 
     fn due(record: &Record, now: u64) -> Option<Due> {
-        record.due(now, never)
+        record.due(now, 0, never)
     }
 
     #[test]
@@ -228,21 +258,22 @@ mod tests {
         let start = 10 * ACTIVE;
         let mut record = Record::of(entry("a"));
         record.begin(entry("b"), TERMS, LEAF, start);
-        record.agents.insert("x".into(), Heard { heard: start + 5, seen: None });
-        record.agents.insert("gone".into(), Heard { heard: start - ACTIVE, seen: None });
+        let (waits, seen) = (Heard { heard: start + 5, seen: None }, Heard { heard: start + 5, seen: Some(start + 6) });
+        hear(&mut record, "x", [waits, seen]);
+        hear(&mut record, "gone", [Heard { heard: start - ACTIVE, seen: None }]);
         let at = |record: &Record, seconds| due(record, start + seconds);
         assert_eq!((at(&record, 9), at(&record, 50), at(&record, 99)), (None, None, None));
-        record.agents.insert("x".into(), Heard { heard: start + 5, seen: Some(start + 6) });
+        hear(&mut record, "x", [seen, seen]);
         assert_eq!((at(&record, 9), at(&record, 10)), (None, Some(Due::Promote)));
     }
 
     #[test]
     fn signs_at_the_deadline_and_when_the_one_before_ends_whoever_was_not_seen() {
         let mut record = overlap();
-        record.agents.insert("x".into(), Heard { heard: 1005, seen: None });
+        hear(&mut record, "x", [Heard { heard: 1005, seen: None }]);
         assert_eq!((due(&record, 1099), due(&record, 1100)), (None, Some(Due::Promote)));
-        assert_eq!(record.due(1050, |id| (id == "a").then_some(1050 + NEAR_END)), Some(Due::Promote));
-        assert_eq!(record.due(1050, |id| (id == "b").then_some(1050)), None);
+        assert_eq!(record.due(1050, 0, |id| (id == "a").then_some(1050 + NEAR_END)), Some(Due::Promote));
+        assert_eq!(record.due(1050, 0, |id| (id == "b").then_some(1050)), None);
     }
 
     #[test]
@@ -251,7 +282,11 @@ mod tests {
         record.promote(LEAF, 1050);
         assert_eq!((record.signing.id.as_str(), &*record.past), ("b", &[Past { entry: entry("a"), until: 1750 }][..]));
         assert_eq!((due(&record, 1749), due(&record, 1750)), (None, Some(Due::Retire)));
-        assert_eq!(record.due(1100, |id| (id == "a").then_some(1100)), Some(Due::Retire), "a certificate that is over");
+        assert_eq!(
+            record.due(1100, 0, |id| (id == "a").then_some(1100)),
+            Some(Due::Retire),
+            "a certificate that is over"
+        );
         record.retire(1750, never);
         assert_eq!(record, Record::of(entry("b")));
     }
@@ -267,7 +302,7 @@ mod tests {
     #[test]
     fn one_that_never_signed_here_stays_in_the_bundle_when_another_takes_its_place() {
         let mut record = overlap();
-        record.agents.insert("x".into(), Heard { heard: 1005, seen: Some(1005) });
+        hear(&mut record, "x", [Heard { heard: 1005, seen: Some(1005) }]);
         record.begin(entry("c"), TERMS, LEAF, 1020);
         let ids: Vec<&str> = record.entries().map(|entry| &*entry.id).collect();
         assert_eq!((ids, record.agents.len()), (vec!["a", "c", "b"], 0), "nobody was seen with the third");
@@ -304,8 +339,8 @@ mod tests {
                         record.begin(entry(&number.to_string()), TERMS, LEAF, now);
                         joined.insert(number.to_string(), now);
                     }
-                    1 => drop(record.agents.insert("x".into(), Heard { heard: now, seen: None })),
-                    2 => drop(record.agents.insert("x".into(), Heard { heard: now, seen: Some(now) })),
+                    1 => hear(&mut record, "x", [Heard { heard: now, seen: None }]),
+                    2 => hear(&mut record, "x", [Heard { heard: now, seen: Some(now) }]),
                     _ => match due(&record, now) {
                         Some(Due::Promote) => record.promote(LEAF, now),
                         Some(Due::Retire) => record.retire(now, never),

@@ -10,11 +10,11 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::FlockOperation;
+use rustix::fs::{FlockOperation, OFlags};
 
-use super::record::{Record, VERSION};
+use super::record::{Audience, Record, VERSION};
 use crate::CaError;
-use crate::authority::store::{at, read, read_pair_of, sync};
+use crate::authority::store::{FILE_MAXIMUM_BYTES, at, read, read_pair_of, sync};
 use crate::authority::{Anchor, CertificateAuthority};
 
 const STATE: &str = "state.json";
@@ -49,9 +49,13 @@ impl Store {
     /// For a command beside an appliance: root takes what is of the folder's owner.
     pub(super) fn beside(state_dir: &Path) -> Self {
         let store = Self::new(state_dir);
-        let owner = fs::metadata(&store.folder).ok().map(|found| found.uid());
-        let user = owner.filter(|_| rustix::process::geteuid().is_root());
-        Self { user, ..store }
+        Self { user: store.owner(), ..store }
+    }
+
+    /// Whose the folder is, where we are root.
+    pub(super) fn owner(&self) -> Option<u32> {
+        let owner = fs::metadata(&self.folder).ok().map(|found| found.uid());
+        owner.filter(|_| rustix::process::geteuid().is_root())
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -81,9 +85,34 @@ impl Store {
         Ok(Some(record))
     }
 
+    /// Whether there is a folder.
+    pub(super) fn is_made(&self) -> bool {
+        self.folder.is_dir()
+    }
+
+    pub(super) fn has_record(&self) -> bool {
+        self.folder.join(STATE).exists()
+    }
+
     /// Whether the first CA, or one of before there was a `state.json`, is there.
     pub(super) fn has_first(&self) -> bool {
         self.folder.join(CERTIFICATE).exists() || self.folder.join(KEY).exists()
+    }
+
+    /// Without a record: whether a CA was rotated to here, of which the record is lost. What a killed process leaves before its
+    /// first record is a key, or both where the CA is the operator's.
+    pub(super) fn check_lost(&self) -> Result<(), CaError> {
+        if self.has_first() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.folder).map_err(at(&self.folder))? {
+            let present = entry.map_err(at(&self.folder))?.path();
+            let name = present.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Some(Kind::Certificate(_)) = kind_of(name) {
+                return Err(CaError::Half { missing: self.folder.join(STATE), present });
+            }
+        }
+        Ok(())
     }
 
     /// A CA that can sign.
@@ -129,11 +158,16 @@ impl Locked<'_> {
         self.replace(&file_name(id, CERTIFICATE), certificate_pem.as_bytes(), 0o644)
     }
 
-    /// Makes a record the one that counts.
+    /// Makes a record the one that counts. Who was heard of is a help and which CA signs is what counts: an audience with which
+    /// the file could not be read again is left out.
     pub(super) fn write(&self, record: &Record) -> Result<(), CaError> {
         let path = self.folder.join(STATE);
-        let text = serde_json::to_vec_pretty(record).map_err(|error| at(&path)(error.into()))?;
-        self.replace(STATE, &text, 0o600)
+        let text = |record: &Record| serde_json::to_vec(record).map_err(|error| at(&path)(error.into()));
+        let mut whole = text(record)?;
+        if whole.len() > FILE_MAXIMUM_BYTES {
+            whole = text(&Record { agents: Audience::new(), ..record.clone() })?;
+        }
+        self.replace(STATE, &whole, 0o600)
     }
 
     /// Removes what the record needs no more: keys of those that neither sign nor come, overwritten before; certificates of those
@@ -213,11 +247,15 @@ fn is_id(id: &str) -> bool {
 /// Overwrites a file and removes it. What the disk or file system below has copied elsewhere is out of reach.
 fn wipe(path: &Path) -> Result<(), CaError> {
     step();
+    // The folder is the appliance's, and root may do this: nothing outside of it is written, whatever links lead there.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     // One that can't be written can still be removed.
-    if let Ok(mut file) = OpenOptions::new().write(true).open(path) {
-        let length = file.metadata().map_err(at(path))?.len();
-        let zeros = vec![0; usize::try_from(length).unwrap_or(0)];
-        file.write_all(&zeros).and_then(|()| file.sync_all()).map_err(at(path))?;
+    if let Ok(mut file) = OpenOptions::new().write(true).custom_flags(flags).open(path) {
+        let found = file.metadata().map_err(at(path))?;
+        if found.is_file() && found.nlink() == 1 {
+            let length = usize::try_from(found.len()).unwrap_or(usize::MAX).min(FILE_MAXIMUM_BYTES);
+            file.write_all(&vec![0; length]).and_then(|()| file.sync_all()).map_err(at(path))?;
+        }
     }
     step();
     fs::remove_file(path).map_err(at(path))

@@ -95,6 +95,12 @@ fn half_a_ca_is_an_error_not_a_reason_to_make_another() {
     assert!(error.to_string().contains("key.pem is missing beside"), "{error}");
     assert!(error.to_string().contains("restore it from a backup"), "{error}");
     fs::remove_file(folder.path().join("ca/certificate.pem")).unwrap();
+    assert!(
+        CertificateAuthority::load_or_create(folder.path(), SystemTime::now()).unwrap().is_new(),
+        "none is no half"
+    );
+    fs::remove_dir_all(folder.path().join("ca")).unwrap();
+    fs::write(folder.path().join("ca"), "no folder").unwrap();
     let error = CertificateAuthority::load_or_create(folder.path(), SystemTime::now()).unwrap_err();
     assert!(matches!(error, CaError::Io { .. }), "{error}");
     assert!(std::error::Error::source(&error).is_none(), "what the text says is not said again by its chain");

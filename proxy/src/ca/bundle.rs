@@ -4,9 +4,9 @@
 //! asker trusts *now*: who names the tag in force is answered 304 and has been seen; who names another one is given the bundle, and
 //! may not trust it yet; who names none takes what it gets.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -41,13 +41,15 @@ pub(super) struct Bundle {
 }
 
 impl Bundle {
-    pub(super) fn new(life: &Life) -> Self {
+    /// Ours, and before these certificates of the system, PEM.
+    pub(super) fn new(life: &Life, system: &str) -> Self {
         let anchors: Vec<Anchor> = life.anchors().into_iter().map(|(_, anchor)| anchor).collect();
         let mut prints: Vec<String> = anchors.iter().map(Anchor::pem).collect();
         prints.sort();
         let digest = Sha256::digest(prints.concat());
         let tag = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let (own, with_system) = (bundle_pem(&anchors, false), bundle_pem(&anchors, true));
+        let own = bundle_pem(&anchors, false);
+        let with_system = [own.as_str(), system].concat();
         let deadline = life.overlap().map(|overlap| overlap.deadline);
         Self { own: own.into(), with_system: with_system.into(), tag, coming: life.coming(), deadline }
     }
@@ -97,6 +99,15 @@ impl Bundle {
     }
 }
 
+/// Makes the folder of the file where there is none, for all to look into whatever the process's umask.
+pub fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder)?;
+    fs::set_permissions(folder, Permissions::from_mode(0o755))
+}
+
 /// Replaces the file whole, for all to read; one that has the bundle already is left alone.
 pub(super) fn write(path: &Path, pem: &[u8]) -> io::Result<()> {
     if fs::metadata(path).is_ok_and(|found| found.len() == pem.len() as u64) && fs::read(path)? == pem {
@@ -109,6 +120,8 @@ pub(super) fn write(path: &Path, pem: &[u8]) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&draft)?;
+    // Whatever the process's umask, as a hardened unit has one: whoever mounts it is another user.
+    file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(pem)?;
     file.sync_all()?;
     fs::rename(&draft, path)
@@ -132,9 +145,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut life = life(folder.path());
         let now = SystemTime::now();
-        let old = Bundle::new(&life);
+        let old = Bundle::new(&life, "a system's");
         life.rotate(&Subtrees::default(), Terms::default(), now).unwrap();
-        let bundle = Bundle::new(&life);
+        let bundle = Bundle::new(&life, "a system's");
         let ask = |known: Option<&str>| {
             let known = known.map(|known| HeaderValue::from_str(known).unwrap());
             let (response, is_seen) = bundle.answer(Form::Own, known.as_ref(), now);
@@ -160,15 +173,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut life = life(folder.path());
         life.rotate(&Subtrees::default(), Terms::default(), SystemTime::now()).unwrap();
-        let during = Bundle::new(&life);
+        let during = Bundle::new(&life, "a system's");
         let later = SystemTime::now() + Terms::default().least;
         let terms = Terms::default();
         assert!(life.turn(later, terms, true, |_| Ok(()), |_| stubgate_certs::Audience::new()).is_changed);
-        let after = Bundle::new(&life);
+        let after = Bundle::new(&life, "a system's");
         assert_eq!(during.tag, after.tag, "the same set, for a replica that is not as far");
         assert_ne!(during.own, after.own);
         assert!(after.own.starts_with(life.signing().certificate_pem().as_bytes()));
-        assert!(after.with_system.starts_with(&after.own));
+        assert!(after.with_system.starts_with(&after.own) && after.with_system.ends_with(b"a system's"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `stubgate ca init|show|bundle|rotate`.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -115,9 +117,10 @@ impl Found {
     /// As it is.
     fn look(&self) -> Result<Life, ExitCode> {
         let wrong = |error| fail(WRONG, error);
-        let given = self.given.as_ref().map(|(certificate, key)| Given::read(certificate, key));
+        let user = Life::owner(&self.state_dir);
+        let given = self.given.as_ref().map(|(certificate, key)| Given::read(certificate, key, user));
         let given = given.transpose().map_err(wrong)?;
-        if given.is_none() && !self.folder().exists() {
+        if given.is_none() && !Life::is_there(&self.state_dir) {
             let state_dir = self.state_dir.display();
             let message = format!("there is no certificate authority in {state_dir}; make one with `stubgate ca init`");
             return Err(fail(UNUSABLE, message));
@@ -160,15 +163,27 @@ fn part(role: Role) -> &'static str {
     }
 }
 
-fn listed(names: &[&str]) -> String {
-    if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
+fn listed(agents: &Places) -> String {
+    if agents.is_empty() {
+        return "nobody".to_owned();
+    }
+    let places = |all: &[IpAddr]| all.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" ");
+    let named = agents.iter().map(|(name, all)| format!("{name} ({})", places(all)));
+    named.collect::<Vec<_>>().join(", ")
 }
 
+/// Agents by name, and where they are.
+type Places<'a> = BTreeMap<&'a str, Vec<IpAddr>>;
+
 /// Agents that were heard of since a CA comes, as the running appliance wrote it last.
-fn seen_and_not(life: &Life, now: SystemTime) -> [Vec<&str>; 2] {
+fn seen_and_not(life: &Life, now: SystemTime) -> [Places<'_>; 2] {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let of = |is_it: &dyn Fn(&stubgate_certs::Heard) -> bool| {
-        life.audience().iter().filter(|(_, heard)| is_it(heard)).map(|(name, _)| name.as_str()).collect()
+        let places = |all: &BTreeMap<IpAddr, _>| {
+            all.iter().filter(|(_, heard)| is_it(heard)).map(|(address, _)| *address).collect::<Vec<_>>()
+        };
+        let all = life.audience().iter().map(|(name, all)| (name.as_str(), places(all)));
+        all.filter(|(_, places)| !places.is_empty()).collect()
     };
     [of(&|heard| heard.seen.is_some()), of(&|heard| heard.is_awaited(now))]
 }

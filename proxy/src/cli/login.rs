@@ -60,7 +60,7 @@ fn login(asked: &Login, config: &Config) -> anyhow::Result<()> {
     // Read before the user is another one.
     let imported = asked.import.as_deref().map(|path| import(path, &provider)).transpose()?;
     // What is written must be the appliance's.
-    let ca = start::anchors(&start::authorities_as_user(config)?);
+    let ca = start::anchors_as_user(config)?;
     let escrow = logins::open(config, &ca, system_dial())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

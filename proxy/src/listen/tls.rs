@@ -83,7 +83,7 @@ async fn handshake(
         Host::Name(name) => LeafName::Dns(name.as_str()),
         Host::Ip(ip) => LeafName::Ip(*ip),
     };
-    appliance.authorities.hear(&agent);
+    appliance.authorities.hear(&agent, whence.peer.ip());
     let config = match appliance.minter.server_config(&name).await {
         Ok(config) => config,
         Err(MintError::Constrained) => {
@@ -107,7 +107,10 @@ async fn handshake(
         }
         Ok(Err((error, _open))) => {
             // An agent that does not trust our certificate, or went away.
-            ca::distrusted(appliance, &error);
+            if ca::distrusted(appliance, &error) {
+                let peer = whence.peer.ip();
+                tracing::warn!(agent = &*agent, %peer, %host, "an agent distrusts the CA: it ended a handshake");
+            }
             tracing::debug!(peer = %whence.peer.address, %authority, "a TLS handshake with an agent failed");
             return None;
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::{FAREWELL, SETTLE};
 use crate::appliance::Appliance;
 
 /// What of the time to drain is kept for those who came while it was leaving: a fifth.
@@ -41,7 +42,9 @@ pub(super) async fn drain(appliance: &Appliance, stop: Stop, all_handed: bool) {
         "draining"
     );
     if let Some(manager) = appliance.manager.get() {
-        manager.stopping(delay + timeouts.drain + LAST_RECORD);
+        // And what comes after: questions of others, and a refresh that is under way.
+        let settle = appliance.escrow.get().map_or(Duration::ZERO, |_| SETTLE);
+        manager.stopping(delay + timeouts.drain + LAST_RECORD + FAREWELL + settle);
     }
     appliance.metrics.draining.set(1);
     appliance.leaving.cancel();

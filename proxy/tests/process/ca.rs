@@ -12,10 +12,10 @@ use std::time::{Duration, Instant, SystemTime};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stubgate_certs::CertificateAuthority;
 
-use super::site::{Agent, Site, admin};
+use super::site::{Agent, Running, Site, admin};
 
 const SECRET: &str = "real-secret-0123456789";
 const CHANGED: &str = "the CAs of the bundle are others";
@@ -118,7 +118,10 @@ fn a_rotation_beside_a_locked_down_process_outlives_its_restart_and_ends_when_it
     assert_eq!(metric(operator, "stubgate_ca_phase{phase=\"overlap\"}"), 1.0);
     assert_eq!(metric(operator, "stubgate_ca_agents_not_seen"), 1.0);
     let begun = shown(&site);
-    assert_eq!((&begun["phase"], &begun["overlap"]["not_seen"][0]), (&"overlap".into(), &"devbot".into()));
+    assert_eq!(
+        (&begun["phase"], &begun["overlap"]["not_seen"]),
+        (&"overlap".into(), &json!({ "devbot": ["127.0.0.1"] }))
+    );
 
     running.stop();
     let mut running = site.start();
@@ -136,6 +139,7 @@ fn a_rotation_beside_a_locked_down_process_outlives_its_restart_and_ends_when_it
     until("the new one to sign", || works(proxy, &trusting(&[&both[1]])));
     assert!(works(proxy, &both_trusted));
     assert!(!works(proxy, &old), "nothing is signed by the old one any more");
+    assert_eq!(running.said("an agent distrusts the CA")["agent"], "devbot");
     assert!(!works(proxy, &resumed), "and no session of before is resumed");
     assert!(metric(operator, "stubgate_ca_distrusted_total") >= 1.0);
     let (_, trailing_tag, trailing) = bundle(proxy, "\"waiting\"");
@@ -151,6 +155,24 @@ fn a_rotation_beside_a_locked_down_process_outlives_its_restart_and_ends_when_it
     assert_eq!(keys, 1, "the old key is gone");
     running.stop();
     assert_eq!(phases(&site), ["overlap", "trailing", "stable"]);
+}
+
+#[test]
+fn the_bundles_file_is_for_all_to_read_whatever_the_units_umask() {
+    let site = Site::with(SECRET, "ca: { bundle_file: ../out/bundle.pem }\nprocess: { require_lockdown: true }");
+    let program = site.program();
+    let mut command = Command::new("sh");
+    command.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(program.get_program()).args(program.get_args());
+    let mut running = Running::start(command);
+    running.serving();
+    let mode = |name: &str| fs::metadata(site.path(name)).unwrap().permissions().mode() & 0o777;
+    let bundled = || certificates(&fs::read_to_string(site.path("out/bundle.pem")).unwrap()).len();
+    let before = bundled();
+    assert_eq!((mode("out"), mode("out/bundle.pem")), (0o755, 0o644));
+    ca(&site, &["rotate"]);
+    until("the next one in the file, beside the system's", || bundled() == before + 1);
+    assert_eq!(mode("out/bundle.pem"), 0o644, "and under the lock-down");
+    running.stop();
 }
 
 /// A pair of the operator's, in a folder as Kubernetes mounts one.

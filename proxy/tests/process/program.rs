@@ -159,7 +159,8 @@ fn what_is_wrong_with_a_ca_is_said_once_and_with_the_way_out() {
     assert_eq!(output.status.code(), Some(1));
     let said = complained(&output);
     assert!(said.contains("key.pem is missing beside") && said.contains("restore it from a backup"), "{said}");
-    fs::remove_file(site.path("state/ca/certificate.pem")).unwrap();
+    fs::remove_dir_all(site.path("state/ca")).unwrap();
+    fs::write(site.path("state/ca"), "no folder").unwrap();
     let said = complained(&stubgate(&["run", "--config"], Some(&site.config())));
     assert_eq!(said.matches("os error").count(), 1, "{said}");
 }

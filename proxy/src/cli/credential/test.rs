@@ -53,7 +53,7 @@ pub(super) fn main(asked: &Test) -> ExitCode {
 /// Reads the value, and shows it to the check's server; the status of its answer.
 fn attempt(config: &Config, credential: &Credential) -> anyhow::Result<StatusCode> {
     // As who the appliance is, and with what it may read.
-    let ca = start::anchors(&start::authorities_as_user(config)?);
+    let ca = start::anchors_as_user(config)?;
     let helper = match programs::of(credential) {
         // While there are no threads.
         Some(program) => Some(Helper::start(vec![program.clone()]).context("programs can't be run")?),
