@@ -17,11 +17,14 @@ use stubgate_credentials::minted::{self, Expiry};
 use stubgate_policy::{Credential, CredentialId, Reason, Source};
 
 use crate::appliance::Appliance;
-use crate::decide::Tokens;
+use crate::authority::Address;
+use crate::decide::{self, Outcome, Tokens};
+use crate::identify::{self, Identified};
 use crate::inspect::{self, Untaken};
 use crate::request::{Presented, Refusal};
 use crate::respond::{self, ResponseBody, Shape};
 use crate::service;
+use crate::snapshot::Snapshot;
 use crate::swap::percent_decoded;
 use crate::transaction::Transaction;
 
@@ -36,20 +39,25 @@ const RETRY_AFTER: &str = "30";
 /// Answers a request for tokens.
 pub async fn answer(
     appliance: &Arc<Appliance>,
-    mut asked: Box<Tokens>,
+    asked: Box<Tokens>,
     transaction: Transaction,
     shape: Shape,
 ) -> Response<ResponseBody> {
-    let arrived = &mut asked.identified.arrived;
-    let body = std::mem::replace(&mut arrived.body, crate::body::RequestBody::Empty);
-    let is_expected = arrived.headers.contains_key(header::EXPECT);
-    let snapshot = Arc::clone(&asked.identified.snapshot);
-    let room = appliance.held.enter(&asked.identified.agent_name, snapshot.policy.agents().len());
-    let refusal = match inspect::take(appliance, body, room, LONGEST, is_expected).await {
-        Ok((bytes, _room)) => match judge(&asked, &bytes) {
-            Ok((login, scope)) => return tell(appliance, &asked, login, scope, &transaction),
-            Err(refusal) => refusal,
-        },
+    let Tokens { mut identified, address, .. } = *asked;
+    let body = std::mem::replace(&mut identified.arrived.body, crate::body::RequestBody::Empty);
+    let is_expected = identified.arrived.headers.contains_key(header::EXPECT);
+    let room = appliance.held.enter(&identified.agent_name, identified.snapshot.policy.agents().len());
+    let taken = inspect::take(appliance, body, room, LONGEST, is_expected).await;
+    // That may have taken long, and this is not among what is under way: who asks, and for what, is decided as it is now.
+    let snapshot = appliance.snapshot.load_full();
+    let refusal = match taken {
+        Ok((bytes, _room)) => {
+            let asked = again(appliance, &snapshot, identified, address);
+            match asked.and_then(|asked| judge(&asked, &bytes).map(|found| (asked, found))) {
+                Ok((asked, (login, scope))) => return tell(appliance, &asked, login, scope, &transaction),
+                Err(refusal) => refusal,
+            }
+        }
         Err(Untaken::TooLarge) => Reason::BadRequest.into(),
         Err(Untaken::Refused(refused)) => {
             if let Some(reached) = refused.reached {
@@ -59,6 +67,25 @@ pub async fn answer(
         }
     };
     service::refuse(&snapshot, refusal, transaction, shape)
+}
+
+/// The same request, by what is in force now.
+fn again(
+    appliance: &Appliance,
+    snapshot: &Arc<Snapshot>,
+    before: Identified,
+    address: Address,
+) -> Result<Box<Tokens>, Refusal> {
+    let Identified { arrived, agent_name: was, .. } = before;
+    let (agent, agent_name) = identify::identify(appliance, snapshot, &arrived.client.peer)?;
+    if agent_name != was {
+        return Err(Reason::PolicyChanged.into());
+    }
+    let identified = Identified { arrived, snapshot: Arc::clone(snapshot), agent, agent_name };
+    match decide::decide(identified, address)? {
+        Outcome::Tokens(asked) => Ok(asked),
+        Outcome::Permitted(_) | Outcome::Look(_) | Outcome::Bundle(_) => Err(Reason::PolicyChanged.into()),
+    }
 }
 
 /// Which login is refreshed, and the scope that was asked for.

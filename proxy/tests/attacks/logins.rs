@@ -88,6 +88,28 @@ async fn a_refresh_with_the_stub_gets_the_stubs_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_whose_body_comes_after_a_reload_is_decided_by_what_is_in_force_then() {
+    let lab = lab("").await;
+    has_a_token(&lab);
+    let body = refresh(REFRESH);
+    let mut conn = Conn::sni(&lab, TOKENS, DEVBOT).await;
+    conn.send(format!(
+        "POST /v1/oauth/token HTTP/1.1\r\nhost: {TOKENS}\r\ncontent-type: application/json\r\nexpect: 100-continue\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    ))
+    .await;
+    assert_eq!(conn.head().await.status, 100, "it was decided, and its body is waited for");
+    let without = policy("").replacen("model, agents: [devbot]", "model, agents: [otherbot]", 1);
+    assert_eq!(lab.reload(&without).await, "taken");
+    conn.send(&body).await;
+    let answer = conn.answer(false).await;
+    assert_eq!(answer.status, 403, "{}", answer.text());
+    assert!(!lab.records().iter().any(|record| record["event"] == "answered"));
+    lab.is_well("a late body").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_only_minted_stubs_count_a_refresh_mints_one_that_the_agent_can_use_and_no_other() {
     let policy = policy("")
         .replacen("    stub: access-token-stub\n", "    stub: access-token-stub\n    minted_only: true\n", 1)
