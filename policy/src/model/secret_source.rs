@@ -52,6 +52,19 @@ pub enum Source {
 }
 
 impl Source {
+    /// Its kind, as policy writes it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Source::File(_) => "file",
+            Source::Env(_) => "env",
+            Source::Exec(_) => "exec",
+            Source::Vault(_) => "vault",
+            Source::Infisical(_) => "infisical",
+            Source::GithubApp(_) => "github_app",
+            Source::Oauth(_) => "oauth",
+        }
+    }
+
     /// Every file that has to be read to reach it, in no order that means anything; what a program reads is not known.
     pub fn files(&self) -> Vec<&FilePath> {
         match self {
@@ -74,6 +87,17 @@ impl Source {
             Source::Exec(exec) => vec![&exec.program],
             Source::GithubApp(app) => app.private_key.source.programs(),
             Source::File(_) | Source::Env(_) | Source::Vault(_) | Source::Infisical(_) | Source::Oauth(_) => Vec::new(),
+        }
+    }
+
+    /// Every variable of the appliance's environment that has to be read to reach it.
+    pub fn variables(&self) -> Vec<&str> {
+        match self {
+            Source::Env(name) => vec![name],
+            Source::GithubApp(app) => app.private_key.source.variables(),
+            Source::File(_) | Source::Exec(_) | Source::Vault(_) | Source::Infisical(_) | Source::Oauth(_) => {
+                Vec::new()
+            }
         }
     }
 

@@ -16,20 +16,26 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Gid, Pid, PidfdFlags, PidfdGetfdFlags, Uid, getegid, geteuid, pidfd_getfd, pidfd_open};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 
 use crate::sys::{self, Call};
 
 /// The longest address of any family.
 const LONGEST: u64 = 128;
-/// Calls that are answered at once. One that would wait, because a listener's queue is full, must not hold up the others.
-const AT_ONCE: usize = 64;
+/// Calls that are answered at once. One that waits, because a listener's queue is full, holds a thread; one more than these is told
+/// to come again, as where the kernel lacks something.
+const AT_ONCE: usize = 256;
+/// How long a caller waits for a queue until it is looked whether there still is a caller.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Answers calls until nobody is left to make one.
+/// Answers calls until nobody is left to make one. Each in a thread of its own, which becomes who calls.
 pub(crate) fn serve(listener: &Arc<OwnedFd>) {
     let under_way = Arc::new(AtomicUsize::new(0));
     while let Ok(call) = next(listener.as_fd()) {
@@ -41,11 +47,12 @@ pub(crate) fn serve(listener: &Arc<OwnedFd>) {
         };
         if under_way.fetch_add(1, Ordering::Relaxed) < AT_ONCE {
             let name = std::thread::Builder::new().name("connect".into()).stack_size(128 << 10);
-            if name.spawn(answer.clone()).is_ok() {
+            if name.spawn(answer).is_ok() {
                 continue;
             }
         }
-        answer();
+        under_way.fetch_sub(1, Ordering::Relaxed);
+        sys::answer(listener.as_fd(), call.id, libc::EAGAIN);
     }
 }
 
@@ -70,7 +77,10 @@ fn connect(listener: BorrowedFd<'_>, call: Call) -> Result<(), Errno> {
     let mut address = vec![0; usize::try_from(length).map_err(|_| Errno::INVAL)?];
     let memory = File::open(format!("/proc/{}/mem", call.thread)).map_err(errno)?;
     memory.read_exact_at(&mut address, at).map_err(|_| Errno::FAULT)?;
-    let theirs = socket_of(call.thread, number)?;
+    let caller = Caller::of(call.thread)?;
+    let theirs = socket_of(caller.process, number)?;
+    let close_on_exec = is_closed_on_exec(call.thread, number);
+    let folder = working_folder(call.thread)?;
     // What was looked at is of the thread that called, and of no other that got its number since.
     if !sys::still_waits(listener, call.id) {
         return Err(Errno::INTR);
@@ -87,9 +97,10 @@ fn connect(listener: BorrowedFd<'_>, call: Call) -> Result<(), Errno> {
         return sys::connect(theirs.as_fd(), &address).map_err(errno);
     }
     let path = path.split(|byte| *byte == 0).next().unwrap_or_default();
-    let file = socket_file(call.thread, path)?;
-    let ours = connected_inside(&theirs, &file)?;
-    let close_on_exec = is_closed_on_exec(call.thread, number);
+    // With the rights of who calls, by whose name the listener knows whom it speaks with.
+    caller.act_as()?;
+    let file = socket_file(&folder, path)?;
+    let ours = connected_inside(&theirs, &file, || sys::still_waits(listener, call.id))?;
     if sockopt::socket_passcred(&theirs)? {
         sockopt::set_socket_passcred(&ours, true)?;
     }
@@ -97,30 +108,61 @@ fn connect(listener: BorrowedFd<'_>, call: Call) -> Result<(), Errno> {
 }
 
 /// A socket of the caller.
-fn socket_of(thread: u32, number: u32) -> Result<OwnedFd, Errno> {
-    let process = process_of(thread)?;
+fn socket_of(process: Pid, number: u32) -> Result<OwnedFd, Errno> {
     let process = pidfd_open(process, PidfdFlags::empty())?;
     let number = i32::try_from(number).map_err(|_| Errno::BADF)?;
     pidfd_getfd(process, number, PidfdGetfdFlags::empty())
 }
 
-/// The process of a thread.
-fn process_of(thread: u32) -> Result<Pid, Errno> {
-    let status = fs::read_to_string(format!("/proc/{thread}/status")).map_err(errno)?;
-    let number = status.lines().find_map(|line| line.strip_prefix("Tgid:")).and_then(|text| text.trim().parse().ok());
-    number.and_then(Pid::from_raw).ok_or(Errno::SRCH)
+fn working_folder(thread: u32) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY;
+    rustix::fs::open(format!("/proc/{thread}/cwd"), flags, Mode::empty())
 }
 
-/// The file that a path means to the caller. A link of `/proc` would lead to files of this process.
-fn socket_file(thread: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let look = |from: BorrowedFd<'_>| openat2(from, path, flags, Mode::empty(), ResolveFlags::NO_MAGICLINKS);
-    let file = if path.starts_with(b"/") {
-        look(CWD)?
-    } else {
-        let folder = rustix::fs::open(format!("/proc/{thread}/cwd"), flags | OFlags::DIRECTORY, Mode::empty())?;
-        look(folder.as_fd())?
-    };
+/// Who calls. Root inside may have become somebody else, who must not connect as root.
+#[derive(Debug, PartialEq, Eq)]
+struct Caller {
+    process: Pid,
+    user: Uid,
+    group: Gid,
+    groups: Vec<Gid>,
+}
+
+impl Caller {
+    fn of(thread: u32) -> Result<Caller, Errno> {
+        let status = fs::read_to_string(format!("/proc/{thread}/status")).map_err(errno)?;
+        Caller::parse(&status).ok_or(Errno::SRCH)
+    }
+
+    fn parse(status: &str) -> Option<Caller> {
+        let numbers = |field: &str| -> Option<Vec<u32>> {
+            let text = status.lines().find_map(|line| line.strip_prefix(field))?;
+            text.split_whitespace().map(|number| number.parse().ok()).collect()
+        };
+        // Real, effective, saved and that of files.
+        let effective = |field| numbers(field)?.get(1).copied();
+        Some(Caller {
+            process: numbers("Tgid:")?.first().and_then(|number| Pid::from_raw(i32::try_from(*number).ok()?))?,
+            user: Uid::from_raw(effective("Uid:")?),
+            group: Gid::from_raw(effective("Gid:")?),
+            groups: numbers("Groups:")?.into_iter().map(Gid::from_raw).collect(),
+        })
+    }
+
+    /// Has this thread, and no other, act as the caller from now on.
+    fn act_as(&self) -> Result<(), Errno> {
+        if self.user == geteuid() && self.group == getegid() {
+            return Ok(());
+        }
+        set_thread_groups(&self.groups)?;
+        set_thread_res_gid(self.group, self.group, self.group)?;
+        set_thread_res_uid(self.user, self.user, self.user)
+    }
+}
+
+/// The file that a path means to the caller in its folder. A link of `/proc` would lead to files of this process.
+fn socket_file(folder: &OwnedFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+    let file = openat2(folder, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::NO_MAGICLINKS)?;
     if FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode) != FileType::Socket {
         return Err(Errno::CONNREFUSED);
     }
@@ -128,7 +170,7 @@ fn socket_file(thread: u32, path: &[u8]) -> Result<OwnedFd, Errno> {
 }
 
 /// A new socket like theirs, connected to the listener of this file, who is inside.
-fn connected_inside(theirs: &OwnedFd, file: &OwnedFd) -> Result<OwnedFd, Errno> {
+fn connected_inside(theirs: &OwnedFd, file: &OwnedFd, still_waits: impl Fn() -> bool) -> Result<OwnedFd, Errno> {
     let kind = sockopt::socket_type(theirs)?;
     if kind != SocketType::STREAM && kind != SocketType::SEQPACKET {
         return Err(Errno::ACCESS);
@@ -138,7 +180,17 @@ fn connected_inside(theirs: &OwnedFd, file: &OwnedFd) -> Result<OwnedFd, Errno> 
     rustix::fs::fcntl_setfl(&ours, flags & OFlags::NONBLOCK)?;
     let mut address = AddressFamily::UNIX.as_raw().to_ne_bytes().to_vec();
     address.extend(format!("/proc/self/fd/{}\0", std::os::fd::AsRawFd::as_raw_fd(file)).bytes());
-    sys::connect(ours.as_fd(), &address).map_err(errno)?;
+    let patience = sockopt::socket_timeout(theirs, Timeout::Send)?;
+    let is_patient = !flags.contains(OFlags::NONBLOCK) && patience.is_none();
+    sockopt::set_socket_timeout(&ours, Timeout::Send, if is_patient { Some(PATIENCE) } else { patience })?;
+    loop {
+        match sys::connect(ours.as_fd(), &address).map_err(errno) {
+            Err(Errno::AGAIN) if is_patient && still_waits() => {}
+            Err(Errno::AGAIN) if is_patient => return Err(Errno::INTR),
+            other => break other?,
+        }
+    }
+    sockopt::set_socket_timeout(&ours, Timeout::Send, patience)?;
     match sys::peer_process(ours.as_fd()).map_err(errno)? {
         // Of no process here: whoever listens is outside.
         0 => Err(Errno::ACCESS),
@@ -155,4 +207,22 @@ fn is_closed_on_exec(thread: u32, number: u32) -> bool {
 
 fn errno(error: io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_is_who_it_acts_as() {
+        let status = "Name:\tx\nTgid:\t12\nPid:\t13\nUid:\t0\t7\t0\t7\nGid:\t0\t8\t0\t8\nGroups:\t8 9 \n";
+        let expected = Caller {
+            process: Pid::from_raw(12).unwrap(),
+            user: Uid::from_raw(7),
+            group: Gid::from_raw(8),
+            groups: vec![Gid::from_raw(8), Gid::from_raw(9)],
+        };
+        assert_eq!(Caller::parse(status), Some(expected));
+        assert_eq!(Caller::parse("Tgid:\t12\n"), None);
+    }
 }

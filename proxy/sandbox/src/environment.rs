@@ -1,15 +1,13 @@
 //! The variables that the command gets: those of the user, without what leads out or is a credential, with what to trust.
 //!
-//! A variable whose credential stubgate has is not left out but holds the stub. Which that is, is for the caller to know. What
-//! was left out or replaced is told, because a program that misses one is puzzling otherwise.
-//!
-//! Pure.
+//! A variable whose credential stubgate has is not left out but holds the stub. Which that is, is for the caller to know, and which
+//! others a credential comes from: their values are never passed on, whatever their names. What was left out or replaced is told,
+//! because a program that misses one is puzzling otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::Path;
 
-use crate::{ADDRESS, PROXY_PORT, trust};
+use crate::{ADDRESS, PROXY_PORT, mounts, trust};
 
 /// Names of sockets, agents and displays outside: what they lead to can't be reached, and programs are better off not trying.
 const LEAD_OUT: &[&str] = &[
@@ -91,6 +89,8 @@ const CREDENTIALS: &[&str] = &[
     "_PASSWORD",
     "_PAT",
     "_PRIVATE_KEY",
+    "_PW",
+    "_PWD",
     "_SECRET",
     "_SECRET_KEY",
     "_SERVICE_ACCOUNT",
@@ -114,7 +114,6 @@ const NAMED: &[&str] = &[
     "PASSWORD",
     "PGPASSFILE",
     "PGPASSWORD",
-    "MYSQL_PWD",
     "REDIS_URL",
     "SECRET",
     "TOKEN",
@@ -140,12 +139,12 @@ pub struct Variables {
 pub struct Wanted<'w> {
     /// Stubs by the variable that is to hold each; a variable that is not set outside is set.
     pub stubs: &'w BTreeMap<String, String>,
-    /// Variables that stay as they are.
+    /// Variables that a credential comes from, which hold their stub or are left out.
+    pub withheld: &'w BTreeSet<String>,
+    /// Other variables that stay as they are.
     pub kept: &'w [String],
     /// Whether programs are told of the proxy, for ports other than 80 and 443.
     pub proxy: bool,
-    /// The folder that stands in for the user's own of `/run/user`.
-    pub runtime_folder: &'w Path,
 }
 
 impl Variables {
@@ -157,6 +156,10 @@ impl Variables {
         for (name, value) in outside {
             let text = name.to_string_lossy().into_owned();
             if wanted.stubs.contains_key(&text) {
+                continue;
+            }
+            if wanted.withheld.contains(&text) {
+                made.left_out.push(text);
                 continue;
             }
             if text == "JAVA_TOOL_OPTIONS" {
@@ -177,7 +180,7 @@ impl Variables {
         for (name, value) in trust::variables(java.as_deref()) {
             set(name, &value);
         }
-        made.all.push(("XDG_RUNTIME_DIR".into(), wanted.runtime_folder.into()));
+        made.all.push(("XDG_RUNTIME_DIR".into(), mounts::runtime_folder().into()));
         let mut set = |name: &str, value: &str| made.all.push((name.into(), value.into()));
         set("STUBGATE_SANDBOX", "1");
         if wanted.proxy {
@@ -203,7 +206,10 @@ impl Variables {
             lines.push(format!("variables that hold a stub: {}", self.stubs.join(", ")));
         }
         if !self.left_out.is_empty() {
-            lines.push(format!("variables left out: {} (--keep-env NAME keeps one)", self.left_out.join(", ")));
+            lines.push(format!(
+                "variables left out: {} (--keep-env NAME keeps one that no credential comes from)",
+                self.left_out.join(", ")
+            ));
         }
         lines
     }
@@ -224,14 +230,23 @@ fn is_left_out(name: &str) -> bool {
         || name.starts_with("GIT_CONFIG_")
 }
 
-/// Whether a value has a user and a password in an address, or is a header that says who one is.
+/// Whether a value has somebody's credential in an address, or is a header that says who one is. Before the `@` of most addresses
+/// stands a token as often as a name.
 fn shows_credential(value: &str) -> bool {
-    let has_password = |rest: &str| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+    let is_of_scheme = |letter: char| letter.is_ascii_alphanumeric() || ['+', '-', '.'].contains(&letter);
+    let names_one = |(at, marks): (usize, &str)| {
+        let (before, rest) = (value.get(..at).unwrap_or_default(), value.get(at + marks.len()..).unwrap_or_default());
+        let scheme = before.rsplit(|letter| !is_of_scheme(letter)).next().unwrap_or_default().to_ascii_lowercase();
+        let ends = |letter: char| letter.is_whitespace() || ['/', '?', '#', '"', '\''].contains(&letter);
+        let authority = rest.split(ends).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+        if NAMES_ONLY.contains(&&*scheme) { user.contains(':') } else { !user.is_empty() }
     };
-    value.split("://").skip(1).any(has_password) || value.to_ascii_lowercase().contains("authorization:")
+    value.match_indices("://").any(names_one) || value.to_ascii_lowercase().contains("authorization:")
 }
+
+/// Schemes whose addresses have a name before the `@` and no token.
+const NAMES_ONLY: [&str; 4] = ["ssh", "git+ssh", "git", "svn+ssh"];
 
 #[cfg(test)]
 mod tests {
@@ -241,8 +256,8 @@ mod tests {
         let stubs = stubs.iter().map(|(name, stub)| ((*name).to_owned(), (*stub).to_owned())).collect();
         let kept: Vec<String> = kept.iter().map(|name| (*name).to_owned()).collect();
         let outside = outside.iter().map(|(name, value)| ((*name).into(), (*value).into()));
-        let runtime_folder = Path::new("/run/user/7");
-        Variables::new(outside, Wanted { stubs: &stubs, kept: &kept, proxy, runtime_folder })
+        let withheld = BTreeSet::from(["ACME".to_owned(), "GITHUB_TOKEN".to_owned()]);
+        Variables::new(outside, Wanted { stubs: &stubs, withheld: &withheld, kept: &kept, proxy })
     }
 
     fn value<'v>(made: &'v Variables, name: &str) -> Option<&'v str> {
@@ -269,14 +284,26 @@ mod tests {
             ("PIP_INDEX_URL", "https://u:real@pypi.example/simple"),
             ("HEADERS", "Authorization: Bearer real"),
             ("STRIPE_KEY", "real"),
+            ("DB_PWD", "real"),
+            ("ORACLE_PW", "real"),
+            ("REMOTE", "https://real@github.com/acme/site"),
+            ("INDEX", "x=http://:real@pypi.example/ https://other.example/"),
+            ("CLONE", "ssh://git:real@host/x"),
+            ("SUBMODULES", "git+ssh://git@host/a git://git@host/b SSH://me@host"),
+            ("OLDPWD", "/home"),
             ("HOMEPAGE", "https://example.com/a:b@c"),
             ("LANG", "C"),
         ];
         let made = made(&outside, &[], &[], false);
-        assert_eq!(made.left_out.len(), 13, "{:?}", made.left_out);
+        assert_eq!(made.left_out.len(), 18, "{:?}", made.left_out);
         let text = format!("{:?}", made.all);
         assert!(!text.contains("real") && !text.contains("/x") && !text.contains("corp"), "{text}");
         assert_eq!((value(&made, "PATH"), value(&made, "LANG")), (Some("/bin"), Some("C")));
+        assert!(
+            value(&made, "SUBMODULES").is_some()
+                && value(&made, "OLDPWD").is_some()
+                && value(&made, "HOMEPAGE").is_some()
+        );
         assert!(made.told().concat().contains("SSH_AUTH_SOCK"));
     }
 
@@ -289,13 +316,20 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_a_credential_comes_from_is_never_kept_whatever_its_name() {
+        let made = made(&[("ACME", "real"), ("SHELL", "/bin/sh")], &[], &["ACME"], false);
+        assert_eq!((value(&made, "ACME"), &*made.left_out), (None, &["ACME".to_owned()][..]));
+    }
+
+    #[test]
     fn what_to_trust_is_ours_alone_and_options_for_java_stay() {
         let outside =
             [("SSL_CERT_FILE", "/corp.pem"), ("JAVA_TOOL_OPTIONS", "-Xmx1g"), ("XDG_RUNTIME_DIR", "/run/user/1")];
         let made = made(&outside, &[], &[], false);
         assert_eq!(value(&made, "SSL_CERT_FILE"), Some("/run/stubgate/ca-certificates.crt"));
         assert!(value(&made, "JAVA_TOOL_OPTIONS").unwrap().starts_with("-Xmx1g -Djavax"));
-        assert_eq!(value(&made, "XDG_RUNTIME_DIR"), Some("/run/user/7"));
+        let own = format!("/run/user/{}", rustix::process::getuid().as_raw());
+        assert_eq!(value(&made, "XDG_RUNTIME_DIR"), Some(&*own));
         assert_eq!(value(&made, "HTTPS_PROXY"), None);
     }
 

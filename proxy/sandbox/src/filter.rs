@@ -147,6 +147,8 @@ fn sockets(made: &mut Program) {
     const DATAGRAM: u32 = 2;
     const PACKETS_IN_ORDER: u32 = 5;
     const ROUTES: u32 = 0;
+    const TCP: u32 = 6;
+    const UDP: u32 = 17;
     let family = |family| Test::Is(0, ALL, family);
     let not_family = |family| Test::Not(0, ALL, family);
     let not_type = |kind| Test::Not(1, TYPE, kind);
@@ -158,6 +160,11 @@ fn sockets(made: &mut Program) {
     }
     for inet in [INET, INET6] {
         made.refuse(libc::SYS_socket, &[family(inet), not_type(STREAM), not_type(DATAGRAM)], libc::EPERM);
+        // Other streams (SCTP, MPTCP) and datagrams (ICMP, UDP-Lite) are other roads through the kernel.
+        for (kind, own) in [(STREAM, TCP), (DATAGRAM, UDP)] {
+            let other = [family(inet), Test::Is(1, TYPE, kind), Test::Not(2, ALL, 0), Test::Not(2, ALL, own)];
+            made.refuse(libc::SYS_socket, &other, libc::EPROTONOSUPPORT);
+        }
     }
     made.refuse(libc::SYS_socket, &[family(NETLINK), Test::Not(2, ALL, ROUTES)], libc::EPERM);
 }
@@ -286,6 +293,16 @@ mod tests {
                 call(libc::SYS_socket, &[family, kind | flags, protocol]),
                 refusal(libc::EPERM),
                 "{family} {kind}"
+            );
+        }
+        for (family, kind, protocol) in
+            [(2, 1, 132), (10, 1, 262), (2, 2, 1), (10, 2, 58), (2, 2, 136), (2, 2, 6), (2, 1, 17)]
+        {
+            let expected = refusal(libc::EPROTONOSUPPORT);
+            assert_eq!(
+                call(libc::SYS_socket, &[family, kind | flags, protocol]),
+                expected,
+                "{family} {kind} {protocol}"
             );
         }
         assert_eq!(call(libc::SYS_socketpair, &[1, 1 | flags]), ALLOW);

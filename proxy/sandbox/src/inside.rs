@@ -5,8 +5,10 @@
 //! ```
 //!
 //! The *waiter* is outside of the pid namespace and only passes a status on. The *watcher* makes network, listeners and mounts,
-//! starts the command, takes in what it leaves behind and answers for its connections ([`crate::connect`]). It can't be looked
-//! into by what it watches, holds nothing that is secret, and when it ends everything in the sandbox does.
+//! starts the command, takes in what it leaves behind and answers for its connections ([`crate::connect`]). When it ends
+//! everything in the sandbox does. It is a copy of the process that was started, and has the variables of that one in its memory,
+//! also those that the command does not get. Of what is stubgate's it has nothing secret. So it must not be looked into by what it
+//! watches: it is made not dumpable before there is anybody to look.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
@@ -17,9 +19,8 @@ use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
-use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitOptions, kill_process, kill_process_group, set_dumpable_behavior,
+    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, kill_process, kill_process_group, set_dumpable_behavior,
     set_parent_process_death_signal, setsid, wait, waitpid,
 };
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
@@ -31,7 +32,7 @@ use rustix::thread::{
 use crate::mounts::{self, Failed};
 use crate::sys::{self, Side};
 use crate::wire::{self, End, Kind};
-use crate::{ADDRESS, Plan, connect, filter};
+use crate::{ADDRESS, PROXY_PORT, Plan, connect, filter};
 
 /// The status of a sandbox that could not be made.
 pub(crate) const BROKEN: u8 = 125;
@@ -94,20 +95,21 @@ fn apart(plan: &Plan, outside: &End) -> Result<u8, Failed> {
     }
 }
 
-fn status_of(child: Pid) -> u8 {
+/// The status of a child, once it has ended.
+pub(crate) fn status_of(child: Pid) -> u8 {
     loop {
         match waitpid(Some(child), WaitOptions::empty()) {
-            Ok(Some((_, status))) => {
-                return status
-                    .exit_status()
-                    .or_else(|| status.terminating_signal().map(|signal| BY_SIGNAL + signal))
-                    .and_then(|code| u8::try_from(code).ok())
-                    .unwrap_or(BROKEN);
-            }
+            Ok(Some((_, status))) => return code_of(status),
             Ok(None) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => return BROKEN,
         }
     }
+}
+
+/// As a shell has it.
+fn code_of(status: WaitStatus) -> u8 {
+    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| BY_SIGNAL + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(BROKEN)
 }
 
 /// The watcher: until the command has ended.
@@ -173,7 +175,7 @@ fn give_listeners(outside: &End) -> Result<(), Failed> {
     };
     let names = UdpSocket::bind(on(53)).map_err(at("listening on port 53"))?;
     names.set_nonblocking(true).map_err(at("a socket"))?;
-    let all = [names.into(), tcp(53)?, tcp(80)?, tcp(443)?, tcp(3128)?];
+    let all = [names.into(), tcp(53)?, tcp(80)?, tcp(443)?, tcp(PROXY_PORT)?];
     let all: Vec<BorrowedFd<'_>> = all.iter().map(AsFd::as_fd).collect();
     outside.send(Kind::Listeners, &[], &all).map_err(at("outside"))
 }
@@ -245,11 +247,7 @@ fn pass_on(text: &[u8], command: Pid) {
 fn take_in(command: Pid) -> Option<u8> {
     loop {
         match wait(WaitOptions::NOHANG) {
-            Ok(Some((ended, status))) if ended == command => {
-                let code =
-                    status.exit_status().or_else(|| status.terminating_signal().map(|signal| BY_SIGNAL + signal));
-                return Some(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(BROKEN));
-            }
+            Ok(Some((ended, status))) if ended == command => return Some(code_of(status)),
             Ok(Some(_)) => {}
             _ => return None,
         }
@@ -283,7 +281,6 @@ fn try_become(plan: &Plan, terminal: Option<&OwnedFd>, watcher: &End) -> Result<
             dup2_stderr(terminal).map_err(at("the terminal"))?;
         }
     }
-    refuse_free_sockets()?;
     give_up_rights().map_err(at("capabilities"))?;
     sys::hear_all();
     let listener = sys::listen_to_calls(&filter::program()).map_err(at("the filter of system calls"))?;
@@ -295,24 +292,6 @@ fn try_become(plan: &Plan, terminal: Option<&OwnedFd>, watcher: &End) -> Result<
     };
     let environment = plan.environment.iter().map(|(name, value)| (name, value));
     Ok(Command::new(name).args(arguments).env_clear().envs(environment).exec())
-}
-
-/// A socket of outside as standard input, output or error is a way out, unless it is connected and can't be connected anew: only
-/// pairs of the Unix family are so.
-fn refuse_free_sockets() -> Result<(), Failed> {
-    let (input, output, errors) = (rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr());
-    for fd in [input, output, errors] {
-        let Ok(domain) = sockopt::socket_domain(fd) else { continue };
-        let is_pair = domain == AddressFamily::UNIX
-            && matches!(sockopt::socket_type(fd), Ok(SocketType::STREAM | SocketType::SEQPACKET))
-            && rustix::net::getpeername(fd).is_ok();
-        if !is_pair {
-            let what =
-                "standard input, output or error: it is a socket, which could be connected elsewhere; put a pipe there";
-            return Err(at(what)(io::Error::from(io::ErrorKind::PermissionDenied)));
-        }
-    }
-    Ok(())
 }
 
 fn give_up_rights() -> rustix::io::Result<()> {

@@ -9,19 +9,21 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, getegid, geteuid, kill_process, pidfd_open, set_parent_process_death_signal,
-    setsid, waitpid,
+    Pid, PidfdFlags, Signal, getegid, geteuid, kill_process, pidfd_open, set_parent_process_death_signal, setsid,
 };
 
-use crate::inside::{self, BROKEN};
+use crate::inside::{self, BROKEN, status_of};
 use crate::refused::{self, Circumstances};
 use crate::sys::{self, Side};
 use crate::terminal::Relay;
 use crate::wire::{self, End, Kind, Message};
-use crate::{Plan, trust};
+use crate::{Plan, mounts, standard, trust};
 
 /// Signals that are passed on to the command.
 const PASSED_ON: [i32; 6] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
+
+/// Those that end who does not await them, as nothing does before the command is there.
+const ENDING: [i32; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
 
 /// Why nothing was run.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +31,12 @@ pub enum Error {
     /// The system does not allow it, or lacks something. The text says what to do.
     #[error("{0}")]
     Refused(String),
-    /// The process that serves ended before it was ready, with this status. It has said why.
+    /// The process that serves ended before it was ready. It has said why.
     #[error("stubgate did not start; nothing was run")]
-    NotServed(u8),
+    NotServed,
+    /// This signal came before it was ready.
+    #[error("ended by signal {0} before the command was run")]
+    Ended(i32),
 }
 
 /// What the appliance accepts from.
@@ -70,6 +75,8 @@ impl Ready {
 /// Where nothing was run.
 pub fn run(plan: &Plan, serve: impl FnOnce(Listeners, Ready) -> u8) -> Result<u8, Error> {
     let signals = PASSED_ON.iter().copied().chain([libc::SIGCHLD, libc::SIGWINCH, libc::SIGPIPE]).collect::<Vec<_>>();
+    standard::refuse_ways_out(plan).map_err(outside_says)?;
+    mounts::refuse_to_work_in(&plan.folder).map_err(outside_says)?;
     let (ours, theirs) = wire::pair().map_err(outside)?;
     let waiter = match sys::fork().map_err(outside)? {
         Side::Child => {
@@ -98,11 +105,12 @@ pub fn run(plan: &Plan, serve: impl FnOnce(Listeners, Ready) -> u8) -> Result<u8
     guard.0.push(appliance);
     drop((listeners, ready));
     let signals = sys::hear(&signals).map_err(outside)?;
-    let mut text = Vec::new();
-    bundle.read_to_end(&mut text).map_err(outside)?;
+    let text = wait_until_served(&mut bundle, &signals)?;
     if text.is_empty() {
+        // It is still to say why.
         guard.0.pop();
-        return Err(Error::NotServed(ended(appliance)));
+        status_of(appliance);
+        return Err(Error::NotServed);
     }
     give_trust(&ours, &text)?;
     let mut relay = None;
@@ -121,13 +129,17 @@ pub fn run(plan: &Plan, serve: impl FnOnce(Listeners, Ready) -> u8) -> Result<u8
     let status = attend(&ours, &signals, relay, waiter, appliance)?;
     // It drains, and is waited for: what it records is on disk then.
     let _ = kill_process(appliance, Signal::TERM);
-    ended(appliance);
+    status_of(appliance);
     guard.0.clear();
     Ok(status)
 }
 
 fn outside(error: impl Into<io::Error>) -> Error {
-    Error::Refused(format!("the sandbox could not be made: {}", error.into()))
+    outside_says(error.into())
+}
+
+fn outside_says(why: impl std::fmt::Display) -> Error {
+    Error::Refused(format!("the sandbox could not be made: {why}"))
 }
 
 fn refusal(what: &str, number: i32) -> Error {
@@ -141,7 +153,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         for &process in &self.0 {
             let _ = kill_process(process, Signal::KILL);
-            ended(process);
+            status_of(process);
         }
     }
 }
@@ -215,6 +227,34 @@ fn serve_apart(serve: impl FnOnce(Listeners, Ready) -> u8, listeners: Listeners,
     }
 }
 
+/// The certificates to trust, once there is somebody behind the listeners; nothing where that process has ended. Keys and signals
+/// that mean an end are one until then.
+fn wait_until_served(bundle: &mut io::PipeReader, signals: &OwnedFd) -> Result<Vec<u8>, Error> {
+    let mut text = Vec::new();
+    loop {
+        let (is_told, is_signalled) = {
+            let mut ready = [PollFd::new(bundle, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+            if poll(&mut ready, None).is_err() {
+                continue;
+            }
+            let [told, heard] = ready.map(|one| !one.revents().is_empty());
+            (told, heard)
+        };
+        while is_signalled && let Some(signal) = sys::heard(signals.as_fd()) {
+            if ENDING.contains(&signal) {
+                return Err(Error::Ended(signal));
+            }
+        }
+        if is_told {
+            let mut piece = [0; 4096];
+            match bundle.read(&mut piece).map_err(outside)? {
+                0 => return Ok(text),
+                length => text.extend(piece.iter().take(length)),
+            }
+        }
+    }
+}
+
 fn give_trust(inside: &End, bundle: &[u8]) -> Result<(), Error> {
     // A bundle that is none is told here, where it can be told well.
     trust::forms(bundle).map_err(|why| outside(io::Error::other(why)))?;
@@ -267,7 +307,7 @@ fn attend(inside: &End, signals: &OwnedFd, mut relay: Option<Relay>, waiter: Pid
             if let Some(relay) = &mut relay {
                 relay.finish();
             }
-            return Ok(ended(waiter));
+            return Ok(status_of(waiter));
         }
     }
 }
@@ -275,18 +315,6 @@ fn attend(inside: &End, signals: &OwnedFd, mut relay: Option<Relay>, waiter: Pid
 /// Signals have small numbers.
 fn byte(signal: i32) -> u8 {
     u8::try_from(signal).unwrap_or(0)
-}
-
-fn ended(process: Pid) -> u8 {
-    loop {
-        match waitpid(Some(process), WaitOptions::empty()) {
-            Ok(Some((_, status))) => {
-                return status.exit_status().and_then(|code| u8::try_from(code).ok()).unwrap_or(BROKEN);
-            }
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(_) => return BROKEN,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod inside;
 mod launch;
 mod mounts;
 pub mod refused;
+mod standard;
 #[expect(
     unsafe_code,
     reason = "processes, filters of system calls and a few calls that no library wraps are had in no other way"

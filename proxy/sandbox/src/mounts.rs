@@ -9,10 +9,12 @@
 //! Sockets anywhere in it are closed by [`crate::connect`], not here.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -29,8 +31,6 @@ use crate::{Plan, sys};
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 /// Folders of `/run` that hold programs, on systems that keep them there, and disks of users.
 const KEPT_OF_RUN: [&str; 4] = ["/run/current-system", "/run/booted-system", "/run/opengl-driver", "/run/media"];
-/// What of `/proc` an owner of number 0 could write to the whole machine with.
-const SETTINGS: [&str; 6] = ["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi"];
 /// Kinds of file systems that show the machine or its processes, wherever they are mounted.
 const TELLING: [&str; 10] =
     ["proc", "devtmpfs", "nsfs", "debugfs", "tracefs", "bpf", "binfmt_misc", "configfs", "securityfs", "efivarfs"];
@@ -56,7 +56,7 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
 /// Makes it, in the mount namespace that this process has to itself.
 pub(crate) fn make(plan: &Plan) -> Result<(), Failed> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).at("the mounts")?;
-    let telling = telling_mounts();
+    let telling = telling_mounts()?;
     if let Some(writable) = &plan.system_is_read_only_but {
         make_system_read_only(writable)?;
     }
@@ -72,23 +72,48 @@ pub(crate) fn make(plan: &Plan) -> Result<(), Failed> {
 }
 
 /// Mounts that tell of the machine, beside those that are replaced anyway.
-fn telling_mounts() -> Vec<PathBuf> {
-    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let found = text.lines().filter_map(|line| {
-        let (left, right) = line.split_once(" - ")?;
-        let kind = right.split(' ').next()?;
-        let path = PathBuf::from(unescaped(left.split(' ').nth(4)?));
+fn telling_mounts() -> Result<Vec<PathBuf>, Failed> {
+    let listed = fs::read("/proc/self/mountinfo").at("/proc/self/mountinfo")?;
+    let mut found = telling(&listed);
+    // Where this user can't come, nobody of the sandbox can; and what another mount covers is not there.
+    found.retain(|path| {
+        let seen = path.symlink_metadata();
+        !seen.is_err_and(|error| [io::ErrorKind::PermissionDenied, io::ErrorKind::NotFound].contains(&error.kind()))
+    });
+    Ok(found)
+}
+
+fn telling(listed: &[u8]) -> Vec<PathBuf> {
+    let found = listed.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|byte| *byte == b' ');
+        let path = PathBuf::from(OsString::from_vec(unescaped(fields.nth(4)?)));
+        // Behind the dash, which stands after as many options as there are.
+        fields.find(|field| *field == b"-")?;
+        let kind = fields.next()?;
         let is_replaced = ["/proc", "/sys", "/dev", "/run"].iter().any(|known| path.starts_with(known));
-        (TELLING.contains(&kind) && !is_replaced).then_some(path)
+        (TELLING.iter().any(|known| known.as_bytes() == kind) && !is_replaced).then_some(path)
     });
     found.collect()
 }
 
 /// A path of `mountinfo`, where blanks are written as octal numbers.
-fn unescaped(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (written, meant)| text.replace(written, meant))
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut found = Vec::new();
+    let mut left = text;
+    while let Some((&first, rest)) = left.split_first() {
+        let number = rest.get(..3).and_then(|digits| u8::from_str_radix(str::from_utf8(digits).ok()?, 8).ok());
+        match number.filter(|_| first == b'\\') {
+            Some(byte) => {
+                found.push(byte);
+                left = rest.get(3..).unwrap_or_default();
+            }
+            None => {
+                found.push(first);
+                left = rest;
+            }
+        }
+    }
+    found
 }
 
 fn clone_of(path: &Path) -> Result<OwnedFd, Failed> {
@@ -124,16 +149,34 @@ fn make_run(plan: &Plan) -> Result<(), Failed> {
     if Path::new("/var/run").symlink_metadata().is_ok_and(|found| found.is_dir()) {
         cover(Path::new("/var/run"))?;
     }
-    for (tree, path) in &trees {
-        fs::create_dir_all(path).at(path.display())?;
-        put(tree, path)?;
-    }
+    // Before what is put back, which may lie in them.
     let own = runtime_folder();
     fs::DirBuilder::new().recursive(true).mode(0o755).create("/run/user").at("/run/user")?;
     fs::DirBuilder::new().mode(0o700).create(&own).at(own.display())?;
     fs::create_dir_all("/run/lock").at("/run/lock")?;
     fs::create_dir(trust::FOLDER).at(trust::FOLDER)?;
-    memory(trust::FOLDER, "mode=755")
+    memory(trust::FOLDER, "mode=755")?;
+    for (tree, path) in &trees {
+        fs::create_dir_all(path).at(path.display())?;
+        put(tree, path)?;
+    }
+    Ok(())
+}
+
+/// Whether a folder can be worked in: in some the sandbox has its own.
+///
+/// # Errors
+/// In words for a person.
+pub(crate) fn refuse_to_work_in(folder: &Path) -> Result<(), String> {
+    let own = [PathBuf::from("/run"), PathBuf::from("/run/user"), runtime_folder()];
+    let is_kernels = ["/proc", "/sys", "/dev", trust::FOLDER].iter().any(|known| folder.starts_with(known));
+    if is_kernels || own.iter().any(|known| known == folder) {
+        return Err(format!(
+            "{} is another folder inside than outside: start it in a folder of its own",
+            folder.display()
+        ));
+    }
+    Ok(())
 }
 
 /// The folder that stands in for the user's own of `/run/user`.
@@ -143,10 +186,12 @@ pub(crate) fn runtime_folder() -> PathBuf {
 
 fn make_proc() -> Result<(), Failed> {
     mount("proc", "/proc", "proc", MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC, None).at("/proc")?;
-    for name in SETTINGS {
-        let path = Path::new("/proc").join(name);
-        if path.exists() {
-            read_only(&path)?;
+    // What is of no process is of the machine, which an owner of number 0 could change by it.
+    for entry in fs::read_dir("/proc").at("/proc")? {
+        let entry = entry.at("/proc")?;
+        let is_process = entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit);
+        if !is_process && !entry.file_type().at("/proc")?.is_symlink() {
+            read_only(&entry.path())?;
         }
     }
     Ok(())
@@ -288,6 +333,15 @@ mod tests {
 
     #[test]
     fn blanks_in_the_path_of_a_mount_are_read() {
-        assert_eq!(unescaped("/a\\040b\\134c"), "/a b\\c");
+        assert_eq!(unescaped(b"/a\\040b\\134c"), b"/a b\\c");
+    }
+
+    #[test]
+    fn a_mount_that_tells_is_found_by_a_name_that_is_no_text_too() {
+        let listed =
+            b"22 1 0:5 / /jail/pr\xffoc rw,nosuid shared:12 - proc proc rw\n23 1 0:6 / /data rw - ext4 /dev/vda rw\n\
+            24 1 0:7 / /proc rw - proc proc rw\n25 1 0:8 / /a\\040b rw - bpf bpf rw\n";
+        let names = [&b"/jail/pr\xffoc"[..], b"/a b"].map(|name| PathBuf::from(OsString::from_vec(name.to_vec())));
+        assert_eq!(telling(listed), names);
     }
 }

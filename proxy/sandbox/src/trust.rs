@@ -6,7 +6,7 @@ mod java;
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{PemObject, SectionKind};
 
 /// Where the forms are, inside.
 pub(crate) const FOLDER: &str = "/run/stubgate";
@@ -42,10 +42,17 @@ pub(crate) fn java_file() -> PathBuf {
 /// Every form, with its file.
 ///
 /// # Errors
-/// Where the bundle is no PEM of certificates.
+/// Where the bundle is no PEM of certificates alone.
 pub(crate) fn forms(bundle: &[u8]) -> Result<Vec<(PathBuf, Vec<u8>)>, String> {
-    let certificates: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(bundle).collect();
-    let certificates = certificates.map_err(|error| format!("the bundle is no PEM: {error:?}"))?;
+    let mut certificates: Vec<CertificateDer<'static>> = Vec::new();
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bundle) {
+        let (kind, bytes) = section.map_err(|error| format!("the bundle is no PEM: {error:?}"))?;
+        // All of it is for everybody inside to read.
+        if kind != SectionKind::Certificate {
+            return Err("the bundle has something that is no certificate; a private key has no business there".into());
+        }
+        certificates.push(bytes.into());
+    }
     if certificates.is_empty() {
         return Err("the bundle has no certificate".into());
     }
@@ -80,4 +87,45 @@ pub(crate) fn variables(own_java_options: Option<&str>) -> Vec<(&'static str, St
     all.push(("DENO_TLS_CA_STORE", "system".into()));
     all.push(("JAVA_TOOL_OPTIONS", own_java_options.map_or(java.clone(), |own| format!("{own} {java}"))));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pem(kind: &str) -> String {
+        format!("-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n")
+    }
+
+    #[test]
+    fn a_bundle_with_anything_but_certificates_is_refused() {
+        assert_eq!(forms(pem("CERTIFICATE").as_bytes()).unwrap().len(), 3);
+        for kind in ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "CERTIFICATE REQUEST"] {
+            let refused = forms((pem("CERTIFICATE") + &pem(kind)).as_bytes()).unwrap_err();
+            assert!(refused.contains("no certificate"), "{kind}: {refused}");
+        }
+        assert!(forms(b"").is_err());
+    }
+
+    /// Of the table there, what says whom to trust.
+    #[test]
+    fn the_variables_are_those_of_an_agent_s_container() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/agent/setup.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows = page.split("| variable | value | who reads it |").nth(1).unwrap().split("\n\n").next().unwrap();
+        let mut listed: Vec<(String, String)> = rows
+            .lines()
+            .filter_map(|line| {
+                let mut cells = line.split('|').map(|cell| cell.trim().trim_matches('`'));
+                let (name, value) = (cells.nth(1)?, cells.next()?);
+                let is_trust = value.contains("TRUST/") || name == "DENO_TLS_CA_STORE";
+                is_trust.then(|| (name.to_owned(), value.replace("TRUST/", &format!("{FOLDER}/"))))
+            })
+            .collect();
+        let mut own: Vec<(String, String)> =
+            variables(None).into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        listed.sort();
+        own.sort();
+        assert_eq!(own, listed);
+    }
 }

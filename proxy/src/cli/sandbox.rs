@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use anyhow::Context as _;
-use stubgate_policy::{Policy, compile};
+use anyhow::{Context as _, bail};
+use stubgate_policy::{AgentId, Policy, compile};
 use stubgate_sandbox::environment::{Variables, Wanted};
 use stubgate_sandbox::{Error, Listeners, Plan, Ready, run as run_inside, terminals};
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,12 +17,15 @@ use tracing_subscriber::EnvFilter;
 use super::{UNUSABLE, WRONG, check, fail, run};
 use crate::ca::Form;
 use crate::config::{AuditSink, Config, policy_files};
-use crate::sandbox::{Asked, Guarded, configuration, needs_proxy, stubs};
+use crate::sandbox::{Asked, Guarded, configuration, credentials, homes, needs_proxy, stubs, withheld};
 use crate::start::{self, Stop};
-use stubgate_policy::secret_source::Source;
 
 /// The status of a sandbox that could not be made, as of other programs that run programs.
 const NOT_MADE: u8 = 125;
+/// A start that was ended by a signal has this and its number, as the command would.
+const BY_SIGNAL: i32 = 128;
+/// Bytes of the log from which on a start begins a new one; the last one is kept beside it.
+const LONG_LOG: u64 = 10 << 20;
 
 pub(super) const NOTES: &str = "\
 A policy for a start, in a folder of its own, policy/policy.yaml:
@@ -78,11 +81,11 @@ pub(super) fn main(asked: Sandbox) -> ExitCode {
         Ok(found) => found,
         Err(code) => return code,
     };
-    let policy = match read_policy(&config, &asked.agent) {
-        Ok(policy) => policy,
+    let (policy, agent) = match read_policy(&config, &asked.agent) {
+        Ok(found) => found,
         Err(code) => return code,
     };
-    let plan = match plan(&asked, &config, &policy, &written) {
+    let plan = match plan(&asked, &config, (&policy, agent), &written) {
         Ok(plan) => plan,
         Err(error) => return fail(UNUSABLE, format!("{error:#}")),
     };
@@ -104,16 +107,17 @@ pub(super) fn main(asked: Sandbox) -> ExitCode {
         Ok(status) => ExitCode::from(status),
         Err(error @ Error::Refused(_)) => fail(NOT_MADE, error),
         // It has said why.
-        Err(Error::NotServed(_)) => ExitCode::from(NOT_MADE),
+        Err(Error::NotServed) => ExitCode::from(NOT_MADE),
+        Err(Error::Ended(signal)) => ExitCode::from(u8::try_from(BY_SIGNAL + signal).unwrap_or(NOT_MADE)),
     }
 }
 
-/// The configuration, the folder for the log, and the paths of configuration and policy as they were written. Made where none was
-/// given.
+/// The configuration, the folder for the log, and the paths of configuration, policy and state as they were written. Made where none
+/// was given.
 fn configured(asked: &Sandbox) -> Result<(Config, PathBuf, Vec<PathBuf>), ExitCode> {
     if let Some(path) = &asked.config {
         let config = Config::read(path).map_err(|problem| check::refuse(&problem))?;
-        let written = config.policy.iter().chain([path]).cloned().collect();
+        let written = config.policy.iter().chain([path, &config.state_dir]).cloned().collect();
         return at_home(config).map(|(config, folder)| (config, folder, written));
     }
     if asked.policy.is_empty() {
@@ -129,9 +133,10 @@ fn configured(asked: &Sandbox) -> Result<(Config, PathBuf, Vec<PathBuf>), ExitCo
     let Some(folder) = folder else {
         return Err(fail(UNUSABLE, "neither XDG_STATE_HOME nor HOME is set: name a folder with --state-dir DIR"));
     };
+    let written = asked.policy.iter().chain([&folder]).cloned().collect();
     let folder = made(&folder)?;
     let config = configuration(&policy, &folder).map_err(|problem| check::refuse(&problem))?;
-    Ok((config, folder, asked.policy.clone()))
+    Ok((config, folder, written))
 }
 
 /// With the paths that symlinks lead to, so that no link can be exchanged for another by the command.
@@ -164,13 +169,13 @@ fn made(folder: &Path) -> Result<PathBuf, ExitCode> {
     made.map_err(|error| fail(UNUSABLE, format!("the folder for state {}: {error}", folder.display())))
 }
 
-fn read_policy(config: &Config, agent: &str) -> Result<Policy, ExitCode> {
+fn read_policy(config: &Config, agent: &str) -> Result<(Policy, AgentId), ExitCode> {
     let files = policy_files(&config.policy).map_err(|error| fail(UNUSABLE, error))?;
     let compiled = compile(&files).map_err(|diagnostics| {
         check::report(&diagnostics, &files);
         ExitCode::from(WRONG)
     })?;
-    if compiled.policy.agent_named(agent).is_none() {
+    let Some(id) = compiled.policy.agent_named(agent) else {
         let names: Vec<&str> = compiled.policy.agents().iter().map(|known| known.name()).collect();
         let message = format!(
             "the policy has no agent `{agent}`, so that nothing would be allowed. It has: {}. Choose one with --agent NAME, or \
@@ -178,16 +183,52 @@ fn read_policy(config: &Config, agent: &str) -> Result<Policy, ExitCode> {
             if names.is_empty() { "none".to_owned() } else { names.join(", ") }
         );
         return Err(fail(WRONG, message));
-    }
-    Ok(compiled.policy)
+    };
+    Ok((compiled.policy, id))
 }
 
-fn plan(asked: &Sandbox, config: &Config, policy: &Policy, written: &[PathBuf]) -> anyhow::Result<Plan> {
+/// What a person named, as links lead to it: what is not there can be neither hidden nor shown.
+fn there(option: &str, paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let real = |path: &PathBuf| path.canonicalize().with_context(|| format!("{option} {}", path.display()));
+    paths.iter().map(real).collect()
+}
+
+fn plan(
+    asked: &Sandbox,
+    config: &Config,
+    (policy, agent): (&Policy, AgentId),
+    written: &[PathBuf],
+) -> anyhow::Result<Plan> {
     let folder = std::env::current_dir()?.canonicalize()?;
-    let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok());
+    let user = rustix::process::getuid();
+    // Where the list can't be read, HOME is all that is known.
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let homes = homes(std::env::var_os("HOME").map(PathBuf::from), &passwd, user.as_raw());
+    let Some(home) = homes.first() else {
+        bail!("there is no home whose credentials could be hidden: set HOME to a folder");
+    };
+    let hide = there("--hide", &asked.hide)?;
+    let show = there("--show", &asked.show)?;
+    let writable = there("--writable", &asked.writable)?;
+    let wanted = Asked { hide: &hide, show: &show, homes: &homes, folder: &folder, writable: &writable };
+    // As they were written: in the configuration they are where links lead to.
+    for path in written {
+        wanted.straight(path).map_err(anyhow::Error::msg)?;
+    }
     for file in &config.audit {
         if let AuditSink::File(path) = &file.sink {
+            wanted.straight(path).map_err(anyhow::Error::msg)?;
+            if path.is_file() || !path.exists() {
+                wanted.records(path, &config.state_dir).map_err(anyhow::Error::msg)?;
+            }
             // What is made only later can't be hidden.
+            if let Some(folder) = path.parent() {
+                DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(folder)
+                    .with_context(|| folder.display().to_string())?;
+            }
             OpenOptions::new()
                 .create(true)
                 .append(true)
@@ -196,28 +237,14 @@ fn plan(asked: &Sandbox, config: &Config, policy: &Policy, written: &[PathBuf]) 
                 .with_context(|| path.display().to_string())?;
         }
     }
-    let wanted = Asked {
-        hide: &asked.hide,
-        show: &asked.show,
-        home: home.as_deref(),
-        folder: &folder,
-        writable: &asked.writable,
-    };
-    // As they were written: in the configuration they are where links lead to.
-    for path in written {
-        wanted.straight(path).map_err(anyhow::Error::msg)?;
-    }
     let guarded = Guarded::new(config, asked.config.as_deref(), policy, wanted).map_err(anyhow::Error::msg)?;
-    let user = rustix::process::getuid();
-    let stubs = stubs(policy, |name| std::env::var_os(name).is_some());
-    let runtime_folder = Path::new("/run/user").join(user.as_raw().to_string());
+    let stubs = stubs(policy, agent, |name| std::env::var_os(name).is_some());
     let wanted =
-        Wanted { stubs: &stubs, kept: &asked.keep_env, proxy: needs_proxy(policy), runtime_folder: &runtime_folder };
+        Wanted { stubs: &stubs, withheld: &withheld(policy), kept: &asked.keep_env, proxy: needs_proxy(policy, agent) };
     let variables = Variables::new(std::env::vars_os(), wanted);
-    for credential in policy.credentials() {
-        if let Source::Env(name) = credential.source()
-            && std::env::var_os(&**name).is_none()
-        {
+    for credential in credentials(policy, agent) {
+        let variables = credential.source().variables();
+        if let Some(name) = variables.into_iter().find(|name| std::env::var_os(name).is_none()) {
             eprintln!("stubgate: the credential {} has no value: {name} is not set", credential.name());
         }
     }
@@ -230,10 +257,9 @@ fn plan(asked: &Sandbox, config: &Config, policy: &Policy, written: &[PathBuf]) 
             eprintln!("stubgate: hidden: {}", hidden.join(", "));
         }
     }
-    let writable = user.is_root().then(|| {
+    let system_is_read_only_but = user.is_root().then(|| {
         let customary = [Path::new("/tmp"), Path::new("/var/tmp")].map(Path::to_owned);
-        let asked = asked.writable.iter().cloned();
-        asked.chain(customary).chain(home).chain([folder.clone()]).collect()
+        writable.iter().cloned().chain(customary).chain([home.clone(), folder.clone()]).collect()
     });
     Ok(Plan {
         command: asked.command.clone(),
@@ -242,7 +268,7 @@ fn plan(asked: &Sandbox, config: &Config, policy: &Policy, written: &[PathBuf]) 
         hidden: guarded.hidden,
         read_only: guarded.read_only,
         fixed: guarded.fixed,
-        system_is_read_only_but: writable,
+        system_is_read_only_but,
         terminals: terminals(),
     })
 }
@@ -257,6 +283,9 @@ fn serve(
     ready: Ready,
 ) -> anyhow::Result<()> {
     // The terminal is the command's.
+    if log.metadata().is_ok_and(|found| found.len() > LONG_LOG) {
+        std::fs::rename(log, log.with_extension("1"))?;
+    }
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(log)?;
     let filter = EnvFilter::try_from_env("STUBGATE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_ansi(false).json();

@@ -2,14 +2,17 @@
 //! the tests, and where that is root also as a user without any right.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+mod sockets;
 mod stage;
 
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
-use std::process::ExitCode;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
 
 use stage::{Stage, User};
 
@@ -47,17 +50,27 @@ type Test = fn(&Stage);
 const TESTS: &[(&str, Test)] = &[
     ("the_status_of_the_command_is_passed_on", the_status_of_the_command_is_passed_on),
     ("the_command_is_who_its_user_is_and_where", the_command_is_who_its_user_is_and_where),
-    ("only_the_listeners_of_stubgate_are_reached", only_the_listeners_of_stubgate_are_reached),
-    ("sockets_of_outside_are_closed_and_those_of_inside_work", sockets_of_outside_are_closed_and_those_of_inside_work),
-    ("a_socket_is_not_reached_by_a_race", a_socket_is_not_reached_by_a_race),
-    ("no_other_kind_of_socket_is_made", no_other_kind_of_socket_is_made),
+    (
+        "a_folder_below_run_can_be_worked_in_and_its_own_folders_can_not",
+        a_folder_below_run_can_be_worked_in_and_its_own_folders_can_not,
+    ),
+    ("only_the_listeners_of_stubgate_are_reached", sockets::only_the_listeners_of_stubgate_are_reached),
+    (
+        "sockets_of_outside_are_closed_and_those_of_inside_work",
+        sockets::sockets_of_outside_are_closed_and_those_of_inside_work,
+    ),
+    ("callers_that_wait_for_ever_stop_nobody_else", sockets::callers_that_wait_for_ever_stop_nobody_else),
+    ("a_process_that_gave_up_root_connects_as_who_it_is", sockets::a_process_that_gave_up_root_connects_as_who_it_is),
+    ("a_socket_is_not_reached_by_a_race", sockets::a_socket_is_not_reached_by_a_race),
+    ("no_other_kind_of_socket_is_made", sockets::no_other_kind_of_socket_is_made),
     ("no_other_namespace_is_made_or_entered", no_other_namespace_is_made_or_entered),
     ("nobody_outside_is_seen_and_the_watcher_is_not_touched", nobody_outside_is_seen_and_the_watcher_is_not_touched),
     ("open_files_of_outside_are_not_passed_on", open_files_of_outside_are_not_passed_on),
-    ("a_socket_that_can_be_connected_is_no_standard_input", a_socket_that_can_be_connected_is_no_standard_input),
+    ("nothing_that_leads_further_is_a_standard_descriptor", nothing_that_leads_further_is_a_standard_descriptor),
     ("what_is_hidden_or_fixed_stays_so", what_is_hidden_or_fixed_stays_so),
     ("the_machine_s_settings_can_not_be_written", the_machine_s_settings_can_not_be_written),
     ("the_terminal_is_one_of_its_own_and_works", the_terminal_is_one_of_its_own_and_works),
+    ("a_start_that_takes_long_can_be_ended", a_start_that_takes_long_can_be_ended),
     ("signals_are_passed_on_and_nothing_outlives_the_sandbox", signals_are_passed_on_and_nothing_outlives_the_sandbox),
 ];
 
@@ -80,224 +93,31 @@ fn the_command_is_who_its_user_is_and_where(stage: &Stage) {
     assert_eq!(std::fs::read_to_string(stage.folder().join("made-inside")).unwrap(), "x");
 }
 
-fn only_the_listeners_of_stubgate_are_reached(stage: &Stage) {
-    let v4 = TcpListener::bind("127.0.0.1:0").unwrap();
-    let v6 = TcpListener::bind("[::1]:0").unwrap();
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    udp.set_nonblocking(true).unwrap();
-    let own: Vec<String> = interface_addresses();
-    let said = stage.python(&format!(
-        r#"
-import socket
-def tcp(host, port):
-    try:
-        socket.create_connection((host, port), timeout=3).close(); return 'open'
-    except OSError as e:
-        return type(e).__name__ + ' ' + str(e.errno)
-print('served', socket.create_connection(('198.18.0.1', 80), timeout=5).recv(100).decode())
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(5)
-s.sendto(b'ping', ('198.18.0.1', 53)); print('names', s.recv(100).decode())
-for port in (53, 443, 3128): print('stubgate', tcp('198.18.0.1', port))
-for host, port in [('127.0.0.1', {}), ('::1', {}), ('1.1.1.1', 53), ('8.8.8.8', 443), ('2606:4700:4700::1111', 443), ('169.254.169.254', 80), ('10.0.0.1', 22)] + [(a, 22) for a in {own:?}]:
-    print('other', host, tcp(host, port))
-for host, port in [('127.0.0.1', {}), ('1.1.1.1', 53), ('224.0.0.251', 5353), ('255.255.255.255', 67)]:
-    try:
-        u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1); u.sendto(b'out', (host, port))
-    except OSError as e: pass
-import subprocess
-print(open('/etc/resolv.conf').read().split()[-1])
-print(sorted(i[1] for i in socket.if_nameindex()))
-"#,
-        v4.local_addr().unwrap().port(),
-        v6.local_addr().unwrap().port(),
-        udp.local_addr().unwrap().port(),
-    ));
-    assert!(said.contains("served hello from outside"), "{said}");
-    assert!(said.contains("names ping"), "{said}");
-    assert_eq!(said.matches("stubgate open").count(), 3, "{said}");
-    let others: Vec<&str> = said.lines().filter(|line| line.starts_with("other")).collect();
-    assert!(others.len() >= 7 && others.iter().all(|line| !line.ends_with("open")), "{said}");
-    assert!(said.contains("198.18.0.1\n['lo']"), "{said}");
-    assert!(udp.recv(&mut [0; 16]).is_err(), "a datagram left");
-    for tcp in [v4, v6] {
-        tcp.set_nonblocking(true).unwrap();
-        assert!(tcp.accept().is_err(), "a connection left");
+/// Below `/run`, where the sandbox has folders of its own.
+fn a_folder_below_run_can_be_worked_in_and_its_own_folders_can_not(stage: &Stage) {
+    let own = PathBuf::from(format!("/run/user/{}", stage.user.number()));
+    // Where it is not there, only root can make it; it goes again with what is made here.
+    let made: Vec<PathBuf> = ["/run/user".into(), own.clone()].into_iter().filter(|path| !path.exists()).collect();
+    if rustix::process::geteuid().is_root() {
+        std::fs::create_dir_all(&own).unwrap();
     }
-}
-
-fn interface_addresses() -> Vec<String> {
-    let said = std::process::Command::new("hostname").arg("-I").output().expect("hostname").stdout;
-    String::from_utf8_lossy(&said).split_whitespace().map(str::to_owned).collect()
-}
-
-fn sockets_of_outside_are_closed_and_those_of_inside_work(stage: &Stage) {
-    let folder = stage.folder();
-    let path = folder.join("outside.sock");
-    let outside = UnixListener::bind(&path).unwrap();
-    stage.open_to_all(&path);
-    let name = format!("stubgate-escape-{}", std::process::id());
-    let abstract_one = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
-    std::thread::scope(|scope| {
-        scope.spawn(|| answer_with_secrets(&outside));
-        let said = stage.python(&format!(
-            r#"
-import os, socket, threading, errno
-def ask(address, kind=socket.SOCK_STREAM):
-    s = socket.socket(socket.AF_UNIX, kind)
-    try:
-        s.settimeout(5); s.connect(address); return 'open ' + s.recv(100).decode()
-    except OSError as e:
-        return errno.errorcode.get(e.errno, str(e))
-os.symlink('outside.sock', 'link.sock')
-here = os.getcwd()
-for address in ['outside.sock', './outside.sock', here + '/outside.sock', 'link.sock', '/proc/self/cwd/outside.sock', '/proc/1/cwd' + here + '/outside.sock', '/proc/self/root' + here + '/outside.sock', '\0{name}', 'missing.sock']:
-    print('closed', repr(address), ask(address))
-class Server:
-    def __init__(self, address, kind=socket.SOCK_STREAM):
-        self.s = socket.socket(socket.AF_UNIX, kind); self.s.bind(address); self.s.listen(1)
-        # It serves one and then no more: nobody may have come before.
-        threading.Thread(target=self.serve, daemon=True).start()
-    def serve(self):
-        c, _ = self.s.accept(); c.send(b'hello inside')
-for address in ['inside.sock', here + '/inside2.sock', '/tmp/stubgate-inside-%d.sock' % os.getpid(), '\0inside', os.environ['XDG_RUNTIME_DIR'] + '/x.sock']:
-    Server(address); print('inside', ask(address))
-Server('seq.sock', socket.SOCK_SEQPACKET); print('inside', ask('seq.sock', socket.SOCK_SEQPACKET))
-s = socket.socketpair(); s[0].send(b'x'); print('inside open', s[1].recv(1))
-# What a socket was told before it was connected stays.
-Server('kept.sock')
-s = socket.socket(socket.AF_UNIX); s.setblocking(False); os.set_inheritable(s.fileno(), True)
-s.connect('kept.sock'); print('kept', s.getblocking(), os.get_inheritable(s.fileno()))
-os.unlink('/tmp/stubgate-inside-%d.sock' % os.getpid())
-"#
-        ));
-        let closed: Vec<&str> = said.lines().filter(|line| line.starts_with("closed")).collect();
-        assert_eq!(closed.len(), 9, "{said}");
-        assert!(closed.iter().all(|line| !line.contains("open")), "{said}");
-        assert!(closed[0].ends_with("EACCES") && closed[8].ends_with("ENOENT"), "{said}");
-        assert_eq!(said.matches("inside open").count(), 7, "{said}");
-        assert!(said.contains("kept False True"), "{said}");
-        // The one that holds the secret has been asked for nothing but whether it is outside.
-        std::os::unix::net::UnixStream::connect(&path).unwrap().write_all(b"end").unwrap();
-    });
-    abstract_one.set_nonblocking(true).unwrap();
-    assert!(abstract_one.accept().is_err(), "an abstract name was reached");
-}
-
-/// As a container runtime does for whoever can connect: tells, until somebody says that it is enough.
-fn answer_with_secrets(outside: &UnixListener) {
-    use std::io::Read;
-    while let Ok((mut stream, _)) = outside.accept() {
-        // Who has gone has read nothing.
-        let _ = stream.write_all(b"SECRET");
-        let mut said = [0; 3];
-        match stream.read(&mut said) {
-            Ok(3) if &said == b"end" => return,
-            Ok(0) | Err(_) => {}
-            Ok(_) => panic!("somebody spoke with the socket outside"),
-        }
-    }
-}
-
-/// The address and the descriptor are changed by other threads while they are looked at.
-fn a_socket_is_not_reached_by_a_race(stage: &Stage) {
-    let path = stage.folder().join("outside.sock");
-    let outside = UnixListener::bind(&path).unwrap();
-    stage.open_to_all(&path);
-    std::thread::scope(|scope| {
-        scope.spawn(|| answer_with_secrets(&outside));
-        let said = stage.python(
-            r#"
-import ctypes, os, socket, threading, time
-libc = ctypes.CDLL(None, use_errno=True)
-inside = socket.socket(socket.AF_UNIX); inside.bind('i'); inside.listen(1000)
-tcp = socket.socket(); tcp.bind(('127.0.0.1', 0)); tcp.listen(1000)
-unix = lambda path: (1).to_bytes(2, 'little') + path.encode().ljust(108, b'\0')
-inet = (2).to_bytes(2, 'little') + tcp.getsockname()[1].to_bytes(2, 'big') + bytes([127, 0, 0, 1])
-addresses = [unix('i'), unix('outside.sock'), inet.ljust(110, b'\0')]
-memory = ctypes.create_string_buffer(110)
-stop = False
-def change():
-    n = 0
-    while not stop:
-        ctypes.memmove(memory, addresses[n % 3], 110); n += 1
-number = os.dup(0)
-def swap():
-    while not stop:
-        for family in (socket.AF_UNIX, socket.AF_INET):
-            s = socket.socket(family); os.dup2(s.fileno(), number); s.close()
-def take(listener):
-    # A queue that is full makes whoever connects wait.
-    listener.settimeout(0.1)
-    while not stop:
-        try: listener.accept()[0].close()
-        except OSError: pass
-takers = [threading.Thread(target=take, args=(one,)) for one in (inside, tcp)]
-threads = [threading.Thread(target=f) for f in (change, swap)] + takers
-[t.start() for t in threads]
-end = time.time() + 1.5; tried = leaked = 0
-while time.time() < end:
-    s = socket.socket(socket.AF_UNIX)
-    for fd in (s.fileno(), number):
-        tried += 1
-        if libc.connect(fd, memory, 110) == 0:
-            try:
-                p = socket.socket(fileno=os.dup(fd)); p.setblocking(False)
-                if b'SECRET' in p.recv(10): leaked += 1
-            except OSError: pass
-    if s.fileno() >= 0:
-        s.setblocking(False)
-        try:
-            if b'SECRET' in s.recv(10): leaked += 1
-        except OSError: pass
-    s.close()
-stop = True; [t.join() for t in threads]
-print('tried', tried > 50, 'leaked', leaked)
-"#,
+    let below = tempfile::Builder::new().prefix("stubgate-work-").tempdir_in(&own).unwrap();
+    stage.open_to_all(below.path());
+    let run = |folder: &Path| stage.command().args(["pwd"]).current_dir(folder).stdin(Stdio::null()).output().unwrap();
+    let ran = run(below.path());
+    assert_eq!(String::from_utf8_lossy(&ran.stdout).trim(), below.path().to_str().unwrap(), "{ran:?}");
+    for folder in [Path::new("/run"), &own, Path::new("/proc/self")] {
+        let said = run(folder);
+        let errors = String::from_utf8_lossy(&said.stderr);
+        assert!(
+            said.stdout.is_empty() && errors.contains("is another folder inside than outside"),
+            "{folder:?}: {said:?}"
         );
-        std::os::unix::net::UnixStream::connect(&path).unwrap().write_all(b"end").unwrap();
-        assert_eq!(said, "tried True leaked 0\n");
-    });
-}
-
-fn no_other_kind_of_socket_is_made(stage: &Stage) {
-    let said = stage.python(
-        r#"
-import socket, errno
-for family in range(0, 50):
-    for kind in (1, 2, 3, 4, 5, 10):
-        for protocol in (0, 1, 6, 17, 58, 255):
-            try:
-                s = socket.socket(family, kind, protocol); s.close(); print(family, kind, protocol)
-            except OSError as e: pass
-"#,
-    );
-    for line in said.lines() {
-        let made: Vec<u32> = line.split(' ').map(|number| number.parse().unwrap()).collect();
-        let [family, kind, protocol] = made[..] else { panic!("{line}") };
-        let fine = match family {
-            1 => kind == 1 || kind == 5,
-            2 | 10 => (kind == 1 || kind == 2) && protocol != 255,
-            16 => protocol == 0,
-            _ => false,
-        };
-        assert!(fine, "a socket {line}");
     }
-    assert!(said.contains("2 1 6") && said.contains("1 1 0"), "{said}");
-    let said = stage.python(
-        r#"
-import ctypes, os, errno, fcntl
-libc = ctypes.CDLL(None, use_errno=True)
-def call(number, *args):
-    r = libc.syscall(number, *args); return 'did' if r >= 0 else errno.errorcode[ctypes.get_errno()]
-print(call(425, 8, ctypes.create_string_buffer(200)), call(250, 0, -3, 1), call(248, b'user', b'x', b'y', 1, -3), call(321, 0, 0, 0), call(298, 0, 0, 0, 0, 0), call(323, 0), call(304, 0, 0, 0), call(103, 10, 0, 0))
-for path in ('/dev/vsock', '/dev/kmsg', '/dev/kvm', '/dev/mem', '/dev/vda', '/dev/net/tun', '/dev/fuse', '/dev/tty1'):
-    print(os.path.exists(path), end=' ')
-"#,
-    );
-    if cfg!(target_arch = "x86_64") {
-        assert!(said.starts_with("ENOSYS EPERM EPERM EPERM EPERM EPERM EPERM EPERM\n"), "{said}");
+    drop(below);
+    for folder in made.iter().rev() {
+        std::fs::remove_dir(folder).unwrap();
     }
-    assert!(said.trim_end().ends_with("False False False False False False False False"), "{said}");
 }
 
 fn no_other_namespace_is_made_or_entered(stage: &Stage) {
@@ -319,12 +139,16 @@ fn no_other_namespace_is_made_or_entered(stage: &Stage) {
         let said = stage.run(&["sh", "-c", &format!("{command} 2>&1")]);
         assert_ne!(said.status, 0, "{command}: {}", said.output);
     }
+    // All inside are in one network, which is not that of outside.
     let said = stage.python(
-        "import os\nfor p in os.listdir('/proc'):\n  if p.isdigit():\n    print(p, os.readlink('/proc/%s/ns/net' % p) == \
-         os.readlink('/proc/self/ns/net') if p != '1' else '')\nprint(os.path.exists('/run/netns'))",
+        "import os\nfor p in os.listdir('/proc'):\n  if p.isdigit() and p != '1': print(os.readlink('/proc/%s/ns/net' % p))\n\
+         print(os.path.exists('/run/netns'))",
     );
-    assert!(!said.contains("True\nTrue\nTrue\nTrue"), "{said}");
-    assert!(said.ends_with("False\n"), "{said}");
+    let outside = std::fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
+    let lines: Vec<&str> = said.lines().collect();
+    let [networks @ .., netns] = &lines[..] else { panic!("{said}") };
+    assert!(!networks.is_empty() && networks.iter().all(|one| one.starts_with("net:[") && *one != outside), "{said}");
+    assert_eq!(*netns, "False", "{said}");
 }
 
 fn nobody_outside_is_seen_and_the_watcher_is_not_touched(stage: &Stage) {
@@ -364,18 +188,38 @@ fn open_files_of_outside_are_not_passed_on(stage: &Stage) {
     assert_eq!(said, "['0', '1', '2', '3']\n", "3 is the folder that is listed");
 }
 
-fn a_socket_that_can_be_connected_is_no_standard_input(stage: &Stage) {
+fn nothing_that_leads_further_is_a_standard_descriptor(stage: &Stage) {
+    let folder = stage.folder();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let (pair, _other) = UnixStream::pair().unwrap();
     let datagram = UnixDatagram::unbound().unwrap();
-    for (socket, is_taken) in
-        [(OwnedFd::from(connected), false), (OwnedFd::from(datagram), false), (OwnedFd::from(pair), true)]
-    {
-        let output = stage.command().args(["sh", "-c", "echo ran"]).stdin(socket).output().unwrap();
+    std::fs::write(folder.join("input"), "x").unwrap();
+    let open = |path: &Path| OwnedFd::from(File::open(path).unwrap());
+    let path_only = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(folder.join("input")).unwrap();
+    let is_root = rustix::process::geteuid().is_root() && stage.user == User::Own;
+    let (socket, guarded) = (Some("connected elsewhere"), Some("must not see or change"));
+    for (descriptor, refused) in [
+        (OwnedFd::from(connected), socket),
+        (datagram.into(), socket),
+        (pair.into(), None),
+        (open(&folder), Some("a folder")),
+        (path_only.into(), Some("as a path only")),
+        (open(&folder.join("policy/policy.yaml")), guarded),
+        (open(&folder.join("keys/key")), guarded),
+        (open(&folder.join("credential")), guarded),
+        (open(Path::new("/etc/passwd")), is_root.then_some("of the system")),
+        (open(&folder.join("input")), None),
+        (open(Path::new("/dev/null")), None),
+        (tempfile::tempfile_in(&folder).unwrap().into(), None),
+    ] {
+        let as_error = descriptor.try_clone().unwrap();
+        let output = stage.command().args(["sh", "-c", "echo ran"]).stdin(descriptor).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert_eq!(said.contains("ran"), is_taken, "{said}");
-        assert_eq!(said.contains("could be connected elsewhere"), !is_taken, "{said}");
+        assert_eq!(said.contains("ran"), refused.is_none(), "{said}");
+        assert!(refused.is_none_or(|why| said.contains(why) && said.contains("standard input")), "{said}");
+        let output = stage.command().args(["sh", "-c", "echo ran"]).stderr(as_error).stdin(Stdio::null()).output();
+        assert_eq!(output.unwrap().stdout.starts_with(b"ran"), refused.is_none(), "as standard error");
     }
 }
 
@@ -420,6 +264,17 @@ for path in ('/proc/sys/kernel/core_pattern', '/proc/sys/kernel/modprobe', '/pro
     try:
         os.open(path, os.O_WRONLY | (os.O_CREAT if 'was-here' in path or path.endswith('/x') else 0)); print('did', path)
     except OSError as e: pass
+# All of /proc that is of no process, by name and not by what is known today.
+seen = 0
+for top in os.listdir('/proc'):
+    path = '/proc/' + top
+    if top.isdigit() or os.path.islink(path): continue
+    files = [path] if not os.path.isdir(path) else [os.path.join(at, name) for at, _, names in os.walk(path) for name in names]
+    for one in files:
+        seen += 1
+        try: os.close(os.open(one, os.O_WRONLY | os.O_NONBLOCK)); print('did', one)
+        except OSError as e: pass
+assert seen > 100, seen
 open('/tmp/stubgate-%d' % os.getpid(), 'w'); os.unlink('/tmp/stubgate-%d' % os.getpid())
 open('/dev/null', 'w').write('x'); print(len(open('/dev/urandom', 'rb').read(8)))
 print(open('/run/stubgate/ca-certificates.crt').read() == open('/etc/ssl/certs/ca-certificates.crt').read())
@@ -447,6 +302,17 @@ send(b'exit 9\n')
         &["/usr/bin/python3", "-c", "import os; print([os.ttyname(fd) for fd in (0,1,2)] == ['/dev/pts/0'] * 3, os.listdir('/dev/pts'), 'names')"],
     );
     assert_eq!(said, "status 0 settings kept\n");
+}
+
+/// Before there is a command, keys that end one end the start.
+fn a_start_that_takes_long_can_be_ended(stage: &Stage) {
+    for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        let mut running = stage.start_in_vain(&["touch", "ran"]);
+        running.until("waiting");
+        running.signal(signal);
+        assert!(running.ends(), "{signal:?}");
+        assert!(!stage.folder().join("ran").exists());
+    }
 }
 
 fn signals_are_passed_on_and_nothing_outlives_the_sandbox(stage: &Stage) {

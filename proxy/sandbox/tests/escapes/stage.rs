@@ -12,6 +12,8 @@ use stubgate_sandbox::{Listeners, Plan, Ready, run, terminals};
 
 /// The first argument of the process that launches.
 pub(crate) const LAUNCH: &str = "--launch";
+/// A variable with which what serves is never ready.
+pub(crate) const NEVER_READY: &str = "STAGE_NEVER_READY";
 /// A user without any right.
 const NOBODY: u32 = 65534;
 
@@ -125,11 +127,13 @@ impl Stage {
     }
 
     pub(crate) fn start(&self, command: &[&str]) -> Running {
-        let mut child = self.command().args(command).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        Running { child, output }
+        Running::of(self.command().args(command))
     }
 
+    /// One whose appliance does not get ready.
+    pub(crate) fn start_in_vain(&self, command: &[&str]) -> Running {
+        Running::of(self.command().args(command).env(NEVER_READY, "1"))
+    }
     /// Has a driver talk to a command on a terminal; what it says of the end.
     #[track_caller]
     pub(crate) fn in_terminal(&self, talk: &str, command: &[&str]) -> String {
@@ -199,6 +203,25 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    fn of(command: &mut Command) -> Running {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Running { child, output }
+    }
+
+    /// Whether it ends soon.
+    pub(crate) fn ends(&mut self) -> bool {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if self.child.try_wait().unwrap().is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.child.kill().unwrap();
+        false
+    }
+
     #[track_caller]
     pub(crate) fn until(&mut self, text: &str) {
         let mut line = String::new();
@@ -225,8 +248,7 @@ pub(crate) fn launch(command: &[OsString]) -> ExitCode {
     let higher = rustix::io::dup(&careless).unwrap();
     let folder = std::env::current_dir().unwrap().canonicalize().unwrap();
     let at = |name: &str| folder.join(name);
-    let runtime_folder = Path::new("/run/user").join(rustix::process::getuid().as_raw().to_string());
-    let wanted = Wanted { stubs: &Default::default(), kept: &[], proxy: false, runtime_folder: &runtime_folder };
+    let wanted = Wanted { stubs: &Default::default(), withheld: &Default::default(), kept: &[], proxy: false };
     let is_root = rustix::process::geteuid().is_root();
     let plan = Plan {
         command: command.to_vec(),
@@ -251,6 +273,12 @@ pub(crate) fn launch(command: &[OsString]) -> ExitCode {
 
 /// Stands in for the appliance: says hello, and sends datagrams back.
 fn serve(listeners: Listeners, ready: Ready) -> u8 {
+    if std::env::var_os(NEVER_READY).is_some() {
+        println!("waiting");
+        loop {
+            std::thread::park();
+        }
+    }
     let Listeners { dns_udp, http, .. } = &listeners;
     dns_udp.set_nonblocking(false).unwrap();
     http.set_nonblocking(false).unwrap();
