@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use stubgate_policy::diagnostic::{Diagnostic, Severity};
 use stubgate_policy::{Compiled, Policy, compile};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 pub use appliance::{Answers, ask};
 pub use report::{Finding, Findings, Grade};
@@ -27,6 +27,8 @@ use crate::config::{Checked, Config, policy_files};
 
 /// All of it ends within this time.
 const WHOLE: Duration = Duration::from_secs(28);
+/// And what is looked at on disk within this, each time.
+const DISK: Duration = Duration::from_secs(4);
 
 /// What is looked at.
 pub struct Setting {
@@ -67,8 +69,10 @@ impl Setting {
 pub async fn examine(setting: &Setting) -> Findings {
     let end = Instant::now() + WHOLE;
     let mut found = written(setting);
-    found.extend(files::look(setting));
-    found.extend(authority::look(setting));
+    let (config, secrets) = (setting.config.clone(), files::secret_files(setting));
+    found.extend(apart("state", move || files::look(&config, &secrets)).await);
+    let config = setting.config.clone();
+    found.extend(apart("ca", move || authority::look(&config)).await);
     found.extend(kernel::look(setting));
     let answers = timeout_at(end, ask(&setting.config)).await.unwrap_or_default();
     found.extend(appliance::look(setting, &answers));
@@ -77,12 +81,19 @@ pub async fn examine(setting: &Setting) -> Findings {
     if setting.is_offline {
         return Findings::new(found);
     }
-    match timeout_at(end, servers::look(setting)).await {
-        Ok(more) => found.extend(more),
-        Err(_) => found
-            .push(Finding::warn("upstream", "this was not finished").advise("look at what hangs: a resolver, a route")),
-    }
+    found.extend(servers::look(setting, end).await);
     Findings::new(found)
+}
+
+/// What is looked at on disk, on a thread of its own: a file system that hangs holds up neither the rest nor the end.
+async fn apart(check: &'static str, look: impl FnOnce() -> Vec<Finding> + Send + 'static) -> Vec<Finding> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    // Nobody may be left who listens.
+    let spawned = std::thread::Builder::new().spawn(move || drop(tell.send(look())));
+    match (spawned, timeout(DISK, told).await) {
+        (Ok(_), Ok(Ok(found))) => found,
+        _ => vec![Finding::warn(check, "this was not finished").advise("look at what hangs: a disk, a mounted folder")],
+    }
 }
 
 /// What the files say, by what `config check` and `policy check` say of them.

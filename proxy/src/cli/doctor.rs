@@ -1,7 +1,7 @@
 //! `stubgate doctor`.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tokio::runtime::Builder;
@@ -38,19 +38,26 @@ enum Format {
     Json,
 }
 
-pub(super) fn main(asked: &Doctor) -> ExitCode {
-    let checked = match Config::check(&asked.config) {
-        Ok(checked) => checked,
-        Err(problem) => return check::refuse(&problem),
-    };
-    let setting = Setting::new(&asked.config, checked, asked.offline);
-    let runtime = match Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(WRONG, error),
-    };
-    let findings = runtime.block_on(examine(&setting));
-    // What hangs is left behind.
+/// Looks at where this configuration is to work; what hangs is left behind.
+pub(super) fn looked<T>(
+    config: &Path,
+    offline: bool,
+    look: impl AsyncFnOnce(&Setting) -> T,
+) -> Result<(Setting, T), ExitCode> {
+    let checked = Config::check(config).map_err(|problem| check::refuse(&problem))?;
+    let setting = Setting::new(config, checked, offline);
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| fail(WRONG, error))?;
+    let found = runtime.block_on(look(&setting));
     runtime.shutdown_background();
+    Ok((setting, found))
+}
+
+pub(super) fn main(asked: &Doctor) -> ExitCode {
+    let (_, findings) = match looked(&asked.config, asked.offline, examine) {
+        Ok(looked) => looked,
+        Err(status) => return status,
+    };
     match asked.format {
         Format::Json => put(format_args!("{}", findings.json())),
         Format::Human => {

@@ -4,11 +4,9 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use tokio::runtime::Builder;
-
+use super::doctor::looked;
 use super::say::{count, say};
-use super::{UNUSABLE, WRONG, check, fail};
-use crate::config::Config;
+use super::{UNUSABLE, WRONG, fail};
 use crate::doctor::{self, Setting};
 use crate::support::{self, Wanted};
 
@@ -38,18 +36,11 @@ pub(super) fn main(asked: &SupportBundle) -> ExitCode {
     if asked.output.symlink_metadata().is_ok() {
         return fail(UNUSABLE, format!("{} is there already; name a file that is not", asked.output.display()));
     }
-    let checked = match Config::check(&asked.config) {
-        Ok(checked) => checked,
-        Err(problem) => return check::refuse(&problem),
+    let look = async |setting: &Setting| (doctor::examine(setting).await, doctor::ask(&setting.config).await);
+    let (setting, (findings, answers)) = match looked(&asked.config, asked.offline, look) {
+        Ok(looked) => looked,
+        Err(status) => return status,
     };
-    let setting = Setting::new(&asked.config, checked, asked.offline);
-    let runtime = match Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(WRONG, error),
-    };
-    let (findings, answers) =
-        runtime.block_on(async { (doctor::examine(&setting).await, doctor::ask(&setting.config).await) });
-    runtime.shutdown_background();
     let members = support::collect(&setting, &findings, &answers, Wanted { hashes: asked.hashes });
     say(format_args!("{} will hold:", asked.output.display()));
     for member in &members {

@@ -94,7 +94,9 @@ pub(super) fn look(setting: &Setting, answers: &Answers) -> Vec<Finding> {
     let first = lines.next().unwrap_or_default();
     let mut found = vec![match status {
         200 => Finding::ok("appliance", format!("ready, version {version}")),
-        _ => Finding::bad("appliance", format!("not ready, version {version}: {first}")).advise("its log says why"),
+        _ => Finding::bad("appliance", format!("not ready, version {version}: {first}"))
+            .advise("its log says why")
+            .quoting(),
     }];
     if version != env!("CARGO_PKG_VERSION") {
         let what = format!("this program is {}, the appliance that runs {version}", env!("CARGO_PKG_VERSION"));
@@ -152,5 +154,6 @@ mod tests {
         );
         let quotes: Vec<bool> = found.iter().skip(1).map(|one| one.quotes).collect();
         assert_eq!(quotes, [false, false, true]);
+        assert!(said(Some((503, "something odd\n")), env!("CARGO_PKG_VERSION"))[0].quotes);
     }
 }

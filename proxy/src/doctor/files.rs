@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Finding, Setting};
-use crate::config::AuditSink;
+use crate::config::{AuditSink, Config};
 
 /// Reading by others than owner and group, and writing by anybody else.
 const OTHERS: u32 = 0o027;
@@ -20,15 +20,21 @@ pub(super) fn exposed(path: &Path) -> Option<String> {
     (mode & OTHERS != 0).then(|| format!("others can read it, or its group write it (mode {:o})", mode & 0o7777))
 }
 
-pub(super) fn look(setting: &Setting) -> Vec<Finding> {
-    let mut found = state(setting);
-    found.extend(audit(setting));
-    found.extend(secrets(setting));
+pub(super) fn look(config: &Config, secret_files: &BTreeSet<PathBuf>) -> Vec<Finding> {
+    let mut found = state(config);
+    found.extend(audit(config));
+    found.extend(secrets(secret_files));
     found
 }
 
-fn state(setting: &Setting) -> Vec<Finding> {
-    let folder = &setting.config.state_dir;
+/// The files that credentials are read from.
+pub(super) fn secret_files(setting: &Setting) -> BTreeSet<PathBuf> {
+    let policy = setting.policy().into_iter();
+    policy.flat_map(|policy| policy.credentials()).flat_map(|one| one.source().files()).map(Path::to_owned).collect()
+}
+
+fn state(config: &Config) -> Vec<Finding> {
+    let folder = &config.state_dir;
     let at = folder.display();
     let Ok(there) = fs::metadata(folder) else {
         let what = format!("{at} is not there; it is made at the first start, where that is allowed");
@@ -48,7 +54,9 @@ fn state(setting: &Setting) -> Vec<Finding> {
     let folders = folders.filter(|path| path.is_dir()).chain([folder.clone()]);
     let files = folders.filter_map(|folder| fs::read_dir(folder).ok()).flatten().map_while(Result::ok).take(1000);
     for path in files.map(|entry| entry.path()) {
-        let is_key = path.extension().is_some_and(|kind| kind == "key") || path.ends_with("key.pem");
+        // A CA that another one followed has its fingerprint before that.
+        let is_named = path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(b"key.pem"));
+        let is_key = is_named || path.extension().is_some_and(|kind| kind == "key");
         if let Some(why) = exposed(&path).filter(|_| is_key) {
             let advice = format!("chmod 600 {}", path.display());
             found.push(Finding::bad("state.keys", format!("{}: {why}", path.display())).advise(advice));
@@ -60,9 +68,9 @@ fn state(setting: &Setting) -> Vec<Finding> {
     found
 }
 
-fn audit(setting: &Setting) -> Vec<Finding> {
+fn audit(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
-    for file in &setting.config.audit {
+    for file in &config.audit {
         let AuditSink::File(path) = &file.sink else {
             found.push(Finding::ok("audit", "records go to standard output"));
             continue;
@@ -87,13 +95,10 @@ fn audit(setting: &Setting) -> Vec<Finding> {
     found
 }
 
-/// The files that credentials are read from. Of their content nothing is read.
-fn secrets(setting: &Setting) -> Vec<Finding> {
-    let policy = setting.policy().into_iter();
-    let files: BTreeSet<&Path> =
-        policy.flat_map(|policy| policy.credentials()).flat_map(|one| one.source().files()).collect();
+/// Of their content nothing is read.
+fn secrets(files: &BTreeSet<PathBuf>) -> Vec<Finding> {
     let mut found = Vec::new();
-    for path in &files {
+    for path in files {
         let at = path.display();
         match fs::metadata(path) {
             Err(error) => {

@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::{Finding, Setting};
@@ -24,7 +25,7 @@ use crate::start;
 
 /// Hosts that are asked.
 const MOST: usize = 64;
-/// Of them, at once.
+/// Of all, at once.
 const AT_ONCE: usize = 16;
 /// How long each may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -33,18 +34,59 @@ const OFF: f64 = 30.0;
 /// From here on nothing does.
 const FAR_OFF: f64 = 300.0;
 
-pub(super) async fn look(setting: &Setting) -> Vec<Finding> {
+/// Asks all of them together until `end`, and tells what was finished by then.
+pub(super) async fn look(setting: &Setting, end: Instant) -> Vec<Finding> {
     let mut origins = setting.policy().map(stubgate_policy::Policy::origins).unwrap_or_default();
     origins.retain(|origin| origin.scheme() == Scheme::Https);
-    let mut found = resolvers(setting, &origins).await;
-    found.extend(zones(setting).await);
-    let (more, dates) = upstream(setting, origins).await;
+    let mut asking = Asking::default();
+    let mut found = resolvers(setting, &origins, &mut asking);
+    zones(setting, &mut asking);
+    found.extend(upstream(setting, origins, &mut asking));
+    let (more, dates, unfinished) = asking.answers(end).await;
     found.extend(more);
+    if unfinished > 0 {
+        let what = format!("{unfinished} of those that were asked were not done in time");
+        found.push(Finding::warn("upstream", what).advise("look at what hangs: a resolver, a route"));
+    }
     found.push(clock(&dates));
     found
 }
 
-async fn resolvers(setting: &Setting, origins: &[Authority]) -> Vec<Finding> {
+/// Those that are asked together. An answer is what was found, and by how many seconds this clock is ahead.
+struct Asking {
+    tasks: JoinSet<(usize, Finding, Option<f64>)>,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Asking { tasks: JoinSet::new(), turns: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+impl Asking {
+    fn ask(&mut self, question: impl Future<Output = (Finding, Option<f64>)> + Send + 'static) {
+        let (number, turns) = (self.tasks.len(), Arc::clone(&self.turns));
+        self.tasks.spawn(async move {
+            let _turn = turns.acquire_owned().await;
+            let (finding, ahead) = question.await;
+            (number, finding, ahead)
+        });
+    }
+
+    /// In the order in which they were asked; and how many were not done by then.
+    async fn answers(mut self, end: Instant) -> (Vec<Finding>, Vec<f64>, usize) {
+        let mut all = Vec::new();
+        while let Ok(Some(done)) = timeout_at(end, self.tasks.join_next()).await {
+            all.extend(done);
+        }
+        all.sort_by_key(|(number, ..)| *number);
+        let dates = all.iter().filter_map(|(_, _, ahead)| *ahead).collect();
+        (all.into_iter().map(|(_, finding, _)| finding).collect(), dates, self.tasks.len())
+    }
+}
+
+fn resolvers(setting: &Setting, origins: &[Authority], asking: &mut Asking) -> Vec<Finding> {
     let name = origins.iter().find_map(|origin| match origin.host() {
         Host::Name(name) => Some(name.clone()),
         Host::Ip(_) => None,
@@ -58,31 +100,37 @@ async fn resolvers(setting: &Setting, origins: &[Authority]) -> Vec<Finding> {
                 .advise("name some in upstream.nameservers, or in /etc/resolv.conf"),
         ];
     }
-    let mut found = Vec::new();
     for server in servers {
-        found.push(match ask(vec![server], Vec::new(), &name).await {
-            Ok(()) => Finding::ok("resolvers", format!("{server} answers")),
-            Err(why) => Finding::bad("resolvers", format!("{server} gives no answer for {name}: {why}"))
-                .advise("correct upstream.nameservers (or /etc/resolv.conf), or let its answers through the firewall"),
+        let name = name.clone();
+        asking.ask(async move {
+            let finding = match ask(vec![server], Vec::new(), &name).await {
+                Ok(()) => Finding::ok("resolvers", format!("{server} answers")),
+                Err(why) => Finding::bad("resolvers", format!("{server} gives no answer for {name}: {why}")).advise(
+                    "correct upstream.nameservers (or /etc/resolv.conf), or let its answers through the firewall",
+                ),
+            };
+            (finding, None)
         });
     }
-    found
+    Vec::new()
 }
 
-async fn zones(setting: &Setting) -> Vec<Finding> {
-    let mut found = Vec::new();
+fn zones(setting: &Setting, asking: &mut Asking) {
     for forward in &setting.config.forward {
         let Some(zone) = forward.zones.first() else { continue };
         for &server in &forward.to {
             let zones = vec![ForwardZone { zones: forward.zones.clone(), to: vec![server] }];
-            found.push(match ask(setting.config.upstream.nameservers.clone(), zones, zone).await {
-                Ok(()) => Finding::ok("zones", format!("{server} answers for {zone}")),
-                Err(why) => Finding::bad("zones", format!("{server} gives no answer for {zone}: {why}"))
-                    .advise("correct dns.forward, or let its answers through the firewall"),
+            let (nameservers, zone) = (setting.config.upstream.nameservers.clone(), zone.clone());
+            asking.ask(async move {
+                let finding = match ask(nameservers, zones, &zone).await {
+                    Ok(()) => Finding::ok("zones", format!("{server} answers for {zone}")),
+                    Err(why) => Finding::bad("zones", format!("{server} gives no answer for {zone}: {why}"))
+                        .advise("correct dns.forward, or let its answers through the firewall"),
+                };
+                (finding, None)
             });
         }
     }
-    found
 }
 
 /// Whether it answers at all; that a name is not there is an answer too.
@@ -102,8 +150,8 @@ fn of_the_system() -> Vec<SocketAddr> {
     words.filter_map(|word| word.trim().parse::<IpAddr>().ok()).map(|ip| SocketAddr::new(ip, 53)).collect()
 }
 
-/// Each host, and what of the time it says: by how many seconds this clock is ahead.
-async fn upstream(setting: &Setting, mut origins: Vec<Authority>) -> (Vec<Finding>, Vec<f64>) {
+/// Each host, and what of the time it says.
+fn upstream(setting: &Setting, mut origins: Vec<Authority>, asking: &mut Asking) -> Vec<Finding> {
     let mut found = Vec::new();
     if origins.len() > MOST {
         found.push(Finding::ok(
@@ -118,24 +166,14 @@ async fn upstream(setting: &Setting, mut origins: Vec<Authority>) -> (Vec<Findin
             found.push(
                 Finding::bad("upstream", format!("nobody can be asked: {error:#}")).advise("nothing starts without it"),
             );
-            return (found, Vec::new());
+            return found;
         }
     };
-    let turns = Arc::new(Semaphore::new(AT_ONCE));
-    let mut asking = JoinSet::new();
-    for (number, origin) in origins.into_iter().enumerate() {
-        let (client, turns) = (Arc::clone(&client), Arc::clone(&turns));
-        asking.spawn(async move {
-            let _turn = turns.acquire_owned().await;
-            let (finding, ahead) = one(&client, &origin).await;
-            (number, finding, ahead)
-        });
+    for origin in origins {
+        let client = Arc::clone(&client);
+        asking.ask(async move { one(&client, &origin).await });
     }
-    let mut all = asking.join_all().await;
-    all.sort_by_key(|(number, ..)| *number);
-    let dates = all.iter().filter_map(|(_, _, ahead)| *ahead).collect();
-    found.extend(all.into_iter().map(|(_, finding, _)| finding));
-    (found, dates)
+    found
 }
 
 async fn one(client: &SecretsClient, origin: &Authority) -> (Finding, Option<f64>) {
@@ -197,6 +235,18 @@ mod tests {
         for wrong in ["", "now", "784111777", "Sun, 06 Nov 1994"] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_finished_is_told_although_something_hangs() {
+        let mut asking = Asking::default();
+        asking.ask(std::future::pending());
+        for name in ["one", "two"] {
+            asking.ask(async move { (Finding::ok("upstream", name), Some(0.0)) });
+        }
+        let (found, dates, unfinished) = asking.answers(Instant::now() + LIMIT).await;
+        let found: Vec<&str> = found.iter().map(|one| one.what.as_str()).collect();
+        assert_eq!((found, dates.len(), unfinished), (vec!["one", "two"], 2, 1));
     }
 
     #[test]

@@ -41,6 +41,11 @@ impl Identity {
         }
     }
 
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.user
+    }
+
     /// Becomes this user for good. Sets of the calling thread, which must be the only one.
     ///
     /// # Errors

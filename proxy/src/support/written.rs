@@ -2,7 +2,7 @@
 //! arguments, paths of requests, texts of tests) has no place here.
 
 use serde_json::{Value, json};
-use stubgate_policy::{Policy, Source};
+use stubgate_policy::Policy;
 
 use crate::config::{AuditSink, Config, EscrowStore};
 
@@ -72,7 +72,7 @@ pub(super) fn policy(policy: &Policy) -> Value {
         "credentials": policy.credentials().iter().map(|one| {
             json!({
                 "name": one.name(),
-                "source": kind(one.source()),
+                "source": one.source().kind(),
                 "hosts": one.hosts().iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "minted_only": one.minted_only(),
                 "has_check": one.check().is_some(),
@@ -88,16 +88,4 @@ pub(super) fn policy(policy: &Policy) -> Value {
             })
         }).collect::<Vec<_>>(),
     })
-}
-
-const fn kind(source: &Source) -> &'static str {
-    match source {
-        Source::File(_) => "file",
-        Source::Env(_) => "env",
-        Source::Exec(_) => "exec",
-        Source::Vault(_) => "vault",
-        Source::Infisical(_) => "infisical",
-        Source::GithubApp(_) => "github_app",
-        Source::Oauth(_) => "oauth",
-    }
 }

@@ -94,6 +94,8 @@ fn without_an_appliance_it_says_what_is_missing_and_beside_one_how_that_stands()
     let (code, open) = checks(&site, &["--offline"]);
     graded(&open, "state.keys", "bad", "644");
     graded(&open, "ca", "bad", "644");
+    fs::copy(&key, site.path("state/ca/0123456789abcdef.key.pem")).unwrap();
+    graded(&checks(&site, &["--offline"]).1, "state.keys", "bad", "0123456789abcdef.key.pem");
     documented(&open);
     graded(&open, "secrets", "warn", "every user");
     assert_eq!(code, Some(1));
