@@ -170,7 +170,7 @@ class ApiServer(unittest.TestCase):
             if thing["kind"] in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"):
                 status, text = self.cluster.create(thing)
                 self.assertEqual(status, 201, text)
-        appliance, agent, reader = ("stubgate", "stubgate"), ("agents", "devbot"), ("agents", "reader-account")
+        appliance, agent, reader = ("stubgate", "stubgate"), ("agents", "devbot"), ("stubgate", "cluster-reader")
         self.assertTrue(self.cluster.may(appliance, "list", "pods", "agents"))
         self.assertTrue(self.cluster.may(appliance, "watch", "pods", "agents"))
         self.assertTrue(self.cluster.may(reader, "get", "pods", "stubgate", "log"))
@@ -181,6 +181,7 @@ class ApiServer(unittest.TestCase):
             (appliance, "list", "pods", "kube-system"),
             (agent, "list", "pods", "agents"),
             (agent, "get", "secrets", "agents"),
+            (("agents", "reader-account"), "get", "pods", "agents"),
             (reader, "get", "secrets", "stubgate"),
             (reader, "delete", "pods", "agents"),
         ):

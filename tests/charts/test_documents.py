@@ -133,6 +133,30 @@ class Guide(unittest.TestCase):
                 self.assertEqual(done.returncode, 0, f"{words}: {done.stderr}")
                 self.assertEqual(yaml.safe_load(done.stdout)["kind"].lower(), words[2])
 
+    def test_what_it_writes_is_committed_and_sent_nowhere_and_secrets_are_deleted_after_use(self):
+        for ignoring in (".gitignore", ".dockerignore"):
+            lines = (ROOT / ignoring).read_text().splitlines()
+            self.assertTrue({"/install/", "install"} & set(lines), ignoring)
+        sent = (ROOT / ".dockerignore").read_text().splitlines()
+        self.assertLessEqual({"deploy/compose/secrets", "deploy/compose/.env", "target", ".git", "secrets"}, set(sent))
+        real = [words for words in self.commands if words[:4] == ["kubectl", "create", "secret", "generic"]]
+        self.assertEqual(len(real), 3)
+        for words in real:
+            file = self.option(words, "--from-file")
+            deleted = [later for later in self.commands[self.commands.index(words):] if later[0] == "rm" and file in later]
+            self.assertTrue(deleted, file)
+
+    def test_its_program_is_built_as_released_and_found(self):
+        before = GUIDE.read_text().split("## 1.")[0]
+        self.assertIn("cargo build --locked --release -p stubgate-proxy", before)
+        self.assertIn("PATH=$PWD/target/release:$PATH", before)
+
+    def test_labels_that_examples_go_by_are_set(self):
+        bundle = one(documents((CHARTS / "examples/cert-manager.yaml").read_text()), "Bundle")
+        [(label, value)] = bundle["spec"]["target"]["namespaceSelector"]["matchLabels"].items()
+        set_ = [words for words in self.commands if words[:3] == ["kubectl", "label", "namespace"] and f"{label}={value}" in words]
+        self.assertEqual([words[3:-1] for words in set_], [["agents"]])
+
     def test_files_that_it_names_are_there(self):
         for words in self.commands:
             for word in words:

@@ -1,5 +1,6 @@
 """What is rendered is what the last four versions of Kubernetes take, and what the Prometheus operator does."""
 
+import copy
 import functools
 import json
 import re
@@ -51,7 +52,6 @@ class Kubernetes(unittest.TestCase):
             "upstreamTrust": [{"configMap": "12", "key": "1.5"}, {"secret": "13", "key": "off"}],
             "policy": {"configMaps": ["1", "yes"], "files": {"1.yaml": "version: 1"}},
             "serviceAccount": {"create": True, "name": "99"},
-            "test": {"enabled": True, "namespace": "123", "labels": {"agent": "5"}, "serviceAccountName": "6", "arguments": []},
         }
         given = values("locked", "stubgate-agent")
         agent = {
@@ -87,8 +87,17 @@ class Kubernetes(unittest.TestCase):
                         self.assertIn(label, meta["labels"])
 
     def test_alerts_are_those_of_the_repository_and_promtool_takes_them(self):
-        rule = one(rendered("monitoring", "stubgate"), "PrometheusRule")
+        rule = copy.deepcopy(one(rendered("monitoring", "stubgate"), "PrometheusRule"))
         source = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yaml").read_text())
+        told = [alert for group in rule["spec"]["groups"] for alert in group["rules"] if "alert" in alert]
+        self.assertGreater(len(told), 5)
+        prefix = values("monitoring", "stubgate")["prometheusRule"]["runbooks"]
+        self.assertTrue(prefix.startswith("https://"))
+        for alert in told:
+            begin, path = alert["annotations"]["runbook_url"].split("docs/")
+            self.assertEqual(begin, f"{prefix}/")
+            self.assertTrue((ROOT / "docs" / path).is_file(), path)
+            alert["annotations"]["runbook_url"] = f"docs/{path}"
         self.assertEqual(rule["spec"]["groups"], source["groups"])
         self.assertGreater(sum(len(group["rules"]) for group in source["groups"]), 5)
         with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:

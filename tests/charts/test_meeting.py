@@ -58,7 +58,7 @@ class Meeting(unittest.TestCase):
             with self.subTest(set=name):
                 service = one(rendered(name, "stubgate"), "Service", stubgate(name))
                 for thing, meta, spec in pods(everything(name)):
-                    # Agents, and the pods of `helm test`, which stand where they do.
+                    # Agents, and the pod of `helm test`, which stands where they do.
                     is_agent = thing["kind"] in ("StatefulSet", "Pod")
                     self.assertEqual(spec.get("dnsPolicy") == "None", is_agent)
                     if is_agent:
@@ -132,22 +132,21 @@ class Meeting(unittest.TestCase):
         for other in (("kube-system", {"k8s-app": "kube-dns"}), ("agents", {})):
             self.assertEqual(may(rendered("locked", "stubgate"), "egress", stranger, other), (set(), True))
 
-    def test_the_pods_of_helm_test_stand_where_the_agent_stands(self):
+    def test_the_pod_of_helm_test_stands_where_the_agent_stands(self):
         labels, spec = pod_of("locked", "stubgate-agent", "StatefulSet")
-        for chart in ("stubgate", "stubgate-agent"):
-            test_labels, test = pod_of("locked", chart, "Pod")
-            annotations = one(rendered("locked", chart), "Pod")["metadata"]["annotations"]
-            self.assertEqual(annotations["helm.sh/hook"], "test")
-            self.assertEqual(test_labels["stubgate.internal/agent"], labels["stubgate.internal/agent"])
-            self.assertEqual(test["serviceAccountName"], spec["serviceAccountName"])
-            self.assertEqual(test["dnsConfig"]["nameservers"], spec["dnsConfig"]["nameservers"])
-            appliance, agent = self.both("locked")
-            where = ("agents", test_labels)
-            for objects in (rendered("locked", "stubgate-agent"), everything("locked")):
-                self.assertEqual(may(objects, "egress", where, appliance), may(objects, "egress", agent, appliance))
-            [container] = test["containers"]
-            self.assertEqual(container["args"][0], "attack")
-            self.assertEqual(container["image"], pod_of("locked", "stubgate", "Deployment")[1]["containers"][0]["image"])
+        test_labels, test = pod_of("locked", "stubgate-agent", "Pod")
+        annotations = one(rendered("locked", "stubgate-agent"), "Pod")["metadata"]["annotations"]
+        self.assertEqual(annotations["helm.sh/hook"], "test")
+        self.assertEqual(test_labels["stubgate.internal/agent"], labels["stubgate.internal/agent"])
+        self.assertEqual(test["serviceAccountName"], spec["serviceAccountName"])
+        self.assertEqual(test["dnsConfig"]["nameservers"], spec["dnsConfig"]["nameservers"])
+        appliance, agent = self.both("locked")
+        where = ("agents", test_labels)
+        for objects in (rendered("locked", "stubgate-agent"), everything("locked")):
+            self.assertEqual(may(objects, "egress", where, appliance), may(objects, "egress", agent, appliance))
+        [container] = test["containers"]
+        self.assertEqual(container["args"][0], "attack")
+        self.assertEqual(container["image"], pod_of("locked", "stubgate", "Deployment")[1]["containers"][0]["image"])
 
     def test_stubgate_knows_the_agents_pod_and_no_bridge_by_what_policy_says(self):
         for name in SETS:

@@ -1,12 +1,13 @@
 """Our own checks, of every pod that the charts make with any set of values."""
 
 import functools
+import ipaddress
 import re
 import unittest
 
 import yaml
 
-from charts import SETS, called, containers, everything, of_kind, one, pods, rendered, selects, values
+from charts import SETS, called, containers, documents, everything, of_kind, one, pods, rendered, selects, template_of, values
 
 
 def for_every_pod(test):
@@ -130,10 +131,28 @@ class Security(unittest.TestCase):
                 for rule in role["rules"]:
                     self.assertLessEqual(set(rule["verbs"]), {"get", "list", "watch"})
                     self.assertFalse({"*", "secrets"} & set(rule["resources"]))
+                    # `get` of these runs and reaches things.
+                    self.assertFalse([resource for resource in rule["resources"] if re.search("/(exec|attach|portforward|proxy|ephemeralcontainers)$", resource)])
             for binding in of_kind(everything(name), "ClusterRoleBinding", "RoleBinding"):
                 [subject] = binding["subjects"]
                 self.assertEqual(subject["kind"], "ServiceAccount")
                 self.assertNotEqual(subject["name"], "default")
+
+    def test_rights_to_read_the_cluster_show_no_agents_files_and_no_policy_unless_asked_for(self):
+        rules = values("two-replicas", "stubgate-agent")["rbac"]["rules"]
+        shown = {resource for rule in rules for resource in rule["resources"]}
+        self.assertIn("pods", shown)
+        self.assertFalse({"configmaps", "secrets"} & shown)
+
+    def test_rights_may_be_those_of_an_account_whose_token_stubgate_holds(self):
+        [binding] = of_kind(rendered("cluster-reader", "stubgate-agent"), "ClusterRoleBinding")
+        self.assertEqual(binding["subjects"], [{"kind": "ServiceAccount", "name": "cluster-reader", "namespace": "stubgate"}])
+        # A token lies beside its account, and stubgate mounts what lies in its own namespace.
+        self.assertIn("cluster-reader", values("cluster-reader", "stubgate")["credentials"]["secrets"])
+        status, out, error = template_of("stubgate-agent", {**values("two-replicas", "stubgate-agent"), "rbac": {"create": True}})
+        self.assertEqual(status, 0, error)
+        binding = one(documents(out), "RoleBinding")
+        self.assertEqual(binding["subjects"], [{"kind": "ServiceAccount", "name": "devbot", "namespace": "agents"}])
 
     @for_every_pod
     def test_every_pod_is_shut_in_by_a_network_policy(self, name, thing, meta, spec):
@@ -164,6 +183,23 @@ class Security(unittest.TestCase):
                 self.assertIn(block["cidr"], ("0.0.0.0/0", "::/0"))
                 private = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16"} if "." in block["cidr"] else {"fc00::/7", "fe80::/10"}
                 self.assertLessEqual(private, set(block["except"]))
+
+    def test_what_is_excepted_of_a_network_is_part_of_it(self):
+        """The API server refuses it otherwise."""
+        narrow = 0
+        for name in SETS:
+            for policy in of_kind(everything(name), "NetworkPolicy"):
+                for rule in policy["spec"].get("egress", []) + policy["spec"].get("ingress", []):
+                    for peer in rule.get("to", []) + rule.get("from", []):
+                        if "ipBlock" not in peer:
+                            continue
+                        whole = ipaddress.ip_network(peer["ipBlock"]["cidr"])
+                        narrow += 0 < whole.prefixlen < 20
+                        for part in peer["ipBlock"].get("except", []):
+                            with self.subTest(set=name, network=str(whole), part=part):
+                                self.assertNotEqual(ipaddress.ip_network(part), whole)
+                                self.assertTrue(ipaddress.ip_network(part).subnet_of(whole))
+        self.assertGreater(narrow, 0, "no set of values has a network of its own")
 
     def test_only_prometheus_reaches_the_admin_port(self):
         for name in SETS:

@@ -8,7 +8,9 @@ import sys
 import tempfile
 import unittest
 
-from charts import CHARTS, ROOT, SETS, config, values
+import yaml
+
+from charts import CHARTS, ROOT, SETS, config, documents, one, template_of, values
 from layout import ALONE, GROUP, Layout, run, stubgate
 
 
@@ -39,6 +41,22 @@ class Stubgate(unittest.TestCase):
         self.assertEqual(chart["limits"], own["limits"])
         self.assertEqual(chart["timeouts"], own["timeouts"])
         self.assertEqual(set(own) - set(chart), {"listen", "advertise", "policy", "state_dir"})
+
+    def test_lists_that_values_and_config_both_have_are_put_together(self):
+        given = {
+            **values("bridges", "stubgate"),
+            "config": {
+                "upstream": {"ca_files": ["/etc/stubgate/corp/ca.crt"]},
+                "process": {"credential_folders": ["/run/secrets/others"]},
+                "dns": {"forward": [{"zones": ["corp.example"], "to": ["10.1.2.3:53"]}]},
+            },
+        }
+        status, out, error = template_of("stubgate", given)
+        self.assertEqual(status, 0, error)
+        made = yaml.safe_load(one(documents(out), "ConfigMap", "stubgate-config")["data"]["stubgate.yaml"])
+        self.assertEqual(made["upstream"]["ca_files"], ["/etc/stubgate/upstream/0/ca.crt", "/etc/stubgate/upstream/1/tls.crt", "/etc/stubgate/corp/ca.crt"])
+        self.assertEqual(made["process"]["credential_folders"], ["/run/secrets/stubgate", "/run/secrets/others"])
+        self.assertEqual([forward["zones"] for forward in made["dns"]["forward"]], [["cluster.local"], ["corp.example"]])
 
     def test_the_chart_knows_how_long_draining_takes(self):
         table = (ROOT / "docs/configuration.md").read_text()

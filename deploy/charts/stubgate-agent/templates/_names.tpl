@@ -40,21 +40,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "agent.commonLabels" . }}
 {{- end -}}
 
-{{- define "agent.image" -}}
-{{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{/* How an image is named: by its digest, else by its tag, else by that of the release. */}}
+{{- define "agent.named" -}}
+{{- $image := .image -}}
+{{- if $image.digest -}}
+{{ $image.repository }}@{{ $image.digest }}
 {{- else -}}
-{{ .Values.image.repository }}:{{ default (printf "v%s" (trimPrefix "v" .Chart.AppVersion)) .Values.image.tag }}
+{{ $image.repository }}:{{ default (printf "v%s" (trimPrefix "v" .chart.AppVersion)) $image.tag }}
 {{- end -}}
 {{- end -}}
 
-{{- define "agent.testImage" -}}
-{{- if .Values.test.image.digest -}}
-{{ .Values.test.image.repository }}@{{ .Values.test.image.digest }}
-{{- else -}}
-{{ .Values.test.image.repository }}:{{ default (printf "v%s" (trimPrefix "v" .Chart.AppVersion)) .Values.test.image.tag }}
-{{- end -}}
-{{- end -}}
+{{- define "agent.image" -}}{{ include "agent.named" (dict "chart" .Chart "image" .Values.image) }}{{- end -}}
+
+{{- define "agent.testImage" -}}{{ include "agent.named" (dict "chart" .Chart "image" .Values.test.image) }}{{- end -}}
 
 {{/* Labels of stubgate's pods. */}}
 {{- define "agent.stubgateLabels" -}}
@@ -142,7 +140,7 @@ does not work. */}}
 {{- if and .Values.test.enabled (not .Values.test.image.repository) -}}
 {{- $wrong = append $wrong "test.image.repository: `helm test` runs `stubgate attack`, which is in stubgate's image" -}}
 {{- end -}}
-{{- if and .Values.rbac.create (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
+{{- if and .Values.rbac.create (not .Values.rbac.subjects) (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) -}}
 {{- $wrong = append $wrong "rbac.create: give the agent a service account of its own, not the namespace's default" -}}
 {{- end -}}
 {{- if $wrong -}}{{- fail (printf "\n\n  %s\n" (join "\n  " $wrong)) -}}{{- end -}}

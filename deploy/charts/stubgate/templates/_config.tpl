@@ -41,7 +41,14 @@ credentials) stand apart from those of keys, which it reads at its start only. *
 {{- $_ := set $config "upstream" (dict "ca_files" $files) -}}
 {{- end -}}
 {{- if .Values.kubernetes.enabled -}}{{- $_ := set $config "kubernetes" (dict "namespaces" .Values.agents.namespaces) -}}{{- end -}}
-{{- mergeOverwrite $config (deepCopy .Values.config) | toYaml -}}
+{{- $more := deepCopy .Values.config -}}
+{{- /* A merge replaces lists, and would take away what other values gave. */ -}}
+{{- range $path := list (list "upstream" "ca_files") (list "process" "credential_folders") (list "dns" "forward") -}}
+{{- $ours := dig (first $path) (last $path) list $config -}}
+{{- $theirs := dig (first $path) (last $path) list $more -}}
+{{- if and $ours $theirs -}}{{- $_ := set (get $more (first $path)) (last $path) (concat $ours $theirs) -}}{{- end -}}
+{{- end -}}
+{{- mergeOverwrite $config $more | toYaml -}}
 {{- end -}}
 
 {{/* What a schema can't say. Each line is one sentence to whoever installs it. */}}
@@ -93,12 +100,6 @@ credentials) stand apart from those of keys, which it reads at its start only. *
 {{- $needed := add (int $times.drain_delay_seconds) (int $times.drain_seconds) (ternary 42 0 .Values.escrow.enabled) -}}
 {{- if le (int .Values.terminationGracePeriodSeconds) (int $needed) -}}
 {{- $wrong = append $wrong (printf "terminationGracePeriodSeconds: a stop takes up to %d seconds (drain_delay_seconds, drain_seconds%s); give more than that" (int $needed) (ternary ", and 42 for a login that is being refreshed" "" .Values.escrow.enabled)) -}}
-{{- end -}}
-{{- if and .Values.test.enabled (not (has .Values.test.namespace .Values.agents.namespaces)) -}}
-{{- $wrong = append $wrong "test.namespace: name one of agents.namespaces" -}}
-{{- end -}}
-{{- if and .Values.test.enabled (not .Values.test.labels) -}}
-{{- $wrong = append $wrong "test.labels: the labels that an agent of the policy has, so that stubgate knows the pod as that agent" -}}
 {{- end -}}
 {{- if and .Values.networkPolicy.lockNamespaces (has .Release.Namespace .Values.agents.namespaces) -}}
 {{- $wrong = append $wrong "networkPolicy.lockNamespaces: stubgate itself stands in a namespace of agents; give it one of its own" -}}
