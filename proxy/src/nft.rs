@@ -1,6 +1,6 @@
 //! Rules for nftables that leave a bridge's containers no way but stubgate.
 //!
-//! Pure: from the listeners of stubgate.yaml and the names of interfaces to the text that `nft --file -` takes. Each
+//! Pure: from the listeners of stubgate.yaml and the names of interfaces to the text that `nft --file` takes. Each
 //! interface has tables of its own, replaced as a whole in one transaction, so that the text can be loaded again at any
 //! time and never leaves a moment without rules. What may pass is listed and everything else that comes from the
 //! interface is refused (law 5), in IPv4 and IPv6: to the host, through it, and from one port of the bridge to another.
@@ -209,7 +209,7 @@ impl Destination {
 }
 
 impl Fence {
-    /// The rules, for `nft --file -`.
+    /// The rules, for `nft --file`.
     ///
     /// # Errors
     /// When stubgate's place among the containers is not known.

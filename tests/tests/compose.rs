@@ -79,7 +79,7 @@ fn the_agent_is_on_the_internal_network_alone_and_holds_nothing() {
     }
     // Nothing that is made as one goes is to be committed.
     let ignored = std::fs::read_to_string(folder().join(".gitignore")).unwrap();
-    for made in ["/.env", "/secrets/", "/bundle.pem", "/agents/"] {
+    for made in ["/.env", "/secrets/", "/bundle.pem", "/agents/", "/stubgate.nft"] {
         assert!(ignored.lines().any(|line| line == made), "{made}");
     }
 }
@@ -118,6 +118,26 @@ fn addresses_agree_between_compose_configuration_and_policy() {
     // With the program and the file as they are in the appliance's container.
     let asked = "/stubgate nft --config /etc/stubgate/stubgate.yaml --bridge agents0 --subnet 10.42.0.0/24 --beside";
     assert!(guide.contains(asked));
+}
+
+/// Agents reach every port of the appliance's container that is not on loopback, whoever listens there.
+#[test]
+fn what_shares_the_appliances_network_listens_on_loopback_alone() {
+    let guide = std::fs::read_to_string(folder().join("../../docs/install/compose.md")).unwrap();
+    let blocks: Vec<&str> = guide.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let sharing: Vec<&&str> = blocks.iter().filter(|block| block.contains("network_mode: service:stubgate")).collect();
+    assert_eq!(sharing.len(), 1);
+    let admin = yaml("stubgate.yaml")["listen"]["admin"][0].clone();
+    for block in sharing {
+        let place = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(place.path(), format!("services:\n{block}")).unwrap();
+        let service = yaml(place.path().to_str().unwrap())["services"]["prometheus"].take();
+        let words = service["command"].as_array().unwrap_or_else(|| panic!("listens on every address: {block}"));
+        let listens = words.iter().filter_map(|word| word.as_str()?.strip_prefix("--web.listen-address="));
+        let listens: Vec<SocketAddr> = listens.map(|address| address.parse().expect("an address")).collect();
+        assert!(!listens.is_empty() && listens.iter().all(|address| address.ip().is_loopback()), "{block}");
+        assert!(listens.iter().all(|address| json!(address.to_string()) != admin), "{block}");
+    }
 }
 
 /// ```text

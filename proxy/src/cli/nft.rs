@@ -13,7 +13,7 @@ use crate::nft::{Doors, Fence, Interface, NoFence, Place};
 /// What of the help stands below the options.
 pub(super) const NOTES: &str = "\
 Prints; loads nothing. As root:
-  stubgate nft --config FILE --bridge NAME | nft --file -
+  stubgate nft --config FILE --bridge NAME >RULES && nft --file RULES
 Loading it again replaces it; `nft delete table inet stubgate_NAME` and `… bridge stubgate_NAME` take it away.
 
 Exit status: 0 printed; 1 the configuration is wrong, or nothing could be let through; 2 usage, or a path that can't be read";

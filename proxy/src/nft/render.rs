@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use super::{Destination, Doors, Family, Fence, Interface, Place, Ports};
 
 const HEAD: &str = "\
-# Made by `stubgate nft`. Load with `nft --file -`; loading it again replaces it. docs/nft.md says what it does beside other rules.
+# Made by `stubgate nft`. Load with `nft --file`; loading it again replaces it. docs/nft.md says what it does beside other rules.
 ";
 
 pub(super) fn rules(fence: &Fence) -> String {
