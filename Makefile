@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help demo test check charts lab image images-test deb manual fuzz outside real-cluster toolchain clean
+.PHONY: help demo test check charts lab image images-test images-run deb deb-test manual fuzz outside real-cluster toolchain clean
 
 help:
 	@echo "make demo    the main job, on loopback: nothing to configure; once built, no root and no network"
@@ -14,6 +14,7 @@ help:
 	@echo "make image   the images of the appliance (deploy/image) and of agents' containers (agent-image/README.md), as OCI archives"
 	@echo "make images-test  builds both and runs them by runc, read-only and without a capability"
 	@echo "make deb     the Debian package (docs/install/systemd.md)"
+	@echo "make deb-test  builds it, and installs and purges it in a fresh Debian"
 	@echo "make manual  man pages and completions, written anew from the command lines"
 	@echo "make fuzz    every parser that an agent can reach, a minute each (SECONDS=60), two at a time"
 	@echo "make outside tools that others wrote, against the appliance (tests/outside)"
@@ -24,15 +25,16 @@ demo: toolchain
 
 test: check lab
 
+# The programs first: checks that find theirs missing are left out.
 check: toolchain
+	./tests/setup
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
-	 else echo "cargo-deny is not installed; its checks are left out (cargo install --locked cargo-deny)"; fi
+	 else echo "cargo-deny is not installed; its checks are left out (cargo install --locked cargo-deny@0.20.2)"; fi
 	@actionlint=$$(PATH=$(abspath $(or $(CARGO_TARGET_DIR),target))/lab-cluster/bin:$$HOME/go/bin:$$PATH; command -v actionlint); \
 	 if [ -n "$$actionlint" ]; then "$$actionlint"; \
 	 else echo "actionlint is not installed; its checks of .github/workflows are left out"; fi
-	./tests/setup
 	cargo test --workspace --exclude stubgate-tests --locked
 	PYTHON=$(abspath $(or $(CARGO_TARGET_DIR),target))/bridges-venv/bin/python ./agent-image/bridges/run-tests
 	./tests/charts/run
@@ -42,12 +44,14 @@ charts: toolchain
 	cargo build --locked --package stubgate-proxy --package stubgate-agent
 	./tests/charts/run
 
-# In one process at a time within a suite: each makes network namespaces.
+# In one process at a time within a suite: each makes network namespaces. The suites are told of the built root, because a build
+# that a test starts has cargo's variables, by which the C libraries are compiled again.
+agent_rootfs := $(abspath $(or $(CARGO_TARGET_DIR),target))/agent-image/lab
 lab: toolchain
 	./tests/setup
 	cargo build --locked --profile lab --package stubgate-proxy
-	./agent-image/build --lab --rootfs $(or $(CARGO_TARGET_DIR),target)/agent-image/lab
-	./tests/run-lab
+	./agent-image/build --lab --rootfs $(agent_rootfs)
+	STUBGATE_AGENT_ROOTFS=$(agent_rootfs) ./tests/run-lab
 
 # The images, and the list of parts of each beside it.
 images := $(or $(CARGO_TARGET_DIR),target)
@@ -60,12 +64,21 @@ static := $(abspath $(images))/x86_64-unknown-linux-musl/release/stubgate
 images-test: toolchain
 	./tests/setup --images
 	$(MAKE) image
+	$(MAKE) images-run
+
+# Those that are built already, whoever did; takes root.
+images-run: toolchain
+	./tests/setup --images
 	STUBGATE_BIN=$(static) STUBGATE_IMAGE=$(abspath $(images))/image/stubgate.tar \
 	STUBGATE_AGENT_IMAGE=$(abspath $(images))/agent-image/stubgate-agent.tar \
 	cargo test --locked --package stubgate-tests --test images -- --ignored --nocapture --test-threads 1
 
 deb: toolchain
 	./deploy/debian/build
+
+# In a Debian that mmdebstrap makes; takes root.
+deb-test: deb
+	./deploy/debian/try "$$(ls -t $(images)/deb/*.deb | head -n 1)"
 
 manual: toolchain
 	cargo run --quiet --package stubgate-manual

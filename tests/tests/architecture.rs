@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Every edge between our crates that may exist, as `from → to`, without the common prefix.
-const EDGES: [(&str, &str); 14] = [
+const EDGES: [(&str, &str); 13] = [
     ("dns", "policy"),
     ("credentials", "policy"),
     ("credentials", "scrub"),
@@ -20,7 +20,6 @@ const EDGES: [(&str, &str); 14] = [
     ("proxy", "credentials"),
     ("proxy", "sandbox"),
     ("manual", "proxy"),
-    ("manual", "agent"),
     ("proxy", "kubernetes"),
 ];
 

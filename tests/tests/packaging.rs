@@ -1,16 +1,17 @@
 //! What packages and pipelines bring: units that systemd takes and that leave the appliance no more than it needs, the
-//! configuration beside them, tags of images, workflows with few rights.
+//! configuration beside them, guides that do what they say; in [`release`], how images and packages are made and published.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use serde_json::Value;
 use stubgate_tests::appliance;
+
+#[path = "packaging/release.rs"]
+mod release;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
@@ -166,88 +167,103 @@ fn the_package_has_the_version_of_the_program() {
     assert!(read("deploy/debian/changelog").starts_with(&format!("stubgate ({version}-1) ")));
 }
 
-fn tags(arguments: &[&str], known: &str) -> Result<String, String> {
-    let mut child = Command::new(root().join("deploy/image/tags"));
-    child.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = child.spawn().unwrap();
-    // Who needs no list may have ended already.
-    let _ = child.stdin.take().unwrap().write_all(known.replace(' ', "\n").as_bytes());
-    let output = child.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
-    if output.status.success() { Ok(text) } else { Err(both(&output)) }
+/// Every line of a guide that makes rules of nftables and loads them: of its scripts and of its unit.
+fn loaded(guide: &str) -> Vec<String> {
+    let text = read(guide);
+    let unit = |line: &str| {
+        line.strip_prefix("ExecStart=/bin/sh -ec '").and_then(|line| line.strip_suffix('\'')).map(str::to_owned)
+    };
+    let lines = text.lines().filter(|line| line.contains("stubgate nft --config"));
+    lines.map(|line| unit(line).unwrap_or_else(|| line.to_owned())).collect()
 }
 
-#[test]
-fn an_image_gets_the_tags_that_no_newer_release_has() {
-    let commit = "0123456789abcdef0123456789abcdef01234567";
-    assert_eq!(tags(&["main", commit], ""), Ok(format!("main sha-{commit}")));
-    for (version, known, expected) in [
-        ("v1.0.0", "", "v1.0.0 v1.0 v1 latest"),
-        ("v1.3.0", "v1.2.9 v1.3.0 v1.10.0-rc.1", "v1.3.0 v1.3 v1 latest"),
-        ("v1.10.0", "v1.9.0 v1.2.0", "v1.10.0 v1.10 v1 latest"),
-        ("v1.2.4", "v1.2.3 v1.3.0 v2.0.0 v10.0.0 other", "v1.2.4 v1.2"),
-        ("v1.3.1", "v1.3.0 v2.0.0 v11.0.0", "v1.3.1 v1.3 v1"),
-        ("v2.0.0-rc.1", "v1.3.0", "v2.0.0-rc.1"),
+/// Programs of the guides: stubgate is the real one, docker runs it here, and nft takes whatever it is given, as it takes an empty set.
+fn stand_ins(folder: &Path) {
+    for (name, script) in [
+        ("stubgate", format!("exec {} \"$@\"", appliance::binary().display())),
+        ("docker", "while [ \"$1\" != /stubgate ]; do shift; done; shift; exec stubgate \"$@\"".to_owned()),
+        ("sudo", "exec \"$@\"".to_owned()),
+        ("install", "while [ \"$1\" != stubgate.nft ]; do shift; done; cp \"$@\"".to_owned()),
+        ("nft", "[ \"$1\" = --file ]; if [ \"$2\" = - ]; then cat >loaded; else cat \"$2\" >loaded; fi".to_owned()),
     ] {
-        assert_eq!(tags(&["release", version], known).as_deref(), Ok(expected), "{version} beside {known}");
+        let program = folder.join(name);
+        fs::write(&program, format!("#!/bin/sh\nset -e\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     }
-    for wrong in
-        [&["release", "1.0.0"][..], &["release", "v1.0"], &["release", "latest"], &["main", "main"], &["latest"], &[]]
-    {
-        assert!(tags(wrong, "").is_err(), "{wrong:?}");
-    }
-}
-
-/// Read by Python's parser: YAML belongs to another crate here.
-fn workflows() -> Vec<(String, Value)> {
-    let script =
-        "import json, sys, yaml\nprint(json.dumps({f: yaml.load(open(f), yaml.BaseLoader) for f in sys.argv[1:]}))";
-    let entries = fs::read_dir(root().join(".github/workflows")).unwrap().map(|entry| entry.unwrap().path());
-    let files: Vec<PathBuf> = entries.collect();
-    let output = Command::new("/usr/bin/python3").args(["-c", script]).args(&files).output().unwrap();
-    assert!(output.status.success(), "{}", both(&output));
-    let Value::Object(all) = serde_json::from_slice(&output.stdout).unwrap() else { panic!() };
-    all.into_iter().map(|(path, value)| (path.rsplit('/').next().unwrap().to_owned(), value)).collect()
 }
 
 #[test]
-fn workflows_name_actions_by_digest_and_have_no_right_that_they_need_not() {
-    let workflows = workflows();
-    assert!(workflows.len() >= 3);
-    for (name, workflow) in &workflows {
-        let text = read(&format!(".github/workflows/{name}"));
-        for line in text.lines().filter(|line| line.contains("uses: ") && !line.contains("uses: ./")) {
-            let (_, version) = line.split_once('@').unwrap();
-            let (digest, comment) = version.split_once(" # v").unwrap_or_else(|| panic!("{name}: {line}: no version"));
-            assert!(digest.len() == 40 && digest.chars().all(|one| one.is_ascii_hexdigit()), "{name}: {line}");
-            assert!(comment.split('.').count() == 3, "{name}: {line}");
-        }
-        let rights = &workflow["permissions"];
-        assert!(
-            rights.as_object().is_some_and(|rights| rights.values().all(|right| right == "read")),
-            "{name}: {rights}"
-        );
-        for (job, body) in workflow["jobs"].as_object().unwrap() {
-            let writes = body["permissions"].as_object().into_iter().flatten().filter(|(_, right)| *right == "write");
-            let writes: Vec<&str> = writes.map(|(of, _)| of.as_str()).collect();
-            let expected: &[&str] = match (name.as_str(), job.as_str()) {
-                ("image.yml", "image") => &["packages"],
-                ("release.yml", "publish") => &["attestations", "id-token", "packages"],
-                ("release.yml", "release") => &["attestations", "contents", "id-token"],
-                _ => &[],
+fn documented_lines_that_load_rules_fail_where_there_are_none() {
+    for (guide, count) in [("docs/nft.md", 3), ("docs/install/compose.md", 1)] {
+        let lines = loaded(guide);
+        assert_eq!(lines.len(), count, "{guide}: {lines:?}");
+        for line in lines {
+            let folder = tempfile::tempdir().unwrap();
+            let here = folder.path();
+            stand_ins(here);
+            let path = format!("{}:{}", here.display(), std::env::var("PATH").unwrap());
+            let script = ["/etc/", "/run/"].iter().fold(line.clone(), |script, place| {
+                fs::create_dir_all(here.join(&place[1..])).unwrap();
+                script.replace(place, &format!("{}{place}", here.display()))
+            });
+            let script = script.replace("--config stubgate.yaml", "--config etc/stubgate/stubgate.yaml");
+            let ran = || {
+                let shell =
+                    Command::new("/bin/sh").args(["-ec", &script]).current_dir(here).env("PATH", &path).output();
+                shell.unwrap()
             };
-            assert_eq!(
-                writes.into_iter().collect::<BTreeSet<_>>(),
-                expected.iter().copied().collect(),
-                "{name}: {job}"
-            );
-            // What others wrote in a pull request or a tag is no part of a script.
-            for step in body["steps"].as_array().into_iter().flatten() {
-                assert!(!step["run"].as_str().unwrap_or_default().contains("${{"), "{name}: {job}: {step}");
+            let configuration = here.join("etc/stubgate/stubgate.yaml");
+            fs::create_dir(configuration.parent().unwrap()).unwrap();
+            fs::write(&configuration, read("deploy/compose/stubgate.yaml")).unwrap();
+            let good = ran();
+            assert!(good.status.success(), "{guide}: {script}: {}", both(&good));
+            if line.contains("nft --file") {
+                assert!(fs::read_to_string(here.join("loaded")).unwrap().contains("table inet"), "{guide}: {script}");
             }
+            fs::remove_file(here.join("loaded")).ok();
+            fs::write(&configuration, "listen: { dsn: [] }\n").unwrap();
+            assert!(!ran().status.success(), "{guide}: a broken configuration passes: {script}");
+            assert!(!here.join("loaded").exists(), "{guide}: {script}");
         }
-        assert!(workflow["on"]["pull_request_target"].is_null(), "{name}");
     }
-    let image = read(".github/workflows/image.yml");
-    assert!(image.contains("deploy/image/tags main") && !image.contains("tags release"));
+}
+
+/// What the guide has an operator write beside the package's units is taken away with it.
+#[test]
+fn a_purge_takes_what_the_guide_wrote() {
+    let purge = read("deploy/debian/postrm");
+    let guide = read("docs/install/systemd.md");
+    let (_, rest) = guide.split_once("/etc/systemd/system/stubgate-").unwrap();
+    assert!(rest.split_whitespace().next().unwrap().ends_with(".socket.d"));
+    for made in ["/etc/systemd/system/stubgate.service.d", "/etc/systemd/system/stubgate-*.socket.d"] {
+        assert!(purge.split_whitespace().any(|word| word == made), "{made}");
+    }
+}
+
+#[test]
+fn the_guide_for_systemd_tries_loopback_before_it_listens_for_containers() {
+    let guide = read("docs/install/systemd.md");
+    let at = |what: &str| guide.find(what).unwrap_or_else(|| panic!("{what}"));
+    assert!(at("curl --proxy http://127.0.0.1:3128") < at("sed -i 's/127"));
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().join("stubgate");
+    fs::create_dir_all(here.join("policy")).unwrap();
+    fs::copy(root().join("deploy/systemd/stubgate.yaml"), here.join("stubgate.yaml")).unwrap();
+    let (_, policy) = guide.split_once("/etc/stubgate/policy/policy.yaml <<'EOF'\n").unwrap();
+    fs::write(here.join("policy/policy.yaml"), policy.split_once("EOF\n").unwrap().0).unwrap();
+    let seds: Vec<&str> = guide.lines().filter(|line| line.starts_with("sed -i") && line.contains("127")).collect();
+    for sed in &seds {
+        let script = sed.replace("/etc/stubgate/", &format!("{}/", here.display()));
+        assert!(Command::new("sh").args(["-ec", &script]).status().unwrap().success(), "{script}");
+    }
+    let made = fs::read_to_string(here.join("stubgate.yaml")).unwrap();
+    let listens: Vec<&str> = made.lines().filter(|line| line.contains("[\"")).collect();
+    assert!(listens.iter().any(|line| line.contains("dns: [\"172.30.0.1:53\"]")), "{made}");
+    assert!(listens.iter().any(|line| line.contains("admin: [\"127.0.0.1:9090\"]")), "{made}");
+    assert_eq!(listens.iter().filter(|line| line.contains("127.0.0.1")).count(), 1, "{made}");
+    assert!(fs::read_to_string(here.join("policy/policy.yaml")).unwrap().contains("sources: [\"172.30.0.11/32\"]"));
+    for (area, file) in [("config", "stubgate.yaml"), ("policy", "policy")] {
+        let checked = Command::new(appliance::binary()).args([area, "check"]).arg(here.join(file)).output().unwrap();
+        assert!(checked.status.success(), "{}", both(&checked));
+    }
 }

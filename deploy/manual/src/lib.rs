@@ -1,4 +1,5 @@
-//! Man pages and completions of shells, from the definitions that the programs parse their arguments with.
+//! Man pages and completions of shells, from the definition that `stubgate` parses its arguments with. Those of `stubgate-agent` would be
+//! shipped nowhere: its image has neither man nor completions, and `--help` says the same.
 //!
 //! What users read is never written twice: what is made here is checked in below `deploy/man` and `deploy/completions`, where
 //! packages take it from, and a test holds it to the definitions. Nothing in here is part of a program that runs.
@@ -16,12 +17,11 @@ use clap_complete::Shell;
 /// None that is met: what is written to is memory.
 pub fn files() -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut files = BTreeMap::new();
-    for program in [stubgate_proxy::cli::definition(), stubgate_agent::cli::definition()] {
-        completions(&shown(&program), &mut files);
-        let mut whole = program.disable_help_subcommand(true);
-        whole.build();
-        pages(&whole, whole.get_name(), None, &mut files)?;
-    }
+    let program = stubgate_proxy::cli::definition();
+    completions(&shown(&program), &mut files);
+    let mut whole = program.disable_help_subcommand(true);
+    whole.build();
+    pages(&whole, whole.get_name(), None, &mut files)?;
     Ok(files)
 }
 
@@ -55,8 +55,8 @@ fn completions(program: &Command, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-/// A page for a command and for each below it, named as git names its own: `stubgate-policy-check(1)`. Each program has a
-/// folder, since it has a package.
+/// A page for a command and for each below it, named as git names its own: `stubgate-policy-check(1)`. A program has a folder, since it
+/// has a package.
 fn pages(
     command: &Command,
     program: &str,

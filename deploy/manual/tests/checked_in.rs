@@ -37,14 +37,9 @@ fn pages_and_completions_are_those_of_the_command_lines() {
 #[test]
 fn every_command_has_a_page_and_no_hidden_one_is_told() {
     let files = stubgate_manual::files().unwrap();
-    for page in [
-        "stubgate/stubgate",
-        "stubgate/stubgate-run",
-        "stubgate/stubgate-policy-check",
-        "stubgate/stubgate-ca-bundle",
-        "stubgate-agent/stubgate-agent",
-        "stubgate-agent/stubgate-agent-bridge",
-    ] {
+    for page in
+        ["stubgate/stubgate", "stubgate/stubgate-run", "stubgate/stubgate-policy-check", "stubgate/stubgate-ca-bundle"]
+    {
         assert!(files.contains_key(Path::new(&format!("man/{page}.1"))), "{page}");
     }
     for hidden in stubgate_proxy::cli::definition().get_subcommands().filter(|one| one.is_hide_set()) {
@@ -53,5 +48,16 @@ fn every_command_has_a_page_and_no_hidden_one_is_told() {
             assert!(!text.contains(&format!("{}\n", hidden.get_name())), "{} in {}", hidden.get_name(), path.display());
             assert!(!text.contains(&format!(" {} ", hidden.get_name())), "{} in {}", hidden.get_name(), path.display());
         }
+    }
+}
+
+#[test]
+fn everything_that_is_made_is_shipped() {
+    let package = fs::read_to_string(deploy().join("../proxy/Cargo.toml")).unwrap();
+    for path in stubgate_manual::files().unwrap().keys() {
+        let path = format!("../deploy/{}", path.display());
+        let pages = path.rsplit_once('/').map(|(folder, _)| format!("{folder}/*.1")).unwrap();
+        let is_asset = |path: &str| package.contains(&format!("[\"{path}\", \"usr/share/"));
+        assert!(is_asset(&path) || path.ends_with(".1") && is_asset(&pages), "{path}");
     }
 }
