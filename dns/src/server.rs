@@ -88,7 +88,7 @@ impl DnsServer {
         Ok(Bound { config, sockets, stamp: None, local_addrs })
     }
 
-    /// Serves on sockets that somebody else opened, each bound to one address, instead of on the configured addresses.
+    /// Serves on sockets that somebody else opened and bound, instead of on the configured addresses.
     ///
     /// # Errors
     /// Where they can't be used.
@@ -96,7 +96,7 @@ impl DnsServer {
         let local = udp.local_addr()?;
         udp.set_nonblocking(true)?;
         tcp.set_nonblocking(true)?;
-        let sockets = vec![(Port::given(udp), tcp)];
+        let sockets = vec![(Port::adopt(udp.into(), local)?, tcp)];
         Ok(Bound { config, sockets, stamp: None, local_addrs: vec![local] })
     }
 }

@@ -264,7 +264,7 @@ pub fn binary() -> PathBuf {
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let built = Command::new(cargo)
-            .args(["build", "--quiet", "--profile", "lab", "--bin", "stubgate"])
+            .args(["build", "--quiet", "--locked", "--profile", "lab", "--package", "stubgate-proxy"])
             .current_dir(&workspace)
             .status();
         assert!(built.expect("cargo").success(), "the appliance does not build");

@@ -3,7 +3,9 @@
 
 use std::fs::{self, File};
 use std::io::{BufReader, ErrorKind};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use aho_corasick::AhoCorasick;
 use base64::Engine;
@@ -14,6 +16,7 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 pub struct Search {
     automaton: AhoCorasick,
     labels: Vec<String>,
+    since: Option<i64>,
 }
 
 impl Search {
@@ -27,7 +30,14 @@ impl Search {
                 labels.push(format!("{name}, {encoding}"));
             }
         }
-        Search { automaton: AhoCorasick::new(needles).expect("needles"), labels }
+        Search { automaton: AhoCorasick::new(needles).expect("needles"), labels, since: None }
+    }
+
+    /// Leaves files out that were last changed before the secrets were made, as most of an image is. What counts is the time of
+    /// the last change of any kind, which no program can set (`st_ctime`, inode(7)).
+    pub fn made_at(mut self, at: SystemTime) -> Search {
+        self.since = at.duration_since(UNIX_EPOCH).ok().and_then(|since| i64::try_from(since.as_secs()).ok());
+        self
     }
 
     /// What was found in these bytes.
@@ -43,9 +53,10 @@ impl Search {
     /// What was found in a file, or in every file below a folder. A link is searched for what it says, and not followed; what
     /// goes away meanwhile holds nothing.
     pub fn path(&self, path: &Path) -> Vec<String> {
-        let Ok(kind) = fs::symlink_metadata(path).map(|found| found.file_type()) else {
+        let Ok(state) = fs::symlink_metadata(path) else {
             return Vec::new();
         };
+        let kind = state.file_type();
         if kind.is_symlink() {
             let target = fs::read_link(path).unwrap_or_default();
             return self.bytes(&path.display().to_string(), target.as_os_str().as_encoded_bytes());
@@ -59,7 +70,7 @@ impl Search {
             return entries.flat_map(|entry| self.path(&entry.path())).collect();
         }
         // Sockets and pipes hold nothing of their own.
-        if !kind.is_file() {
+        if !kind.is_file() || self.since.is_some_and(|since| state.ctime() < since) {
             return Vec::new();
         }
         let file = match File::open(path) {
@@ -163,6 +174,16 @@ mod tests {
         fs::create_dir(dir.path().join("below")).unwrap();
         fs::write(dir.path().join("below/file"), content).unwrap();
         assert_eq!(search().path(dir.path()).len(), 1);
+    }
+
+    #[test]
+    fn leaves_out_only_what_was_there_before_the_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "s3cr3t+of/the~lab").unwrap();
+        let changed = fs::metadata(dir.path().join("file")).unwrap().ctime();
+        let moment = |seconds: i64| UNIX_EPOCH + std::time::Duration::from_secs(seconds.try_into().unwrap());
+        assert_eq!(search().made_at(moment(changed)).path(dir.path()).len(), 1);
+        assert_eq!(search().made_at(moment(changed + 1)).path(dir.path()).len(), 0);
     }
 
     #[test]

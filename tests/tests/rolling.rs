@@ -244,7 +244,7 @@ fn end(replica: &Appliance) {
 }
 
 #[test]
-fn a_rolling_restart_and_an_upgrade_of_two_replicas_fail_no_request() {
+fn a_rolling_restart_and_an_exchange_of_the_program_of_two_replicas_fail_no_request() {
     alone(|| {
         let world = World::build(|builder| builder.configuration(TIMEOUTS).without_capture());
         let first = world.lab.appliance();
@@ -264,7 +264,7 @@ fn a_rolling_restart_and_an_upgrade_of_two_replicas_fail_no_request() {
                     if number == 0 {
                         replica.start();
                     } else {
-                        // The other version of the program, with another configuration.
+                        // Another file of the program, with another configuration.
                         configure_anew(replica);
                         replica.start_by(replica.program(&next).args(["run", "--config", "stubgate.yaml"]));
                     }
@@ -278,7 +278,7 @@ fn a_rolling_restart_and_an_upgrade_of_two_replicas_fail_no_request() {
     });
 }
 
-/// Another file of the program, as an upgrade brings.
+/// Another file of the program, as an upgrade brings. It is the same version: what is tried is the exchange.
 fn upgrade(appliance: &Appliance) -> PathBuf {
     let next = appliance.node().dir().join("stubgate-next");
     std::fs::copy(binary(), &next).expect("copy the program");

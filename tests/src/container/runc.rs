@@ -54,11 +54,6 @@ impl Image {
         &self.root
     }
 
-    /// What it says of itself: user, program, variables, volumes, labels.
-    pub fn config(&self) -> &Value {
-        &self.config
-    }
-
     /// The user and the group that it names.
     pub fn user(&self) -> (u32, u32) {
         let numbers = self.config["User"].as_str().and_then(|user| user.split_once(':'));

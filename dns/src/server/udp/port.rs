@@ -64,11 +64,6 @@ impl Port {
         Ok(Port { socket: socket.into(), wildcard, segments: AtomicBool::new(true) })
     }
 
-    /// One that is bound to one address.
-    pub(in crate::server) fn given(socket: UdpSocket) -> Port {
-        Port { socket, wildcard: false, segments: AtomicBool::new(true) }
-    }
-
     pub(in crate::server) fn socket(&self) -> &UdpSocket {
         &self.socket
     }
