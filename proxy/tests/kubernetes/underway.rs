@@ -29,7 +29,7 @@ const SECURE: &str = "secure.example.test";
 const RULES: &str = r#"version: 1
 agents: { a0: { pods: [{ namespace: agents, labels: { app: a0 } }] } }
 rules:
-  - { name: plain, agents: [a0], hosts: ["http://plain.example.test"], methods: [GET], websocket: true }
+  - { name: plain, agents: [a0], hosts: ["http://plain.example.test"], methods: [WEBSOCKET] }
   - { name: secure, agents: [a0], hosts: [secure.example.test], methods: [GET] }
 "#;
 
