@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{Finding, Setting};
-use crate::config::{AuditSink, Config};
+use crate::config::{AuditSink, Config, Use};
 
 /// Reading by others than owner and group, and writing by anybody else.
 const OTHERS: u32 = 0o027;
@@ -23,7 +23,8 @@ pub(super) fn exposed(path: &Path) -> Option<String> {
 pub(super) fn look(config: &Config, secret_files: &BTreeSet<PathBuf>) -> Vec<Finding> {
     let mut found = state(config);
     found.extend(audit(config));
-    found.extend(secrets(secret_files));
+    let named = secrets_of(config);
+    found.extend(secrets(secret_files.iter().map(PathBuf::as_path).chain(named)));
     found
 }
 
@@ -31,6 +32,13 @@ pub(super) fn look(config: &Config, secret_files: &BTreeSet<PathBuf>) -> Vec<Fin
 pub(super) fn secret_files(setting: &Setting) -> BTreeSet<PathBuf> {
     let policy = setting.policy().into_iter();
     policy.flat_map(|policy| policy.credentials()).flat_map(|one| one.source().files()).map(Path::to_owned).collect()
+}
+
+/// The files that the configuration has secrets in, such as a database's password. Those of the state folder are looked at there.
+fn secrets_of(config: &Config) -> impl Iterator<Item = &Path> {
+    let is_apart = |path: &Path| path.is_file() && !path.starts_with(&config.state_dir);
+    let named = config.paths().into_iter().filter(move |(kind, path)| *kind == Use::Secret && is_apart(path));
+    named.map(|(_, path)| path)
 }
 
 fn state(config: &Config) -> Vec<Finding> {
@@ -96,9 +104,10 @@ fn audit(config: &Config) -> Vec<Finding> {
 }
 
 /// Of their content nothing is read.
-fn secrets(files: &BTreeSet<PathBuf>) -> Vec<Finding> {
-    let mut found = Vec::new();
+fn secrets<'p>(files: impl Iterator<Item = &'p Path>) -> Vec<Finding> {
+    let (mut found, mut count) = (Vec::new(), 0);
     for path in files {
+        count += 1;
         let at = path.display();
         match fs::metadata(path) {
             Err(error) => {
@@ -114,8 +123,8 @@ fn secrets(files: &BTreeSet<PathBuf>) -> Vec<Finding> {
             Ok(_) => {}
         }
     }
-    if found.is_empty() && !files.is_empty() {
-        found.push(Finding::ok("secrets", format!("{} files are there, and not every user's to read", files.len())));
+    if found.is_empty() && count > 0 {
+        found.push(Finding::ok("secrets", format!("{count} files are there, and not every user's to read")));
     }
     found
 }

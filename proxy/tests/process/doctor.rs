@@ -100,6 +100,15 @@ fn without_an_appliance_it_says_what_is_missing_and_beside_one_how_that_stands()
     graded(&open, "secrets", "warn", "every user");
     assert_eq!(code, Some(1));
     running.stop();
+    fs::set_permissions(site.path("secrets/api"), PermissionsExt::from_mode(0o600)).unwrap();
+    let written = fs::read_to_string(site.path("etc/stubgate.yaml")).unwrap();
+    fs::write(site.path("secrets/database"), "word").unwrap();
+    fs::set_permissions(site.path("secrets/database"), PermissionsExt::from_mode(0o644)).unwrap();
+    let store = "{ postgres: { host: db.example, database: d, user: u, password_file: ../secrets/database } }";
+    let more = format!("escrow: {{ store: {store}, key: {{ file: ../secrets/none }} }}\n");
+    fs::write(site.path("etc/stubgate.yaml"), format!("{written}{more}")).unwrap();
+    graded(&checks(&site, &["--offline"]).1, "secrets", "warn", "secrets/database");
+    fs::write(site.path("etc/stubgate.yaml"), written).unwrap();
     let _taken = TcpListener::bind(address(&site, "proxy")).unwrap();
     graded(&checks(&site, &["--offline"]).1, "listen.proxy", "bad", "is taken");
 
