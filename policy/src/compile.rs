@@ -122,8 +122,8 @@ impl Draft {
 }
 
 fn read_document(at: usize, file: &SourceFile, found: &mut Vec<Diagnostic>) -> Option<raw::Document> {
-    let given: raw::Given<raw::Document> = read_tolerant(at, file, found)?;
-    Reader::new(at, found).shape(given)
+    let node = read_tolerant(at, file, found)?;
+    Reader::new(at, found).shape(node.into())
 }
 
 fn check_head(reader: &mut Reader<'_>, document: &raw::Document) {

@@ -1,4 +1,4 @@
-//! The shape of a policy file, as serde structs: every value with its place, nothing judged.
+//! The shape of a policy file, as structs: every value with its place, nothing judged.
 //!
 //! Nothing here fails on a wrong shape or an unknown key: both are kept for compile, so that one run reports every
 //! error of a file. `Option` never means "any": a missing key is an error for compile to find.

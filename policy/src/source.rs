@@ -5,9 +5,11 @@
 //! an error here, because a reader of the file would not see it. The YAML crate is named in `source/yaml.rs` only.
 
 mod text;
+pub mod tree;
 mod yaml;
 
 use serde::de::DeserializeOwned;
+use tree::Node;
 pub use yaml::Spanned;
 
 use crate::diagnostic::{Diagnostic, codes, nearest};
@@ -39,13 +41,9 @@ pub fn read<T: DeserializeOwned>(file: usize, source: &SourceFile) -> Result<T, 
     yaml::parse(file, source).map_err(|diagnostic| vec![diagnostic])
 }
 
-/// Reads a file whose type notes by itself what it doesn't like, nulls included, so that errors of structure don't
-/// hide those of meaning. `None` if there was nothing to go on with.
-pub(crate) fn read_tolerant<T: DeserializeOwned>(
-    file: usize,
-    source: &SourceFile,
-    into: &mut Vec<Diagnostic>,
-) -> Option<T> {
+/// Reads a file as a tree, nulls included, so that errors of structure don't hide those of meaning. `None` if there was
+/// nothing to go on with.
+pub(crate) fn read_tolerant(file: usize, source: &SourceFile, into: &mut Vec<Diagnostic>) -> Option<Node> {
     let found = text::check(file, source);
     let broken = !found.is_empty();
     into.extend(found);
@@ -59,7 +57,7 @@ pub(crate) fn read_tolerant<T: DeserializeOwned>(
         return None;
     }
     match yaml::parse_tolerant(file, source) {
-        Ok(value) => Some(value),
+        Ok(node) => Some(node),
         Err(diagnostic) => {
             if clean {
                 into.push(diagnostic);

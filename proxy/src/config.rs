@@ -13,7 +13,6 @@ mod escrow;
 mod files;
 mod kubernetes;
 mod listen;
-mod node;
 mod numbers;
 mod paths;
 mod permissions;

@@ -30,9 +30,9 @@ pub fn read(policy: &Policy, files: &[SourceFile]) -> Result<Vec<Case>, Vec<Diag
     let mut found = Vec::new();
     let mut cases = Vec::new();
     for (at, file) in files.iter().enumerate() {
-        let given: Option<Given<Document>> = read_tolerant(at, file, &mut found);
+        let node = read_tolerant(at, file, &mut found);
         let mut reader = Reader::new(at, &mut found);
-        if let Some(document) = given.and_then(|given| reader.shape(given)) {
+        if let Some(document) = node.and_then(|node| reader.shape::<Document>(node.into())) {
             cases.extend(read_document(policy, &document, &mut reader));
         }
     }

@@ -17,9 +17,9 @@ use crate::source::{SourceFile, read_tolerant};
 pub(crate) fn read(text: &'static str) -> Result<Preset, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let file = SourceFile { name: String::new(), text: text.to_owned() };
-    let given: Option<raw::Given<raw::PresetFile>> = read_tolerant(0, &file, &mut found);
+    let node = read_tolerant(0, &file, &mut found);
     let mut reader = Reader::new(0, &mut found);
-    let preset = given.and_then(|given| reader.shape(given)).and_then(|file| preset(&file, text, &mut reader));
+    let preset = node.and_then(|node| reader.shape(node.into())).and_then(|file| preset(&file, text, &mut reader));
     preset.filter(|_| found.is_empty()).ok_or(found)
 }
 

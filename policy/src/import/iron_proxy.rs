@@ -16,9 +16,9 @@ use std::ops::Range;
 use self::grants::Grant;
 use self::secrets::Secret;
 use self::settings::Settings;
-use super::tree::{Entry, Node, Shape};
 use super::{Import, Kind, Notes};
 use crate::diagnostic::{Diagnostic, codes};
+use crate::source::tree::{Entry, Node, Shape};
 use crate::source::{SourceFile, read_tolerant};
 
 /// Translates a configuration. `sources` are the networks that its clients are in, which the original does not say;
@@ -28,7 +28,7 @@ use crate::source::{SourceFile, read_tolerant};
 /// What keeps the file from being read at all.
 pub fn iron_proxy(source: &SourceFile, sources: &[ipnet::IpNet]) -> Result<Import, Vec<Diagnostic>> {
     let mut found = Vec::new();
-    let root: Option<Node> = read_tolerant(0, source, &mut found);
+    let root = read_tolerant(0, source, &mut found);
     let Some(root) = root.filter(|_| found.is_empty()) else {
         return Err(found);
     };

@@ -1,4 +1,4 @@
-//! The shape of a file of policy tests, as serde structs: every value with its place, nothing judged.
+//! The shape of a file of policy tests, as structs: every value with its place, nothing judged.
 
 use super::given::{Given, Text, Unknown, lenient};
 use crate::schema::Limit;

@@ -1,12 +1,8 @@
 //! Values as they were written, whatever shape they have.
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::ops::Range;
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-
-use crate::source::{Spanned, span_of};
+use crate::source::tree::{self, Node};
 
 /// Bytes of the file at hand.
 pub(crate) type Span = Range<usize>;
@@ -29,54 +25,33 @@ pub(crate) enum Shape<T> {
     Other(&'static str),
 }
 
-/// A type that can be read from whatever stands there.
+impl<T: Lenient> From<Node> for Given<T> {
+    fn from(node: Node) -> Self {
+        let shape = match node.shape {
+            tree::Shape::Null => Shape::Null,
+            written => {
+                let what = written.what();
+                T::take(written).map_or(Shape::Other(what), Shape::Is)
+            }
+        };
+        Given { span: node.span, shape }
+    }
+}
+
+/// A type that is taken from whatever stands there.
 pub(crate) trait Lenient: Sized {
-    /// "a list", "a text", …
-    const WHAT: &'static str;
-
-    fn scalar(_scalar: Scalar<'_>) -> Option<Self> {
-        None
-    }
-
-    fn list<'de, A: SeqAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
-        while access.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-
-    fn map<'de, A: MapAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
-        while access.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
-    }
-}
-
-/// A scalar after YAML has typed it.
-#[derive(Clone, Copy)]
-pub(crate) enum Scalar<'a> {
-    Text(&'a str),
-    Number(Option<u64>),
-    Flag(bool),
-}
-
-impl Scalar<'_> {
-    fn what(self) -> &'static str {
-        match self {
-            Scalar::Text(_) => "a text",
-            Scalar::Number(_) => "a number",
-            Scalar::Flag(_) => "true or false",
-        }
-    }
+    /// `None` where another shape was expected.
+    fn take(written: tree::Shape) -> Option<Self>;
 }
 
 /// A text; what YAML takes for a number or a flag is none.
 pub(crate) type Text = String;
 
 impl Lenient for Text {
-    const WHAT: &'static str = "a text";
-
-    fn scalar(scalar: Scalar<'_>) -> Option<Self> {
-        match scalar {
-            Scalar::Text(text) => Some(text.to_owned()),
-            Scalar::Number(_) | Scalar::Flag(_) => None,
+    fn take(written: tree::Shape) -> Option<Self> {
+        match written {
+            tree::Shape::Text(text) => Some(text),
+            _ => None,
         }
     }
 }
@@ -86,12 +61,10 @@ impl Lenient for Text {
 pub(crate) struct Number(pub(crate) u64);
 
 impl Lenient for Number {
-    const WHAT: &'static str = "a number";
-
-    fn scalar(scalar: Scalar<'_>) -> Option<Self> {
-        match scalar {
-            Scalar::Number(Some(number)) => Some(Number(number)),
-            Scalar::Number(None) | Scalar::Text(_) | Scalar::Flag(_) => None,
+    fn take(written: tree::Shape) -> Option<Self> {
+        match written {
+            tree::Shape::Number { whole, .. } => whole.map(Number),
+            _ => None,
         }
     }
 }
@@ -101,25 +74,20 @@ impl Lenient for Number {
 pub(crate) struct Flag(pub(crate) bool);
 
 impl Lenient for Flag {
-    const WHAT: &'static str = "true or false";
-
-    fn scalar(scalar: Scalar<'_>) -> Option<Self> {
-        match scalar {
-            Scalar::Flag(flag) => Some(Flag(flag)),
-            Scalar::Text(_) | Scalar::Number(_) => None,
+    fn take(written: tree::Shape) -> Option<Self> {
+        match written {
+            tree::Shape::Flag(flag) => Some(Flag(flag)),
+            _ => None,
         }
     }
 }
 
 impl<T: Lenient> Lenient for Vec<Given<T>> {
-    const WHAT: &'static str = "a list";
-
-    fn list<'de, A: SeqAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
-        let mut all = Vec::new();
-        while let Some(one) = access.next_element()? {
-            all.push(one);
+    fn take(written: tree::Shape) -> Option<Self> {
+        match written {
+            tree::Shape::List(nodes) => Some(nodes.into_iter().map(Given::from).collect()),
+            _ => None,
         }
-        Ok(Some(all))
     }
 }
 
@@ -128,15 +96,11 @@ impl<T: Lenient> Lenient for Vec<Given<T>> {
 pub(crate) struct Entries<T>(pub(crate) Vec<(String, Span, Given<T>)>);
 
 impl<T: Lenient> Lenient for Entries<T> {
-    const WHAT: &'static str = "a map";
-
-    fn map<'de, A: MapAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
-        let mut all = Vec::new();
-        while let Some((key, value)) = access.next_entry::<Spanned<String>, Given<T>>()? {
-            let span = span_of(&key);
-            all.push((key.value, span, value));
-        }
-        Ok(Some(Entries(all)))
+    fn take(written: tree::Shape) -> Option<Self> {
+        let tree::Shape::Map(entries) = written else {
+            return None;
+        };
+        Some(Entries(entries.into_iter().map(|entry| (entry.key, entry.span, entry.value.into())).collect()))
     }
 }
 
@@ -148,10 +112,8 @@ pub(crate) struct Places(pub(crate) Vec<(String, Span, List)>);
 pub(crate) type List = Given<Vec<Given<Text>>>;
 
 impl Lenient for Places {
-    const WHAT: &'static str = "a map";
-
-    fn map<'de, A: MapAccess<'de>>(access: A) -> Result<Option<Self>, A::Error> {
-        Ok(Entries::map(access)?.map(|Entries(all)| Places(all)))
+    fn take(written: tree::Shape) -> Option<Self> {
+        Entries::take(written).map(|Entries(all)| Places(all))
     }
 }
 
@@ -163,14 +125,11 @@ pub(crate) enum Argument {
 }
 
 impl Lenient for Argument {
-    const WHAT: &'static str = "a text or a list";
-
-    fn scalar(scalar: Scalar<'_>) -> Option<Self> {
-        Text::scalar(scalar).map(Argument::One)
-    }
-
-    fn list<'de, A: SeqAccess<'de>>(access: A) -> Result<Option<Self>, A::Error> {
-        Ok(Vec::list(access)?.map(Argument::Many))
+    fn take(written: tree::Shape) -> Option<Self> {
+        match written {
+            tree::Shape::Text(text) => Some(Argument::One(text)),
+            other => Vec::take(other).map(Argument::Many),
+        }
     }
 }
 
@@ -210,98 +169,20 @@ macro_rules! lenient {
         }
 
         impl $crate::raw::given::Lenient for $name {
-            const WHAT: &'static str = "a map";
-
-            fn map<'de, A: serde::de::MapAccess<'de>>(mut access: A) -> Result<Option<Self>, A::Error> {
-                let mut read = $name::default();
-                while let Some(key) = access.next_key::<crate::source::Spanned<String>>()? {
-                    match key.value.as_str() {
-                        $(stringify!($field) => read.$field = Some(access.next_value()?),)*
-                        _ => {
-                            access.next_value::<serde::de::IgnoredAny>()?;
-                            let span = crate::source::span_of(&key);
-                            read.unknown.push(Unknown { key: key.value, span });
-                        }
+            fn take(written: $crate::source::tree::Shape) -> Option<Self> {
+                let $crate::source::tree::Shape::Map(entries) = written else {
+                    return None;
+                };
+                let mut read = Self::default();
+                for $crate::source::tree::Entry { key, span, value } in entries {
+                    match key.as_str() {
+                        $(stringify!($field) => read.$field = Some(value.into()),)*
+                        _ => read.unknown.push(Unknown { key, span }),
                     }
                 }
-                Ok(Some(read))
+                Some(read)
             }
         }
     };
 }
 pub(crate) use lenient;
-
-impl<'de, T: Lenient> Deserialize<'de> for Given<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let spanned = Spanned::<Any<T>>::deserialize(deserializer)?;
-        Ok(Given { span: span_of(&spanned), shape: spanned.value.0 })
-    }
-}
-
-struct Any<T>(Shape<T>);
-
-impl<'de, T: Lenient> Deserialize<'de> for Any<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyVisitor(PhantomData)).map(Any)
-    }
-}
-
-struct AnyVisitor<T>(PhantomData<T>);
-
-impl<T: Lenient> AnyVisitor<T> {
-    fn scalar<E>(scalar: Scalar<'_>) -> Result<Shape<T>, E> {
-        Ok(T::scalar(scalar).map_or(Shape::Other(scalar.what()), Shape::Is))
-    }
-}
-
-impl<'de, T: Lenient> Visitor<'de> for AnyVisitor<T> {
-    type Value = Shape<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(T::WHAT)
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Shape<T>, E> {
-        Self::scalar(Scalar::Text(text))
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Shape<T>, E> {
-        Self::scalar(Scalar::Flag(flag))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Shape<T>, E> {
-        Self::scalar(Scalar::Number(Some(number)))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Shape<T>, E> {
-        Self::scalar(Scalar::Number(u64::try_from(number).ok()))
-    }
-
-    fn visit_u128<E>(self, _number: u128) -> Result<Shape<T>, E> {
-        Self::scalar(Scalar::Number(None))
-    }
-
-    fn visit_i128<E>(self, _number: i128) -> Result<Shape<T>, E> {
-        Self::scalar(Scalar::Number(None))
-    }
-
-    fn visit_f64<E>(self, _number: f64) -> Result<Shape<T>, E> {
-        Self::scalar(Scalar::Number(None))
-    }
-
-    fn visit_unit<E>(self) -> Result<Shape<T>, E> {
-        Ok(Shape::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Shape<T>, E> {
-        Ok(Shape::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<Shape<T>, A::Error> {
-        Ok(T::list(access)?.map_or(Shape::Other("a list"), Shape::Is))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<Shape<T>, A::Error> {
-        Ok(T::map(access)?.map_or(Shape::Other("a map"), Shape::Is))
-    }
-}

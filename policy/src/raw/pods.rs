@@ -1,9 +1,10 @@
-//! The shape of `pods:` of an agent, as serde structs: every value with its place, nothing judged.
+//! The shape of `pods:` of an agent, as structs: every value with its place, nothing judged.
 
 use serde_json::{Value, json};
 
 use super::given::{Entries, Given, Lenient, Span, Text, Unknown, lenient};
 use crate::schema::{Describe, Limit};
+use crate::source::tree;
 
 lenient! {
     /// An entry of `pods` of an agent.
@@ -22,10 +23,8 @@ lenient! {
 pub(crate) struct Labels(pub(crate) Vec<(String, Span, Given<Text>)>);
 
 impl Lenient for Labels {
-    const WHAT: &'static str = "a map";
-
-    fn map<'de, A: serde::de::MapAccess<'de>>(access: A) -> Result<Option<Self>, A::Error> {
-        Ok(Entries::map(access)?.map(|Entries(all)| Labels(all)))
+    fn take(written: tree::Shape) -> Option<Self> {
+        Entries::take(written).map(|Entries(all)| Labels(all))
     }
 }
 

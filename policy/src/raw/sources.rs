@@ -1,8 +1,9 @@
 //! `source:` of a credential as it was written: one kind, and what stands beside it.
 
-use super::given::{Lenient, Scalar, lenient};
+use super::given::{Lenient, lenient};
 use super::{Entries, Given, Number, Text, Unknown};
 use crate::schema::Limit;
+use crate::source::tree;
 
 /// An absolute path of a file.
 const FILE: &str = "^/.*[^/]$";
@@ -208,10 +209,8 @@ lenient! {
 pub(crate) struct Command(pub(crate) Vec<Given<Text>>);
 
 impl Lenient for Command {
-    const WHAT: &'static str = "a list";
-
-    fn list<'de, A: serde::de::SeqAccess<'de>>(access: A) -> Result<Option<Self>, A::Error> {
-        Ok(Vec::list(access)?.map(Command))
+    fn take(written: tree::Shape) -> Option<Self> {
+        Vec::take(written).map(Command)
     }
 }
 
@@ -220,13 +219,11 @@ impl Lenient for Command {
 pub(crate) struct Identifier(pub(crate) String);
 
 impl Lenient for Identifier {
-    const WHAT: &'static str = "a number or a text";
-
-    fn scalar(scalar: Scalar<'_>) -> Option<Self> {
-        match scalar {
-            Scalar::Text(text) => Some(Identifier(text.to_owned())),
-            Scalar::Number(number) => number.map(|number| Identifier(number.to_string())),
-            Scalar::Flag(_) => None,
+    fn take(written: tree::Shape) -> Option<Self> {
+        match written {
+            tree::Shape::Text(text) => Some(Identifier(text)),
+            tree::Shape::Number { whole, .. } => whole.map(|number| Identifier(number.to_string())),
+            _ => None,
         }
     }
 }
@@ -241,13 +238,10 @@ pub(crate) enum Provider {
 }
 
 impl Lenient for Provider {
-    const WHAT: &'static str = "a name or a map";
-
-    fn scalar(scalar: Scalar<'_>) -> Option<Self> {
-        Text::scalar(scalar).map(Provider::Known)
-    }
-
-    fn map<'de, A: serde::de::MapAccess<'de>>(access: A) -> Result<Option<Self>, A::Error> {
-        Ok(OwnProvider::map(access)?.map(|own| Provider::Own(Box::new(own))))
+    fn take(written: tree::Shape) -> Option<Self> {
+        match written {
+            tree::Shape::Text(name) => Some(Provider::Known(name)),
+            other => OwnProvider::take(other).map(|own| Provider::Own(Box::new(own))),
+        }
     }
 }

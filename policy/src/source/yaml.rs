@@ -14,6 +14,7 @@ use serde_saphyr::granit_parser::{
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Error, Location, Options, budget, options};
 
+use super::tree::Node;
 use super::{SourceFile, text, unknown_key};
 use crate::diagnostic::{Diagnostic, codes};
 
@@ -72,8 +73,8 @@ pub(crate) fn parse<T: DeserializeOwned>(file: usize, source: &SourceFile) -> Re
     serde_saphyr::from_str_with_options(&source.text, strict()).map_err(|error| explain(file, &source.text, &error))
 }
 
-/// Reads into a type that notes what it doesn't like; for files that may already be known to be wrong.
-pub(crate) fn parse_tolerant<T: DeserializeOwned>(file: usize, source: &SourceFile) -> Result<T, Diagnostic> {
+/// Reads into a tree; for files that may already be known to be wrong.
+pub(crate) fn parse_tolerant(file: usize, source: &SourceFile) -> Result<Node, Diagnostic> {
     let mut options = strict();
     options.duplicate_keys = DuplicateKeyPolicy::FirstWins;
     options.merge_keys = MergeKeyPolicy::AsOrdinary;

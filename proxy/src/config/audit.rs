@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use stubgate_policy::source::tree::Node;
+
 use super::codes;
-use super::node::Node;
 use super::reader::{Map, Placed, Reader};
 
 pub(super) const KEYS: &[&str] = &["path", "max_bytes", "keep", "durable"];

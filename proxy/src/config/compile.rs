@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use stubgate_policy::source::tree::Node;
 use stubgate_policy::source::{self, SourceFile};
 
-use super::node::Node;
 use super::reader::{FILE, Reader};
 use super::upstream::Own;
 use super::{

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use stubgate_credentials::escrow::{Database, KeySource};
+use stubgate_policy::source::tree::{Node, Shape};
 
 use super::codes;
-use super::node::{Node, Shape};
 use super::reader::{Map, Reader};
 
 pub(super) const KEYS: &[&str] = &["store", "key"];

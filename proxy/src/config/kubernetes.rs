@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use stubgate_kubernetes::{Access, Settings};
 use stubgate_policy::pods::is_namespace;
+use stubgate_policy::source::tree::Node;
 
 use super::codes;
-use super::node::Node;
 use super::reader::{Map, Placed, Reader};
 
 pub(super) const KEYS: &[&str] = &["kubeconfig", "context", "namespaces", "stale_after_seconds"];

@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use stubgate_policy::source::tree::{Node, Shape};
+
 use super::codes;
-use super::node::{Node, Shape};
 use super::reader::{Map, Placed, Reader, values};
 
 pub(super) const KEYS: &[&str] = &["dns", "http", "https", "proxy", "transparent", "admin"];

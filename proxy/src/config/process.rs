@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use stubgate_policy::source::tree::Node;
+
 use super::codes;
-use super::node::Node;
 use super::reader::{Map, Reader};
 
 pub(super) const KEYS: &[&str] = &["user", "require_lockdown", "credential_folders"];

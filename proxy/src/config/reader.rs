@@ -10,9 +10,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use stubgate_policy::diagnostic::{Diagnostic, codes as structure, nearest};
+use stubgate_policy::source::tree::{Entry, Node, Shape};
 
 use super::codes;
-use super::node::{Entry, Node, Shape};
 
 /// Position of the only file among the files of a problem.
 pub(super) const FILE: usize = 0;
@@ -141,8 +141,8 @@ impl<'a> Reader<'a> {
     pub(super) fn number(&mut self, node: &Node, key: &str, range: (u64, u64)) -> Option<u64> {
         let (low, high) = range;
         match node.shape {
-            Shape::Number(number) if (low..=high).contains(&number) => Some(number),
-            Shape::Number(_) | Shape::OddNumber => {
+            Shape::Number { whole: Some(number), .. } if (low..=high).contains(&number) => Some(number),
+            Shape::Number { .. } => {
                 let help = format!("write a whole number from {low} to {high}");
                 self.refuse(codes::OUT_OF_RANGE, format!("`{key}` is out of range"), &node.span, help);
                 None
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
     fn wrong_shape<T>(&mut self, node: &Node, expected: &str) -> Option<T> {
         let message = format!("expected {expected}, found {}", node.shape.what());
         let help = match (&node.shape, expected) {
-            (Shape::Number(_) | Shape::OddNumber | Shape::Flag(_), "a text") => "put it in quotes".to_owned(),
+            (Shape::Number { .. } | Shape::Flag(_), "a text") => "put it in quotes".to_owned(),
             (_, "a list") => "put it in brackets: `[…]`".to_owned(),
             _ => format!("write {expected}"),
         };

@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use stubgate_policy::source::tree::{Entry, Node};
 use stubgate_policy::{Authority, Host, Name, Scheme};
 
-use super::node::{Entry, Node};
 use super::reader::{Map, Placed, Reader, values};
 use super::{Advertise, Forward, Listen, codes};
 use crate::guard::{PrivateGrant, private_range};

@@ -9,9 +9,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use stubgate_policy::diagnostic::Diagnostic;
+use stubgate_policy::source::tree::{Node, Shape};
 use stubgate_policy::source::{self, SourceFile};
 
-use super::node::{Node, Shape};
 use super::reader::{FILE, Map, Reader};
 use super::{Config, codes, open_to_all, policy_files};
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use super::super::tree::{Entry, Node};
 use super::super::{Kind, Notes};
 use super::matching::{Host, Methods, PathGlob, Paths, literal};
 use super::unknown_limits;
+use crate::source::tree::{Entry, Node};
 
 /// One entry.
 #[derive(Clone, Debug)]

@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::super::tree::Node;
 use super::super::{Kind, Notes};
 use super::grants::{self, Grant, place};
 use super::unknown;
 use crate::model::path;
+use crate::source::tree::Node;
 
 /// One secret.
 #[derive(Clone, Debug)]

@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::super::tree::{Entry, Node};
 use super::super::{Kind, Notes};
 use super::grants::place;
 use super::matching::Host;
 use super::unknown;
+use crate::source::tree::{Entry, Node};
 
 /// What of it has an equivalent.
 #[derive(Debug, Default)]
