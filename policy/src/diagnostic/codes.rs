@@ -21,7 +21,7 @@ codes! {
     MERGE_KEY "SG0006" "a YAML merge key",
     SECOND_DOCUMENT "SG0007" "more than one document in a file",
     DUPLICATE_KEY "SG0008" "a key stands twice in one map",
-    NULL "SG0009" "a value is missing",
+    NULL "SG0009" "a value or a key is missing",
     UNKNOWN_KEY "SG0010" "a key that nobody knows",
     MISSING_KEY "SG0011" "a key that must stand is missing",
     WRONG_SHAPE "SG0012" "a list where a text is expected, and the like",

@@ -221,6 +221,10 @@ impl Scanner<'_> {
             if plain && text == "<<" {
                 let diagnostic = Diagnostic::error(codes::MERGE_KEY, "a merge key stands here");
                 self.report(diagnostic.at(self.file, at.clone(), "").help("write the keys out"));
+            } else if plain && is_null(text) {
+                self.out.fatal = true;
+                let diagnostic = Diagnostic::error(codes::NULL, "the key is missing");
+                self.report(diagnostic.at(self.file, at, "").help("write the key; quote it if it is a text: \"null\""));
             } else if let Some(first) = first {
                 let diagnostic =
                     Diagnostic::error(codes::DUPLICATE_KEY, format!("the key `{text}` stands twice in this map"))

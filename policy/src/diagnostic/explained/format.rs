@@ -61,9 +61,9 @@ pub(super) const ALL: &[Explained] = &[
     ),
     e(
         NULL,
-        "A key without a value is a slip more often than it is meant, and nothing must never mean everything.",
+        "A key without a value, or a value without a key, is a slip more often than it is meant, and nothing must never mean everything.",
         "rules:\n  - { name: r, agents: [devbot], hosts: [a.example], methods: [GET], paths: }\n",
-        "Write the value, or remove the key.",
+        "Write what is missing, or remove the rest.",
     ),
     e(
         UNKNOWN_KEY,
