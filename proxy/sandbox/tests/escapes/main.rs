@@ -286,10 +286,13 @@ print(open('/run/stubgate/ca-certificates.crt').read() == open('/etc/ssl/certs/c
 fn the_terminal_is_one_of_its_own_and_works(stage: &Stage) {
     let said = stage.in_terminal(
         r#"
-send(b'tty; stty size; echo $((1+1)) ok\n'); wait(b'2 ok'); assert b'/dev/pts/0' in seen and b'33 77' in seen, seen
-resize(44, 99); time.sleep(0.3); send(b'stty size; echo resi""zed\n'); wait(b'resized'); assert b'44 99' in seen, seen
-send(b'sleep 100\n'); time.sleep(0.5); send(b'\x03'); send(b'echo inter""rupted $?\n'); wait(b'interrupted 130')
-send(b'sleep 100\n'); time.sleep(0.5); send(b'\x1a'); time.sleep(0.3); send(b'jobs; kill %1; echo sto""pped\n'); wait(b'stopped'); assert b'Stopped' in seen, seen
+send(b'tty; stty size; echo $((1+1)) ok\n')
+# At the prompt: on its way there readline reads the size and sets it again, and one that comes between is lost without us too.
+wait(b'2 ok\r\nbash-'); assert b'/dev/pts/0' in seen and b'33 77' in seen, seen
+resize(44, 99); send(b'stty size; echo resi""zed\n'); wait(b'resized'); assert b'44 99' in seen, seen
+long = b"sh -c 'echo beg\"\"un %d; exec sleep 100'\n"
+send(long % 1); wait(b'begun 1'); send(b'\x03'); send(b'echo inter""rupted $?\n'); wait(b'interrupted 130')
+send(long % 2); wait(b'begun 2'); send(b'\x1a'); wait(b'Stopped'); send(b'jobs; kill %1; echo sto""pped\n'); wait(b'stopped')
 send(b'/usr/bin/python3 -c "import fcntl,termios\nfor fd in (0,1,2):\n  try:\n    fcntl.ioctl(fd, termios.TIOCSTI, b\'x\'); print(\'typed\')\n  except OSError as e: print(\'refused\', e.errno)"\n'); wait(b'refused 1\r\nrefused 1\r\nrefused 1')
 send(b'exit 9\n')
 "#,
