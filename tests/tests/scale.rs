@@ -66,8 +66,12 @@ fn longest_gap(world: &World, work: impl FnOnce()) -> Duration {
             }
             longest
         });
-        work();
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        // Whoever asks must stop also where the work failed.
         done.store(true, Ordering::Relaxed);
+        if let Err(panic) = ended {
+            std::panic::resume_unwind(panic);
+        }
         asking.join().expect("the client")
     })
 }
